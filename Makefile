@@ -1,0 +1,47 @@
+# Two commands matter: `make run` and `make test`. PYTHON=… picks the interpreter, VENV=… the environment's folder.
+PYTHON ?=
+VENV ?= .venv
+export PYTHON VENV
+BIN := $(VENV)/bin
+SCRIPTS := .ci/run $(wildcard tools/*.sh)
+
+.PHONY: help run test test-quick check format lock clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Serve on http://localhost:8000/project, with a private Redis unless MLAPI_REDIS_URL is set; Ctrl-C stops both.
+	@tools/install.sh run
+	@exec $(BIN)/python -m tools.serve $(BIN)/mlapi serve
+
+test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
+	@tools/install.sh full
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest
+
+test-quick: ## Run the tests that need no PyTorch.
+	@tools/install.sh quick
+	@$(BIN)/python -m pytest -m "not torch"
+
+check: ## Lint, types, layers, YAML and shell.
+	@tools/install.sh quick
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/yamllint --strict .
+	PATH="$(BIN):$$PATH" shellcheck $(SCRIPTS)
+
+format: ## Format the code and apply the safe fixes.
+	@tools/install.sh quick
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Resolve pyproject.toml anew into poetry.lock and requirements/.
+	@tools/install.sh run
+	@tools/lock.sh $(BIN)/python
+
+clean: ## Remove the environment and everything generated.
+	rm -rf $(VENV) .tools .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

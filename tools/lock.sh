@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml into poetry.lock, and export the lock into requirements/, all with one pinned Poetry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${1:?usage: tools/lock.sh PYTHON}
+venv=.tools/poetry
+pins=(poetry==2.5.1 poetry-plugin-export==1.10.1)
+
+if [[ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]]; then
+  "$python" -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "${pins[@]}"
+  echo "${pins[*]}" >"$venv/pins"
+fi
+
+"$venv/bin/poetry" lock
+
+export_set() {
+  "$venv/bin/poetry" export --output "requirements/$1.txt" "${@:2}"
+}
+export_set serve --only main
+export_set run --only main,build,redis
+export_set quick --all-groups --extras tracing
+export_set full --all-groups --all-extras
