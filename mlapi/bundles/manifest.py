@@ -1,0 +1,170 @@
+"""The manifest of a model bundle: its fields, its canonical form and its digests."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from mlapi.errors import BundleError
+
+MANIFEST_NAME: Final = "bundle.json"
+SCHEMA: Final = 1
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a bundle: its SHA-256 (hex) and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the weights came from and what made the bundle.
+
+    Attributes:
+        source: hub id or folder name of the checkpoint.
+        revision: the hub's commit, or the SHA-256 of the checkpoint's weights for a local folder.
+        licence: SPDX identifier of the weights' licence, or "unknown".
+        built_with: versions of the libraries that converted and quantised.
+    """
+
+    source: str
+    revision: str
+    licence: str
+    built_with: dict[str, str]
+
+
+class ScoreDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Distribution of |score - reference score| of the reference's winning label, over the evaluation texts."""
+
+    median: float
+    p99: float
+    max: float
+
+
+class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the bundle compares with the fp32 reference on a labelled data set.
+
+    Attributes:
+        dataset: name of the data set.
+        texts: how many texts.
+        accuracy: share of texts that the bundle labels right, 0 to 1.
+        reference_accuracy: the same for the fp32 reference.
+        agreement: share of texts to which both give the same label, 0 to 1.
+        score_difference: how far the scores are apart.
+    """
+
+    dataset: str
+    texts: int
+    accuracy: float
+    reference_accuracy: float
+    agreement: float
+    score_difference: ScoreDifference
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that the service has to know of a model.
+
+    Attributes:
+        schema: version of this format.
+        name: the model's name, for people.
+        labels: label names in the order of the model's outputs.
+        activation: what turns the model's outputs into probabilities.
+        max_tokens: tokens the model reads at most, special tokens included.
+        pad_id: token id that fills a row up to its padded length.
+        engine: the engine that the files are made for.
+        precision: number format of the weights.
+        files: the bundle's files by name.
+        provenance: where it came from.
+        evaluation: measured quality; None when it was not evaluated.
+    """
+
+    schema: int
+    name: str
+    labels: tuple[str, ...]
+    activation: Literal["softmax", "sigmoid"]
+    max_tokens: int
+    pad_id: int
+    engine: str
+    precision: Literal["fp32", "bf16", "int8"]
+    files: dict[str, FileEntry]
+    provenance: Provenance
+    evaluation: Evaluation | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over all fields that can change an answer: the files and how to read them."""
+        return _sha256_of(
+            {
+                "activation": self.activation,
+                "engine": self.engine,
+                "files": {name: entry.sha256 for name, entry in self.files.items()},
+                "labels": self.labels,
+                "max_tokens": self.max_tokens,
+                "pad_id": self.pad_id,
+                "precision": self.precision,
+                "schema": self.schema,
+            }
+        )
+
+
+def parse(content: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BundleError: not JSON, an unknown schema, a field missing, unknown or out of bounds.
+    """
+    try:
+        schema = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema")
+        if schema is None or bytes(schema) != str(SCHEMA).encode():
+            found = "none" if schema is None else bytes(schema).decode(errors="replace")
+            msg = f"{MANIFEST_NAME} has schema {found}; this version reads schema {SCHEMA}"
+            raise BundleError(msg)
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        msg = f"{MANIFEST_NAME} cannot be read: {error}"
+        raise BundleError(msg) from error
+    _check(manifest)
+    return manifest
+
+
+def render(manifest: Manifest) -> bytes:
+    """Write a manifest as indented JSON, ending with a new line."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def model_digest(manifest: Manifest, runtime: Mapping[str, str]) -> str:
+    """Digest (32 hex digits) of the bundle and of all else that can change the last bit of a score on this machine.
+
+    Args:
+        manifest: the bundle's manifest.
+        runtime: the engine's identity and the versions of the service's own normalisation and post-processing.
+    """
+    return _sha256_of({"bundle": manifest.digest, "runtime": dict(runtime)})[:32]
+
+
+def _sha256_of(fields: Mapping[str, object]) -> str:
+    return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
+
+
+def _check(manifest: Manifest) -> None:
+    problems = [
+        (len(manifest.labels) < 1 or len(set(manifest.labels)) != len(manifest.labels), "labels must be distinct"),
+        (manifest.max_tokens < 1, "max_tokens must be positive"),
+        (manifest.pad_id < 0, "pad_id must not be negative"),
+        (not manifest.files, "files must not be empty"),
+        (any(not _FILE_NAME.fullmatch(name) for name in manifest.files), "a file name must be a plain name"),
+        (
+            any(not _SHA256.fullmatch(entry.sha256) for entry in manifest.files.values()),
+            "a sha256 must be 64 hex digits",
+        ),
+    ]
+    for wrong, message in problems:
+        if wrong:
+            msg = f"{MANIFEST_NAME} is not valid: {message}"
+            raise BundleError(msg)

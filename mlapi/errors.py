@@ -1,0 +1,204 @@
+"""Every way in which the service refuses or fails, each with its stable code and HTTP status.
+
+::
+
+    MlapiError
+    ├── RequestError                 the caller must change something
+    │   ├── MalformedJsonError       400 invalid_json
+    │   ├── NotFoundError            404 not_found
+    │   ├── MethodNotAllowedError    405 method_not_allowed
+    │   ├── BodyTimeoutError         408 body_timeout
+    │   ├── PayloadTooLargeError     413 payload_too_large
+    │   ├── BatchTooLargeError       413 batch_too_large
+    │   ├── UnsupportedMediaError    415 unsupported_media_type
+    │   ├── InvalidRequestError      422 invalid_request (names each bad item)
+    │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
+    │   └── RateLimitedError         429 rate_limited
+    ├── RefusalError                 the same request may succeed later or elsewhere
+    │   ├── OverloadedError          503 overloaded
+    │   ├── DrainingError            503 draining
+    │   ├── DeadlineExceededError    504 deadline_exceeded
+    │   └── NotCachedError           504 not_cached (`only-if-cached`)
+    ├── InternalError                500 internal_error
+    │   └── EngineError              500 engine_error
+    └── ConfigurationError           stops the start; never reaches a client
+        └── BundleError              a model bundle that is missing, damaged or not usable here
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with a request: where (an RFC 6901 JSON pointer into the body) and what."""
+
+    pointer: str
+    detail: str
+
+
+class MlapiError(Exception):
+    """The root of the tree; `detail` is safe to show to a client."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    title: ClassVar[str] = "The service failed"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, violations: Sequence[Violation] = (), retry_after_s: int | None = None) -> None:
+        """Describe the failure; `retry_after_s` is in whole seconds, at least 1 when given."""
+        super().__init__(detail)
+        self.detail = detail
+        self.violations = tuple(violations)
+        self.retry_after_s = retry_after_s
+
+
+class RequestError(MlapiError):
+    """The caller must change the request."""
+
+    code = "bad_request"
+    status = HTTPStatus.BAD_REQUEST
+    title = "The request cannot be served as it is"
+
+
+class MalformedJsonError(RequestError):
+    """The body is not JSON in UTF-8."""
+
+    code = "invalid_json"
+    title = "The body is not valid JSON"
+
+
+class NotFoundError(RequestError):
+    """No such route."""
+
+    code = "not_found"
+    status = HTTPStatus.NOT_FOUND
+    title = "There is nothing here"
+
+
+class MethodNotAllowedError(RequestError):
+    """The route exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    title = "This route does not serve that method"
+
+
+class BodyTimeoutError(RequestError):
+    """The body did not arrive in time."""
+
+    code = "body_timeout"
+    status = HTTPStatus.REQUEST_TIMEOUT
+    title = "The body did not arrive in time"
+    retryable = True
+
+
+class PayloadTooLargeError(RequestError):
+    """The body has more bytes than the service accepts."""
+
+    code = "payload_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    title = "The body is too large"
+
+
+class BatchTooLargeError(RequestError):
+    """The request has more texts, or more tokens, than can ever be served at once."""
+
+    code = "batch_too_large"
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    title = "The batch is too large"
+
+
+class UnsupportedMediaError(RequestError):
+    """The body is declared as something other than JSON in UTF-8."""
+
+    code = "unsupported_media_type"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    title = "Only JSON in UTF-8 is accepted"
+
+
+class InvalidRequestError(RequestError):
+    """The body is JSON, but not the shape or the values that the route takes."""
+
+    code = "invalid_request"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The request is not valid"
+
+
+class TextTooLongError(RequestError):
+    """A text has more tokens than the model reads, and the caller asked not to truncate."""
+
+    code = "text_too_long"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "A text is longer than the model reads"
+
+
+class RateLimitedError(RequestError):
+    """This client has used up its share."""
+
+    code = "rate_limited"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many texts from this client"
+    retryable = True
+
+
+class RefusalError(MlapiError):
+    """The service cannot serve the request now; the same request may succeed later."""
+
+    code = "unavailable"
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The service cannot serve this now"
+    retryable = True
+
+
+class OverloadedError(RefusalError):
+    """More work is waiting than can be done in time."""
+
+    code = "overloaded"
+    title = "The service is overloaded"
+
+
+class DrainingError(RefusalError):
+    """The process is about to stop and takes no new work."""
+
+    code = "draining"
+    title = "This instance is shutting down"
+
+
+class DeadlineExceededError(RefusalError):
+    """The request's time budget ran out before its answer was complete."""
+
+    code = "deadline_exceeded"
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    title = "The deadline passed"
+
+
+class NotCachedError(RefusalError):
+    """`only-if-cached` was asked for and at least one text is not in the cache (RFC 9111, section 5.2.1.7)."""
+
+    code = "not_cached"
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    title = "Not in the cache"
+    retryable = False
+
+
+class InternalError(MlapiError):
+    """Something broke that the caller cannot mend."""
+
+
+class EngineError(InternalError):
+    """The model failed, or answered with something that is not a probability."""
+
+    code = "engine_error"
+    title = "The model failed"
+    retryable = True
+
+
+class ConfigurationError(MlapiError):
+    """The process cannot start as it is configured; the message says what to change."""
+
+
+class BundleError(ConfigurationError):
+    """A model bundle is missing, damaged, or not usable on this machine."""

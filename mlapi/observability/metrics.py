@@ -1,0 +1,102 @@
+"""Every metric of the service, declared once: name, help, labels, buckets."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from mlapi.observability.tally import TallyCounter, TallyHistogram
+
+LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
+CACHE_BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
+BATCH_TEXT_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCH_TOKEN_BUCKETS: Final = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+class Metrics:
+    """The metrics of one service instance, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Register everything; two instances never share a counter."""
+        # A series of creation times beside each counter doubles what Prometheus stores and no rule or panel reads it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        self.http_requests = TallyCounter(
+            "mlapi_http_requests_total", "Requests answered.", ("route", "method", "status"), registry=registry
+        )
+        self.http_request_duration = TallyHistogram(
+            "mlapi_http_request_duration_seconds",
+            "Time from the first byte of a request's head to the end of its answer.",
+            ("route",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.texts = TallyCounter(
+            "mlapi_texts_total", "Texts answered, by where the answer came from.", ("source",), registry=registry
+        )
+        self.predictions = TallyCounter(
+            "mlapi_predictions_total", "Texts answered, by the winning label.", ("label",), registry=registry
+        )
+        self.truncated_texts = Counter(
+            "mlapi_truncated_texts_total", "Texts answered that were cut to the model's maximum.", registry=registry
+        )
+        self.shed = Counter("mlapi_shed_total", "Requests refused, by reason.", ("reason",), registry=registry)
+
+        self.cache_operations = TallyCounter(
+            "mlapi_cache_operations_total",
+            "Cache look-ups and stores, one per text.",
+            ("tier", "operation", "result"),
+            registry=registry,
+        )
+        self.cache_operation_duration = Histogram(
+            "mlapi_cache_operation_duration_seconds",
+            "Time of one round trip to a cache tier, whatever the number of texts in it.",
+            ("tier", "operation"),
+            buckets=CACHE_BUCKETS_S,
+            registry=registry,
+        )
+        self.cache_entries = Gauge("mlapi_cache_entries", "Entries held.", ("tier",), registry=registry)
+        self.cache_bytes = Gauge("mlapi_cache_bytes", "Bytes held, overhead included.", ("tier",), registry=registry)
+        self.cache_breaker_state = Gauge(
+            "mlapi_cache_breaker_state", "Redis circuit breaker: 0 closed, 1 half-open, 2 open.", registry=registry
+        )
+        self.cache_writes_dropped = Counter(
+            "mlapi_cache_writes_dropped_total",
+            "Predictions not stored because Redis cannot keep up.",
+            registry=registry,
+        )
+
+        self.batch_texts = Histogram(
+            "mlapi_batch_texts", "Texts in one call of the engine.", buckets=BATCH_TEXT_BUCKETS, registry=registry
+        )
+        self.batch_tokens = Histogram(
+            "mlapi_batch_tokens",
+            "Tokens in one call of the engine: real ones, and with padding.",
+            ("kind",),
+            buckets=BATCH_TOKEN_BUCKETS,
+            registry=registry,
+        )
+        self.inference_duration = Histogram(
+            "mlapi_inference_duration_seconds",
+            "Time of one call of the engine.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.inference_seconds = Counter(
+            "mlapi_inference_seconds_total", "Seconds spent in the engine: the cost of misses.", registry=registry
+        )
+        self.queue_tokens = Gauge("mlapi_queue_tokens", "Tokens waiting for the engine.", registry=registry)
+        self.queue_wait = Histogram(
+            "mlapi_queue_wait_seconds",
+            "Time a text waited for the engine.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.model = Info("mlapi_model", "The model that answers.", registry=registry)
+        self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)

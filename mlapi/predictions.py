@@ -1,0 +1,69 @@
+"""The value types that every part shares: a prediction, where it came from, a text ready for the model."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """Where the answer to one text came from."""
+
+    L1 = "l1"
+    L2 = "l2"
+    COLLAPSED = "collapsed"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """One text as the model reads it.
+
+    Attributes:
+        ids: token ids, special tokens included; between 1 and the bundle's maximum many.
+        truncated: whether tokens were cut off to fit that maximum.
+    """
+
+    ids: tuple[int, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one text.
+
+    Attributes:
+        scores: one probability per label, in the order of the bundle's labels; each exactly representable as float32.
+        label: the label with the highest score.
+        fragment: the prediction as JSON, labels by falling score, ready to be joined into a response.
+        tokens: how many tokens the model read, special tokens included.
+        truncated: whether the text was cut to the model's maximum.
+    """
+
+    scores: tuple[float, ...]
+    label: str
+    fragment: bytes
+    tokens: int
+    truncated: bool
+
+
+class Renderer:
+    """Turns scores into predictions, always into the same bytes for the same scores."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        """Prepare the label names, in the order in which the model scores them."""
+        self.labels = tuple(labels)
+        self._openings = tuple(f'{{"label":{json.dumps(label)},"score":' for label in self.labels)
+
+    def prediction(self, scores: Sequence[float], *, tokens: int, truncated: bool) -> Prediction:
+        """Render one prediction; equal scores keep the order of the labels.
+
+        Raises:
+            ValueError: not as many scores as labels.
+        """
+        if len(scores) != len(self.labels):
+            msg = f"{len(scores)} scores for {len(self.labels)} labels"
+            raise ValueError(msg)
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])
+        items = ",".join(f"{self._openings[index]}{scores[index]!r}}}" for index in order)
+        return Prediction(tuple(scores), self.labels[order[0]], f"[{items}]".encode(), tokens, truncated)

@@ -1,0 +1,138 @@
+"""A bundle is opened only if it is whole, and its digest covers whatever can change an answer."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mlapi.bundles.manifest import FileEntry, Manifest, Provenance, model_digest, parse, render
+from mlapi.bundles.store import Bundle, open_bundle, write_bundle
+from mlapi.errors import BundleError
+
+
+def manifest(files: Mapping[str, FileEntry]) -> Manifest:
+    return Manifest(
+        schema=1,
+        name="tiny",
+        labels=("NEGATIVE", "POSITIVE"),
+        activation="softmax",
+        max_tokens=512,
+        pad_id=0,
+        engine="openvino",
+        precision="int8",
+        files=dict(files),
+        provenance=Provenance("source", "revision", "Apache-2.0", {}),
+    )
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    (tmp_path / "weights").write_bytes(b"weights")
+    (tmp_path / "graph").write_bytes(b"graph")
+    content = {"model.bin": tmp_path / "weights", "model.xml": tmp_path / "graph"}
+    return write_bundle(tmp_path / "bundle", content, manifest)
+
+
+def test_what_was_written_can_be_opened(bundle: Bundle) -> None:
+    assert open_bundle(bundle.folder) == bundle
+    assert bundle.file("model.bin").read_bytes() == b"weights"
+
+
+def test_a_manifest_reads_as_it_was_written(bundle: Bundle) -> None:
+    assert parse(render(bundle.manifest)) == bundle.manifest
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model.bin").unlink(), "No such file"),
+        (lambda folder: (folder / "model.bin").write_bytes(b"weight"), "has 6 bytes"),
+        (lambda folder: (folder / "model.bin").write_bytes(b"WEIGHTS"), "was changed"),
+        (lambda folder: (folder / "bundle.json").unlink(), "not a model bundle"),
+        (lambda folder: (folder / "bundle.json").write_text("{"), "cannot be read"),
+        (lambda folder: (folder / "bundle.json").write_text('{"schema": 2}'), "reads schema 1"),
+    ],
+    ids=["missing", "truncated", "changed", "no manifest", "no JSON", "newer schema"],
+)
+def test_a_damaged_bundle_is_refused(bundle: Bundle, damage: Callable[[Path], object], message: str) -> None:
+    damage(bundle.folder)
+    with pytest.raises(BundleError, match=message):
+        open_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", []),
+        ("labels", ["a", "a"]),
+        ("max_tokens", 0),
+        ("pad_id", -1),
+        ("activation", "relu"),
+        ("precision", "int4"),
+        ("files", {}),
+        ("files", {"../model.bin": {"sha256": "0" * 64, "bytes": 1}}),
+        ("files", {"model.bin": {"sha256": "0", "bytes": 1}}),
+        ("colour", "red"),
+    ],
+)
+def test_a_manifest_with_a_wrong_field_is_refused(bundle: Bundle, field: str, value: object) -> None:
+    fields = json.loads(render(bundle.manifest)) | {field: value}
+    with pytest.raises(BundleError):
+        parse(json.dumps(fields).encode())
+
+
+def test_a_bundle_is_never_written_over_another(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="exists already"):
+        write_bundle(bundle.folder, {}, manifest)
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="absent"):
+        write_bundle(tmp_path / "bundle", {"model.bin": tmp_path / "absent"}, manifest)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_listed_is_not_handed_out(bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"no file model\.safetensors"):
+        bundle.file("model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": ("POSITIVE", "NEGATIVE")},
+        {"activation": "sigmoid"},
+        {"max_tokens": 256},
+        {"pad_id": 1},
+        {"engine": "torch"},
+        {"precision": "fp32"},
+        {"files": {"model.bin": FileEntry("1" * 64, 7)}},
+        {"files": {"other.bin": FileEntry("0" * 64, 7)}},
+    ],
+)
+def test_whatever_can_change_an_answer_changes_the_digest(change: dict[str, object]) -> None:
+    base = manifest({"model.bin": FileEntry("0" * 64, 7)})
+    assert msgspec.structs.replace(base, **change).digest != base.digest
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "other"}, {"provenance": Provenance("elsewhere", "x", "MIT", {"torch": "2"})}]
+)
+def test_what_cannot_change_an_answer_does_not(change: dict[str, object]) -> None:
+    base = manifest({"model.bin": FileEntry("0" * 64, 7)})
+    assert msgspec.structs.replace(base, **change).digest == base.digest
+
+
+def test_the_model_digest_covers_bundle_and_runtime() -> None:
+    one, other = (manifest({"model.bin": FileEntry(digit * 64, 7)}) for digit in "01")
+    runtime = {"name": "openvino", "version": "1", "instruction_set": "x86_64:avx2"}
+    digests = {
+        model_digest(one, runtime),
+        model_digest(other, runtime),
+        *(model_digest(one, runtime | {name: "else"}) for name in runtime),
+    }
+    assert len(digests) == 5
+    assert all(len(digest) == 32 for digest in digests)
+    assert model_digest(one, dict(reversed(runtime.items()))) == model_digest(one, runtime)
