@@ -1,0 +1,92 @@
+"""One prediction as a compact, self-proving record for Redis, and back.
+
+Layout, little-endian, 32 bytes and 4 for each label (40 for two labels)::
+
+    version u8 | flags u8 (1 = truncated) | labels u16 | tokens u32 | fingerprint 16 bytes | scores f32 … | tag 8 bytes
+
+The tag is a BLAKE2b hash (RFC 7693) over all that stands before it, keyed with the model digest: a record that was cut,
+damaged, or made for another model does not carry the right one. The fingerprint rejects a sound record that was made
+for another text. The tag guards against accidents and mix-ups, not against someone who may write to Redis and knows the
+model digest, which is public.
+"""
+
+from hashlib import blake2b
+from struct import Struct
+from typing import Final
+
+from mlapi.cache.keys import SCHEMA, fingerprint, model_key
+from mlapi.predictions import Prediction, Renderer
+
+_TAG_BYTES: Final = 8
+_TRUNCATED: Final = 1
+
+
+class CorruptRecordError(Exception):
+    """A record that is not a prediction of this model for this text; the message says which check it failed."""
+
+
+class Codec:
+    """Writes and reads the records of one model."""
+
+    def __init__(self, model_digest: str, renderer: Renderer) -> None:
+        """Prepare layout and keyed hash; `renderer` knows the labels.
+
+        Raises:
+            ValueError: the model digest is not 16 to 64 bytes in hexadecimal.
+        """
+        self._renderer = renderer
+        self._labels = len(renderer.labels)
+        self._layout = Struct(f"<BBHI16s{self._labels}f")
+        self._scores = Struct(f"<{self._labels}f")
+        self._hash = blake2b(digest_size=_TAG_BYTES, key=model_key(model_digest)).copy
+
+    def encode(self, digest: bytes, prediction: Prediction) -> bytes:
+        """Return the record of a text's prediction.
+
+        Raises:
+            ValueError: not one score per label; a score that is not a probability (NaN included), or that float32 would
+                round, so that the decoded prediction would not render to the same bytes.
+        """
+        scores = prediction.scores
+        if len(scores) != self._labels:
+            msg = f"{len(scores)} scores for {self._labels} labels"
+            raise ValueError(msg)
+        if not all(0.0 <= score <= 1.0 for score in scores):
+            msg = f"not probabilities: {scores}"
+            raise ValueError(msg)
+        if self._scores.unpack(self._scores.pack(*scores)) != scores:
+            msg = f"not exact in float32: {scores}"
+            raise ValueError(msg)
+        flags = _TRUNCATED if prediction.truncated else 0
+        body = self._layout.pack(SCHEMA, flags, self._labels, prediction.tokens, fingerprint(digest), *scores)
+        return body + self._tag(body)
+
+    def decode(self, digest: bytes, record: bytes) -> Prediction:
+        """Return the prediction that was encoded for this text.
+
+        Raises:
+            CorruptRecordError: the record is anything else.
+        """
+        if len(record) != self._layout.size + _TAG_BYTES:
+            msg = "length"
+            raise CorruptRecordError(msg)
+        body = record[:-_TAG_BYTES]
+        if self._tag(body) != record[-_TAG_BYTES:]:
+            msg = "tag"
+            raise CorruptRecordError(msg)
+        version, flags, labels, tokens, owner, *scores = self._layout.unpack(body)
+        if owner != fingerprint(digest):
+            msg = "fingerprint"
+            raise CorruptRecordError(msg)
+        if version != SCHEMA or flags > _TRUNCATED or labels != self._labels:
+            msg = "header"
+            raise CorruptRecordError(msg)
+        if not all(0.0 <= score <= 1.0 for score in scores):
+            msg = "scores"
+            raise CorruptRecordError(msg)
+        return self._renderer.prediction(scores, tokens=tokens, truncated=flags == _TRUNCATED)
+
+    def _tag(self, body: bytes) -> bytes:
+        state = self._hash()
+        state.update(body)
+        return state.digest()

@@ -1,0 +1,71 @@
+"""Which entry a text owns: a keyed digest of its normalised form, and the Redis key made from it.
+
+Raw text goes in here and never comes out. The digest is 32 bytes of BLAKE2b (RFC 7693), keyed with the model digest, so
+that no two models share an entry. Its first half addresses the entry; its second half, the fingerprint, travels in the
+value and is compared on every hit. L1 uses all 32 bytes as its key, which compares both halves at once.
+"""
+
+from binascii import hexlify
+from hashlib import blake2b
+from typing import Final
+
+SCHEMA: Final = 1
+"""The version of key and record format together: a new format gets a new number, and so never meets an old record."""
+
+DIGEST_BYTES: Final = 32
+ADDRESS_BYTES: Final = 16
+_MODEL_DIGEST_BYTES: Final = range(16, 65)
+
+
+def model_key(model_digest: str) -> bytes:
+    """Return the model digest as the key of a BLAKE2b hash.
+
+    Raises:
+        ValueError: not 16 to 64 bytes in hexadecimal: fewer would not tell models apart, more cannot be a key.
+    """
+    key = bytes.fromhex(model_digest)
+    if len(key) not in _MODEL_DIGEST_BYTES:
+        msg = f"a model digest has 16 to 64 bytes, this one has {len(key)}"
+        raise ValueError(msg)
+    return key
+
+
+def address(digest: bytes) -> bytes:
+    """Return the 16 bytes that say where a text's entry is."""
+    return digest[:ADDRESS_BYTES]
+
+
+def fingerprint(digest: bytes) -> bytes:
+    """Return the 16 bytes that prove that an entry belongs to this text; independent of the address."""
+    return digest[ADDRESS_BYTES:]
+
+
+def namespace(model_digest: str) -> bytes:
+    """Return what the Redis keys of one model have in common: `mlapi:<schema>:<model digest>:`."""
+    return f"mlapi:{SCHEMA}:{model_key(model_digest).hex()}:".encode()
+
+
+def redis_key(namespace: bytes, digest: bytes) -> bytes:
+    """Return the Redis key of one text: its namespace and 32 hexadecimal digits."""
+    return namespace + hexlify(digest[:ADDRESS_BYTES])
+
+
+class KeyMaker:
+    """Digests the texts of one model."""
+
+    def __init__(self, model_digest: str) -> None:
+        """Prepare the keyed hash once; each text starts from a copy of it.
+
+        Raises:
+            ValueError: not 16 to 64 bytes in hexadecimal.
+        """
+        self._copy = blake2b(digest_size=DIGEST_BYTES, key=model_key(model_digest)).copy
+
+    def digest(self, normalised: str) -> bytes:
+        """Return the 32-byte digest of a text in its canonical form.
+
+        Lone surrogates, which JSON can spell, are hashed as they are: every string has a digest, and only one.
+        """
+        state = self._copy()
+        state.update(normalised.encode("utf-8", "surrogatepass"))
+        return state.digest()

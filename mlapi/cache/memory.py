@@ -1,0 +1,142 @@
+"""L1: predictions in this process, the least recently used dropped first, bounded by bytes and by age."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from mlapi.observability.metrics import Metrics
+from mlapi.predictions import Prediction
+
+ENTRY_BYTES: Final = 490
+SCORE_BYTES: Final = 32
+"""What an entry costs beside the bytes of its fragment: a constant part, and one float and its pointer for each score.
+
+Measured on CPython 3.11, x86-64, with predictions of 2 and of 5 labels: tracemalloc saw 420 to 461 bytes for the
+constant part (digest, `Prediction`, the tuples, and a share of the ordered dictionary that depends on how full its
+table is), and over 200 000 entries the resident memory of the process grew by up to 490 an entry. The largest counts,
+because resident memory is what a pod is killed for.
+"""
+
+
+def cost(prediction: Prediction) -> int:
+    """Return how many bytes a stored prediction takes, Python's overhead included."""
+    return ENTRY_BYTES + SCORE_BYTES * len(prediction.scores) + len(prediction.fragment)
+
+
+class MemoryStore:
+    """Predictions by text digest; for one event loop, without a lock.
+
+    `get`, `lookup` and `put` do not wait for anything; the coroutines are the same behind the `Store` protocol.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        ttl_s: float,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            max_bytes: never hold more than this, by the measure of `cost`; 0 stores nothing.
+            ttl_s: how long an entry is served, in seconds; each lives between 0.9 and 1.1 times as long.
+            clock: monotonic time in seconds.
+            jitter: uniform random numbers in [0, 1).
+            metrics: where entries, bytes and operations are shown.
+        """
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._jitter = jitter
+        self._entries: OrderedDict[bytes, tuple[Prediction, float, int]] = OrderedDict()
+        self._bytes = 0
+        self._hits = metrics.cache_operations.labels("l1", "get", "hit")
+        self._misses = metrics.cache_operations.labels("l1", "get", "miss")
+        self._stored = metrics.cache_operations.labels("l1", "set", "ok")
+        self._refused = metrics.cache_operations.labels("l1", "set", "skipped")
+        metrics.cache_entries.labels("l1").set_function(lambda: len(self._entries))
+        metrics.cache_bytes.labels("l1").set_function(lambda: self._bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """The cost of everything held, expired entries that nobody has asked for included."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        """How many entries are held."""
+        return len(self._entries)
+
+    def get(self, digest: bytes) -> Prediction | None:
+        """Return the prediction of one text, or None."""
+        return self.lookup((digest,))[0]
+
+    def lookup(self, digests: Sequence[bytes]) -> list[Prediction | None]:
+        """Return what is stored, in the order asked for; None where nothing is."""
+        now = self._clock()
+        entries = self._entries
+        found: list[Prediction | None] = []
+        hits = 0
+        for digest in digests:
+            entry = entries.get(digest)
+            if entry is None:
+                found.append(None)
+            elif entry[1] <= now:
+                self._remove(digest)
+                found.append(None)
+            else:
+                entries.move_to_end(digest)
+                found.append(entry[0])
+                hits += 1
+        # Counted once a call: a counter's lock costs more than the look-up that it counts.
+        if hits:
+            self._hits.inc(hits)
+        if hits < len(found):
+            self._misses.inc(len(found) - hits)
+        return found
+
+    def put(self, digest: bytes, prediction: Prediction) -> None:
+        """Store a prediction as the most recently used, unless it alone exceeds the bound.
+
+        Raises:
+            ValueError: a score is not a probability (NaN included).
+        """
+        if not all(0.0 <= score <= 1.0 for score in prediction.scores):
+            msg = f"not probabilities: {prediction.scores}"
+            raise ValueError(msg)
+        self._remove(digest)
+        size = cost(prediction)
+        if size > self._max_bytes:
+            self._refused.inc()
+            return
+        while self._bytes + size > self._max_bytes:
+            self._bytes -= self._entries.popitem(last=False)[1][2]
+        expires = self._clock() + self._ttl_s * (0.9 + 0.2 * self._jitter())
+        self._entries[digest] = (prediction, expires, size)
+        self._bytes += size
+        self._stored.inc()
+
+    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
+        """Return what is stored, in the order asked for; None where nothing is."""
+        return self.lookup(digests)
+
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+        """Store predictions.
+
+        Raises:
+            ValueError: a score is not a probability (NaN included).
+        """
+        for digest, prediction in predictions.items():
+            self.put(digest, prediction)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def _remove(self, digest: bytes) -> None:
+        entry = self._entries.pop(digest, None)
+        if entry is not None:
+            self._bytes -= entry[2]

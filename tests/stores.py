@@ -1,0 +1,106 @@
+"""What the tests of the cache build their stores and predictions from."""
+
+import asyncio
+import random
+import struct
+import time
+from collections.abc import Callable
+
+from mlapi.cache.breaker import CircuitBreaker
+from mlapi.cache.codec import Codec
+from mlapi.cache.keys import KeyMaker, namespace
+from mlapi.cache.memory import MemoryStore
+from mlapi.cache.redis import RedisStore, connect
+from mlapi.observability.metrics import Metrics
+from mlapi.predictions import Prediction, Renderer
+
+MODEL = "5e" * 32
+OTHER_MODEL = "a7" * 32
+RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
+NAMESPACE = namespace(MODEL)
+CODEC = Codec(MODEL, RENDERER)
+digest = KeyMaker(MODEL).digest
+
+
+class Clock:
+    """Time that passes only when a test says so, in seconds."""
+
+    def __init__(self) -> None:
+        """Start anywhere but at zero."""
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def float32(number: float) -> float:
+    """Round to the nearest number that float32 can hold, as the scores of an engine are."""
+    rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
+    return rounded
+
+
+def prediction(positive: float = 0.7127904295921326, *, tokens: int = 7, truncated: bool = False) -> Prediction:
+    """Return a prediction of two labels."""
+    scores = (float32(1.0 - positive), float32(positive))
+    return RENDERER.prediction(scores, tokens=tokens, truncated=truncated)
+
+
+def texts(count: int, stem: str = "text") -> list[bytes]:
+    """Return the digests of that many different texts."""
+    return [digest(f"{stem} {number}") for number in range(count)]
+
+
+def memory_store(
+    metrics: Metrics, *, max_bytes: int = 1 << 20, ttl_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+) -> MemoryStore:
+    """Return an L1 whose entries live exactly `ttl_s`."""
+    return MemoryStore(max_bytes=max_bytes, ttl_s=ttl_s, clock=clock, jitter=lambda: 0.5, metrics=metrics)
+
+
+def redis_store(
+    url: str, metrics: Metrics, *, timeout_s: float = 0.5, backoff_s: float = 0.02, max_pending_writes: int = 8192
+) -> RedisStore:
+    """Return an L2 with a time budget that a busy test machine keeps, and a breaker that probes soon."""
+    breaker = CircuitBreaker(
+        clock=time.monotonic,
+        jitter=random.random,
+        on_change=lambda state: metrics.cache_breaker_state.set(state.value),
+        backoff_s=backoff_s,
+        max_backoff_s=4 * backoff_s,
+    )
+    return RedisStore(
+        connect(url, timeout_s=timeout_s),
+        CODEC,
+        namespace=NAMESPACE,
+        breaker=breaker,
+        metrics=metrics,
+        clock=time.monotonic,
+        jitter=random.random,
+        ttl_s=60.0,
+        timeout_s=timeout_s,
+        max_pending_writes=max_pending_writes,
+    )
+
+
+def operations(metrics: Metrics, tier: str, operation: str) -> dict[str, int]:
+    """Return how many texts each result was counted for, results without any left out."""
+    return {
+        sample.labels["result"]: int(sample.value)
+        for family in metrics.cache_operations.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.value
+        if (sample.labels["tier"], sample.labels["operation"]) == (tier, operation)
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """Return one sample as a scrape would show it."""
+    return metrics.registry.get_sample_value(name, labels)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has become true, for ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - any condition, not only one that could set an event
+            await asyncio.sleep(0.001)

@@ -1,0 +1,103 @@
+"""Two tiers as one: which is asked, what moves up."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from mlapi.cache.tiered import Hit, TieredStore
+from mlapi.observability.metrics import Metrics
+from mlapi.predictions import Prediction, Source
+from tests.stores import RENDERER, memory_store, operations, prediction, texts
+
+A, B, C = texts(3)
+FOUND = prediction()
+
+
+class SecondTier:
+    """A store that remembers what it was asked for."""
+
+    def __init__(self, *held: bytes) -> None:
+        self.held = dict.fromkeys(held, FOUND)
+        self.asked: list[list[bytes]] = []
+        self.closed = False
+
+    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
+        self.asked.append(list(digests))
+        return [self.held.get(digest) for digest in digests]
+
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+        self.held.update(predictions)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_each_hit_names_the_tier_that_held_it() -> None:
+    memory = memory_store(Metrics())
+    memory.put(B, FOUND)
+    store = TieredStore(memory, SecondTier(A))
+    assert await store.lookup_many([A, B, C]) == [Hit(FOUND, Source.L2), Hit(FOUND, Source.L1), None]
+
+
+async def test_l2_is_asked_only_for_what_l1_misses_and_not_at_all_for_nothing() -> None:
+    memory, second = memory_store(Metrics()), SecondTier(A, B)
+    memory.put(A, FOUND)
+    store = TieredStore(memory, second)
+    await store.lookup_many([A, B, C])
+    await store.lookup_many([A])
+    assert second.asked == [[B, C]]
+
+
+async def test_what_l2_holds_moves_up() -> None:
+    store = TieredStore(memory_store(Metrics()), SecondTier(A))
+    assert store.peek(A) is None
+    await store.lookup_many([A])
+    assert store.peek(A) == FOUND
+
+
+async def test_without_the_wish_to_store_nothing_moves_up() -> None:
+    store = TieredStore(memory_store(Metrics()), SecondTier(A))
+    assert await store.lookup_many([A], store=False) == [Hit(FOUND, Source.L2)]
+    assert await store.fetch_many([A], store=False) == [FOUND]
+    assert store.peek_many([A]) == [None]
+
+
+async def test_peeking_and_fetching_the_rest_counts_each_text_once() -> None:
+    metrics = Metrics()
+    store = TieredStore(memory_store(metrics), SecondTier(B))
+    await store.put_many({A: FOUND})
+    held = store.peek_many([A, B, C])
+    await store.fetch_many([digest for digest, found in zip([A, B, C], held, strict=True) if found is None])
+    assert operations(metrics, "l1", "get") == {"hit": 1, "miss": 2}
+
+
+async def test_predictions_are_stored_in_both_tiers() -> None:
+    second = SecondTier()
+    store = TieredStore(memory_store(Metrics()), second)
+    await store.put_many({A: FOUND})
+    assert store.peek(A) == FOUND
+    assert second.held == {A: FOUND}
+
+
+async def test_without_l2_there_is_l1() -> None:
+    store = TieredStore(memory_store(Metrics()), None)
+    await store.put_many({A: FOUND})
+    assert await store.lookup_many([A, B]) == [Hit(FOUND, Source.L1), None]
+    await store.close()
+
+
+async def test_what_is_no_prediction_reaches_neither_tier() -> None:
+    store = TieredStore(memory_store(Metrics()), None)
+    wrong = RENDERER.prediction((float("nan"), 0.5), tokens=1, truncated=False)
+    with pytest.raises(ValueError, match="not probabilities"):
+        await store.put_many({A: wrong})
+    assert store.peek(A) is None
+
+
+async def test_closing_closes_both() -> None:
+    second = SecondTier()
+    store = TieredStore(memory_store(Metrics()), second)
+    await store.put_many({A: FOUND})
+    await store.close()
+    assert second.closed
+    assert store.peek(A) is None
