@@ -4,6 +4,8 @@ import logging
 import logging.config
 from typing import Final
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+
 _QUIET: Final = ("httpx", "httpcore", "asyncio")
 
 
@@ -23,6 +25,8 @@ def configure_logging(level: str) -> None:
                     "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
                     "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
                     "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+                    # uvicorn's messages come a second time with terminal colours.
+                    "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
