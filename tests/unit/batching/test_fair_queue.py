@@ -1,0 +1,120 @@
+"""Whose turn it is and what shares its batch; the bounds are in `tests/property/test_batching_fairness.py`."""
+
+from mlapi.batching.fair_queue import FairQueue, Request
+
+FAR = 100.0
+
+
+def queued(queue: FairQueue[str], name: str, *lengths: int, deadline: float = FAR) -> Request[str]:
+    """Queue a request whose items are called by its name and their places."""
+    request: Request[str] = Request(deadline)
+    for place, length in enumerate(lengths):
+        request.add(f"{name}{place}", length, place)
+    queue.add(request)
+    return request
+
+
+def batches(queue: FairQueue[str], budget: int) -> list[list[str]]:
+    taken = []
+    while queue:
+        taken.append(queue.take(budget, now=0.0).batch)
+    return taken
+
+
+def test_nothing_waits_in_a_new_queue() -> None:
+    queue: FairQueue[str] = FairQueue()
+    assert not queue
+    assert queue.take(64, now=0.0).batch == []
+
+
+def test_a_batch_has_one_length_and_keeps_to_its_budget() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 16, 8, 16, 16, 8)
+    assert batches(queue, budget=32) == [["a0", "a2"], ["a1", "a4"], ["a3"]]
+
+
+def test_an_item_larger_than_the_budget_goes_alone() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 512, 512)
+    assert batches(queue, budget=64) == [["a0"], ["a1"]]
+
+
+def test_the_turn_takes_its_own_items_first_and_then_those_of_others_by_arrival() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 8)
+    queued(queue, "b", 16, 8)
+    queued(queue, "c", 8, 8)
+    assert batches(queue, budget=24) == [["a0", "b1", "c0"], ["b0"], ["c1"]]
+
+
+def test_a_newcomer_overtakes_who_had_a_turn_and_newcomers_keep_their_order() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "bulk", *[8] * 5)
+    assert queue.take(8, now=0.0).batch == ["bulk0"]
+    queued(queue, "x", 16)
+    queued(queue, "y", 24)
+    assert batches(queue, budget=8) == [["x0"], ["bulk1"], ["y0"], ["bulk2"], ["bulk3"], ["bulk4"]]
+
+
+def test_large_requests_take_turns() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 8, 8, 8)
+    queued(queue, "b", 16, 16, 16)
+    queued(queue, "c", 24, 24)
+    assert batches(queue, budget=8) == [["a0"], ["b0"], ["a1"], ["c0"], ["b1"], ["a2"], ["c1"], ["b2"]]
+
+
+def test_a_discarded_item_is_gone_and_discarding_it_again_changes_nothing() -> None:
+    queue: FairQueue[str] = FairQueue()
+    request = queued(queue, "a", 8, 8, 16)
+    assert queue.discard(request, 8, "a0")
+    assert not queue.discard(request, 8, "a0")
+    assert batches(queue, budget=64) == [["a1"], ["a2"]]
+    assert not queue.discard(request, 16, "a2")
+
+
+def test_a_request_without_items_leaves_the_queue() -> None:
+    queue: FairQueue[str] = FairQueue()
+    request = queued(queue, "a", 8, 16)
+    assert queue.discard(request, 8, "a0")
+    assert queue.discard(request, 16, "a1")
+    assert not queue
+    had_a_turn = queued(queue, "b", 8, 8)
+    queue.take(8, now=0.0)
+    assert queue.discard(had_a_turn, 8, "b1")
+    assert not queue
+
+
+def test_a_request_past_its_deadline_leaves_when_its_turn_comes() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "late", 8, 16, deadline=1.0)
+    queued(queue, "a", 8)
+    taken = queue.take(64, now=1.0)
+    assert (taken.batch, taken.expired) == (["a0"], ["late0", "late1"])
+    assert not queue
+
+
+def test_a_request_past_its_deadline_takes_no_room_in_the_batch_of_another() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 8)
+    queued(queue, "late", 8, 16, deadline=1.0)
+    queued(queue, "b", 8)
+    taken = queue.take(16, now=1.0)
+    assert (taken.batch, taken.expired) == (["a0", "b0"], ["late0", "late1"])
+
+
+def test_when_all_that_waits_is_late_there_is_no_batch() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "late", 8, deadline=1.0)
+    taken = queue.take(64, now=2.0)
+    assert (taken.batch, taken.expired) == ([], ["late0"])
+    assert not queue
+
+
+def test_clearing_returns_all_that_waited() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queued(queue, "a", 8, 16)
+    queue.take(8, now=0.0)
+    queued(queue, "b", 8)
+    assert sorted(queue.clear()) == ["a1", "b0"]
+    assert not queue
