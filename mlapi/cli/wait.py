@@ -1,0 +1,116 @@
+"""`mlapi wait`: waits for what the service would like to have, for a bounded time."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.retry import Retry
+
+EXIT_TIME_OVER: Final = 1
+EXIT_USAGE: Final = 2
+
+_ATTEMPT_S: Final = 1.0
+_PAUSE_S: Final = 0.5
+
+
+@click.group()
+def wait() -> None:
+    """Wait for a dependency, for a bounded time."""
+
+
+@wait.command()
+@click.option("--url", help="redis:// or rediss:// URL; default: MLAPI_REDIS_URL.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds to wait."
+)
+@click.option("--optional", is_flag=True, help="Exit with 0 when the time is over, too: the service starts without it.")
+def redis(url: str | None, timeout_s: float, *, optional: bool) -> None:
+    r"""Wait until Redis's name resolves and it answers PING.
+
+    \b
+    Exit codes: 0 it answered (or --optional), 1 the time is over or Redis refuses, 2 no usable URL.
+    """
+    url = os.environ.get("MLAPI_REDIS_URL", "") if url is None else url
+    if not url:
+        click.echo("mlapi: no Redis is configured, nothing to wait for", err=True)
+        return
+    try:
+        reason = wait_for_redis(url, timeout_s, time.monotonic, time.sleep, _say)
+    except ValueError as error:
+        click.echo(f"mlapi: the Redis URL is not usable: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    if reason is None:
+        return
+    _say(f"{reason}; " + ("going on without Redis" if optional else "giving up"))
+    sys.exit(0 if optional else EXIT_TIME_OVER)
+
+
+def wait_for_redis(
+    url: str,
+    timeout_s: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    say: Callable[[str], None],
+) -> str | None:
+    """Resolve Redis's name, then PING it, until it answers or `timeout_s` seconds are over; at least one attempt.
+
+    Args:
+        url: `redis://` or `rediss://`.
+        timeout_s: seconds to go on trying.
+        clock: monotonic seconds.
+        sleep: waits so many seconds.
+        say: takes progress, one line each time that something changes.
+
+    Returns:
+        None when Redis answered, else why not.
+
+    Raises:
+        ValueError: not a Redis URL.
+    """
+    client = Redis.from_url(
+        url, socket_timeout=_ATTEMPT_S, socket_connect_timeout=_ATTEMPT_S, retry=Retry(NoBackoff(), 0)
+    )
+    address = urlsplit(url)
+    host, port = address.hostname or "localhost", address.port or 6379
+    give_up_at = clock() + timeout_s
+    said = None
+    while True:
+        reason, final = _attempt(client, host, port)
+        if reason is None:
+            say(f"Redis at {host}:{port} answers")
+            return None
+        if reason != said:
+            say(f"waiting for Redis at {host}:{port}: {reason}")
+            said = reason
+        if final or clock() + _PAUSE_S > give_up_at:
+            return reason
+        sleep(_PAUSE_S)
+
+
+def _attempt(client: Redis, host: str, port: int) -> tuple[str | None, bool]:
+    """Try once; return what is missing, and whether waiting cannot mend it."""
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return f"its name does not resolve ({error})", False
+    try:
+        client.ping()
+    except BusyLoadingError:
+        return "it is loading its data", False
+    except (AuthenticationError, ResponseError) as error:
+        return f"it refuses ({error})", True
+    except (RedisError, OSError) as error:
+        return f"it does not answer ({type(error).__name__})", False
+    return None, False
+
+
+def _say(line: str) -> None:
+    click.echo(f"mlapi: {line}", err=True)

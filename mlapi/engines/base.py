@@ -1,0 +1,68 @@
+"""The protocol that every inference engine keeps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlapi.predictions import EncodedText
+
+TokenIds: TypeAlias = NDArray[np.int64]
+"""Token ids or an attention mask, shape [texts, padded length]."""
+
+Logits: TypeAlias = NDArray[np.float32]
+"""Raw scores before the activation, shape [texts, labels]."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineIdentity:
+    """Everything about an engine that can change the last bit of a score.
+
+    Attributes:
+        name: the engine's name in the registry.
+        version: the version of the library that does the arithmetic.
+        precision: number format of weights and activations, such as `int8` or `fp32`.
+        instruction_set: the processor family that the kernels are chosen for, or the accelerator's name.
+    """
+
+    name: str
+    version: str
+    precision: str
+    instruction_set: str
+
+
+class Engine(Protocol):
+    """A loaded model.
+
+    `infer` blocks, is called from worker threads, at most `streams` of them at a time, and must be deterministic.
+    """
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """What computes the scores."""
+
+    @property
+    def streams(self) -> int:
+        """How many calls to `infer` make progress side by side; at least 1."""
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether a row's logits are the same bytes alone and among other rows of the same padded length."""
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        """Score rows of token ids, shape [texts, padded length]; `mask` is 1 for real tokens and 0 for padding."""
+
+    def close(self) -> None:
+        """Release the model."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids, and text to the canonical form that has the same token ids."""
+
+    def normalise(self, text: str) -> str:
+        """Return a canonical form: texts with the same form have the same token ids, whatever else differs."""
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Tokenise texts, truncating each as the model's own tokenizer does."""

@@ -1,0 +1,130 @@
+"""Runs an engine off the event loop: pads, calls, applies the activation, warms up and verifies batch invariance."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from mlapi.engines.activation import probabilities
+from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.errors import EngineError
+from mlapi.predictions import EncodedText
+
+_log = logging.getLogger(__name__)
+
+_CHECK_LENGTHS: Final = 5
+_CHECK_TEXTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What the warm-up found out.
+
+    Attributes:
+        batch_invariant: whether texts may be computed together on this machine.
+        tokens_per_second: padded tokens through one stream, measured on the lengths that were warmed.
+    """
+
+    batch_invariant: bool
+    tokens_per_second: float
+
+
+class EngineExecutor:
+    """One engine with as many worker threads as it has streams."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        pad_id: int,
+        activation: Literal["softmax", "sigmoid"],
+        clock: Callable[[], float],
+    ) -> None:
+        """Prepare; `clock` tells seconds."""
+        self._engine = engine
+        self._pad_id = pad_id
+        self._activation = activation
+        self._clock = clock
+        self._together = False
+        self._threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
+
+    async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
+        """Score texts of one padded length; one tuple of probabilities a text.
+
+        Raises:
+            EngineError: the engine failed, or answered with something that is not a probability.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._score, texts, padded)
+
+    def warm_up(self, lengths: Sequence[int]) -> WarmUp:
+        """Run every padded length once, so that none is compiled under traffic, and check batch invariance.
+
+        The check compares, to the bit, rows computed alone with the same rows computed together. Where it fails, texts
+        are computed one by one from then on. Blocks; call it before `run`.
+        """
+        seconds = 0.0
+        for length in lengths:
+            ids, mask = self._sample(1, length)
+            self._engine.infer(ids, mask)
+            started = self._clock()
+            self._engine.infer(ids, mask)
+            seconds += self._clock() - started
+        self._together = self._engine.batch_invariant and self._is_invariant(lengths)
+        if not self._together:
+            _log.warning("texts are computed one by one: the engine's scores depend on the other texts of a batch")
+        return WarmUp(self._together, sum(lengths) / max(seconds, 1e-9))
+
+    def close(self) -> None:
+        """Wait for the calls in progress and release the engine."""
+        self._threads.shutdown(cancel_futures=True)
+        self._engine.close()
+
+    def _is_invariant(self, lengths: Sequence[int]) -> bool:
+        chosen = sorted(
+            {lengths[index * (len(lengths) - 1) // (_CHECK_LENGTHS - 1)] for index in range(_CHECK_LENGTHS)}
+        )
+        for length in chosen:
+            ids, mask = self._sample(_CHECK_TEXTS, length)
+            together = self._engine.infer(ids, mask)
+            alone = [self._engine.infer(ids[row : row + 1], mask[row : row + 1])[0] for row in range(_CHECK_TEXTS)]
+            if any(not np.array_equal(together[row], alone[row]) for row in range(_CHECK_TEXTS)):
+                return False
+        return True
+
+    def _sample(self, rows: int, length: int) -> tuple[TokenIds, TokenIds]:
+        """Make rows of small token ids, each row with more padding than the one before."""
+        ids = np.full((rows, length), self._pad_id, dtype=np.int64)
+        mask = np.zeros((rows, length), dtype=np.int64)
+        for row in range(rows):
+            real = max(1, length - row)
+            ids[row, :real] = (np.arange(real) + row) % 7
+            mask[row, :real] = 1
+        return ids, mask
+
+    def _score(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
+        ids = np.full((len(texts), padded), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(texts), padded), dtype=np.int64)
+        for row, text in enumerate(texts):
+            ids[row, : len(text.ids)] = text.ids
+            mask[row, : len(text.ids)] = 1
+        logits = self._infer(ids, mask)
+        if logits.ndim != 2 or logits.shape[0] != len(texts):  # noqa: PLR2004  rows and labels
+            msg = "the engine answered with a wrong number of rows"
+            raise EngineError(msg)
+        return [probabilities(row, self._activation) for row in logits.tolist()]
+
+    def _infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        try:
+            if self._together or len(ids) == 1:
+                return self._engine.infer(ids, mask)
+            rows = range(len(ids))
+            return np.concatenate([self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in rows])
+        except EngineError:
+            raise
+        except Exception as error:
+            msg = "the engine failed"
+            raise EngineError(msg) from error

@@ -1,0 +1,37 @@
+"""Names the processor family that decides which arithmetic kernels run, and with them a score's last bits."""
+
+import platform
+from pathlib import Path
+from typing import Final
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_RELEVANT: Final = (
+    "amx_bf16",
+    "amx_fp16",
+    "amx_int8",
+    "avx2",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx512_vnni",
+    "avx512f",
+    "avx_vnni",
+    "asimd",
+    "asimddp",
+    "bf16",
+    "i8mm",
+    "sve",
+)
+
+
+def instruction_set(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the architecture and its vector and matrix extensions, such as `x86_64:avx2,avx512_vnni,avx512f`.
+
+    Where the operating system does not list them, the architecture alone.
+    """
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    present = set(flags.partition(":")[2].split())
+    return f"{platform.machine()}:{','.join(name for name in sorted(_RELEVANT) if name in present)}"

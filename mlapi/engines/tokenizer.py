@@ -1,0 +1,76 @@
+"""Text to token ids with the model's own tokenizer, and text to the canonical form that has the same ids."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from tokenizers import Tokenizer as RustTokenizer
+
+from mlapi.errors import BundleError
+from mlapi.predictions import EncodedText
+
+FILE: Final = "tokenizer.json"
+
+NORMALISATION_VERSION: Final = "1"
+"""Part of the model digest: changes whenever `normalise` could map a text to another form than before."""
+
+_VERBATIM: Final = "\0"
+"""Opens the form of a text that is kept as it is. The tokenizer's normaliser removes NUL, so no other form has it."""
+
+
+class HfTokenizer:
+    """A tokenizer in the format of Hugging Face `tokenizers` (`tokenizer.json`)."""
+
+    def __init__(self, tokenizer: RustTokenizer, max_tokens: int) -> None:
+        """Wrap a tokenizer; texts are cut to `max_tokens`, special tokens included."""
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length=max_tokens)
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder().values()
+        self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
+        spec = json.loads(tokenizer.to_str())
+        bert = (spec["normalizer"] or {}).get("type") == "BertNormalizer" and (
+            (spec["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        )
+        plain = all(not (token["normalized"] or token["single_word"]) for token in spec["added_tokens"])
+        self._foldable = bert and plain
+        self._lowercase = self._foldable and bool(spec["normalizer"]["lowercase"])
+
+    @classmethod
+    def load(cls, path: Path, max_tokens: int) -> Self:
+        """Read a `tokenizer.json`.
+
+        Raises:
+            BundleError: the file cannot be read as a tokenizer.
+        """
+        try:
+            tokenizer = RustTokenizer.from_file(str(path))
+        except Exception as error:  # the Rust binding raises bare Exception for whatever is wrong with the file
+            msg = f"{path.name} is not a tokenizer: {error}"
+            raise BundleError(msg) from error
+        return cls(tokenizer, max_tokens)
+
+    def normalise(self, text: str) -> str:
+        """Return the canonical form of a text, empty if there is nothing in it to read.
+
+        For BERT's WordPiece the canonical form is what the tokenizer's own normaliser makes of the text (Unicode form,
+        case, accents, control characters), with runs of white space made one space, because the tokenizer splits there
+        and nowhere else looks at it. Two exceptions keep a text as it is: one that spells an added token such as
+        `[SEP]`, which the tokenizer matches before it normalises, and any tokenizer of another kind.
+        """
+        if not self._foldable:
+            return "" if not text or text.isspace() else text
+        if self._added.search(text):
+            return _VERBATIM + text
+        if text.isascii() and text.isprintable():
+            folded = text.lower() if self._lowercase else text
+        else:
+            folded = self._tokenizer.normalizer.normalize_str(text)
+        return " ".join(folded.split())
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Tokenise texts, cutting each to the model's maximum as the tokenizer itself does."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        return [EncodedText(tuple(encoding.ids), bool(encoding.overflowing)) for encoding in encodings]

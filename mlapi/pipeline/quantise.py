@@ -1,0 +1,65 @@
+"""Stores a graph in a bundle's precision: int8 weights, or floating point without loss."""
+
+import contextlib
+import logging
+import sys
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import openvino as ov
+
+GRAPH: Final = "model.xml"
+WEIGHTS: Final = "model.bin"
+
+_TRACES: Final = ("conversion_parameters", "nncf")
+"""What the tools note in a graph about how they were called; nothing reads it when the graph runs."""
+
+
+def store(graph: ov.Model, precision: str, folder: Path) -> dict[str, Path]:
+    """Write a graph as `model.xml` and `model.bin`; the same graph always gives the same bytes.
+
+    Args:
+        graph: in fp32; is changed.
+        precision: `int8` quantises the weights, symmetrically and per output channel, with the remaining numbers in
+            fp16. `fp32` and `bf16` keep every weight's value, stored as fp16 where that loses nothing: bf16 is a way to
+            compute, which the engine chooses.
+        folder: where to write.
+
+    Returns:
+        The files by name.
+    """
+    if precision == "int8":
+        graph = _with_int8_weights(graph)
+    _make_reproducible(graph)
+    ov.save_model(graph, folder / GRAPH, compress_to_fp16=precision == "int8" or _fits_fp16(graph))
+    return {name: folder / name for name in (GRAPH, WEIGHTS)}
+
+
+def _with_int8_weights(graph: ov.Model) -> ov.Model:
+    import nncf  # noqa: PLC0415  takes seconds, and only int8 needs it
+
+    nncf.set_log_level(logging.WARNING)
+    with contextlib.redirect_stdout(sys.stderr):
+        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+
+
+def _make_reproducible(graph: ov.Model) -> None:
+    """Replace what depends on how the tools were called, or on what else the process did before."""
+    for name in _TRACES:
+        if graph.has_rt_info(name):
+            del graph.rt_info[name]
+    graph.set_friendly_name("model")
+    for position, node in enumerate(graph.get_ordered_ops()):
+        kind = node.get_type_name()
+        # Nodes without a name of their own are numbered by a counter that never starts again.
+        if node.get_friendly_name().rpartition("_")[0] == kind:
+            node.set_friendly_name(f"{kind}_{position}")
+
+
+def _fits_fp16(graph: ov.Model) -> bool:
+    """Whether every fp32 constant survives the way to fp16 and back, as those of an fp16 checkpoint do."""
+    constants = (node for node in graph.get_ops() if node.get_type_name() == "Constant")
+    values = (node.data for node in constants if node.get_element_type() == ov.Type.f32)
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(value.astype(np.float16).astype(np.float32), value) for value in values)

@@ -1,0 +1,210 @@
+"""What every engine has to keep, whatever library computes, so that the rest of the service can rely on it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlapi.batching.buckets import bucket_lengths, padded_length
+from mlapi.bundles.store import Bundle, open_bundle
+from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.registry import ENGINES, load_engine
+from mlapi.errors import BundleError
+from mlapi.settings import DEFAULT_BUNDLE
+from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
+
+ROUNDING: Final = 1e-4
+"""How far fp32 logits may be apart that differ only in the order of their sums."""
+
+Architecture = Literal["distilbert", "bert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An engine and the bundle that it runs."""
+
+    name: str
+    engine: Engine
+    bundle: Bundle
+
+
+def tiny(folder: Path, architecture: Architecture, engine: Any, precision: Any) -> Bundle:  # noqa: ANN401
+    """Make a bundle of a tiny model; needs PyTorch."""
+    need_pipeline()
+    from mlapi.pipeline.build import Order, build  # noqa: PLC0415  only where it is installed
+
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    TinyCheckpoint(architecture, labels=("a", "b", "c")).write(checkpoint)
+    order = Order(str(checkpoint), folder / "bundle", engine=engine, precision=precision, unevaluated=True)
+    return build(order, print)
+
+
+TINY: Final = [
+    pytest.param((engine, architecture, precision), id=f"{engine}-{architecture}-{precision}", marks=pytest.mark.torch)
+    for engine, architecture, precision in (
+        ("openvino", "distilbert", "fp32"),
+        ("openvino", "distilbert", "int8"),
+        ("openvino", "bert", "fp32"),
+        ("openvino", "bert", "int8"),
+        ("torch", "distilbert", "fp32"),
+        ("torch", "bert", "fp32"),
+    )
+]
+SHIPPED: Final = [pytest.param((engine, None, None), id=f"{engine}-shipped") for engine in ("fake", "openvino")]
+
+
+@pytest.fixture(scope="module", params=[*SHIPPED, *TINY])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    name, architecture, precision = request.param
+    if architecture is None:
+        bundle = open_bundle(DEFAULT_BUNDLE)
+    else:
+        bundle = tiny(tmp_path_factory.mktemp("tiny"), architecture, name, precision)
+    engine = load_engine(name, bundle, 1)
+    yield Case(name, engine, bundle)
+    engine.close()
+
+
+def rows(case: Case, lengths: list[int], padded: int, seed: int) -> tuple[TokenIds, TokenIds]:
+    """Random ids of these lengths, padded."""
+    random = np.random.default_rng(seed)
+    ids = np.full((len(lengths), padded), case.bundle.manifest.pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = random.integers(1, len(VOCABULARY), length)
+        mask[row, :length] = 1
+    return ids, mask
+
+
+def alone(engine: Engine, ids: TokenIds, mask: TokenIds) -> Logits:
+    return np.concatenate([engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in range(len(ids))])
+
+
+def assert_as_claimed(engine: Engine, together: Logits, single: Logits) -> None:
+    """Rows computed together are those computed alone: to the bit where the engine says so, else but for rounding."""
+    if engine.batch_invariant:
+        assert together.tobytes() == single.tobytes()
+    else:
+        assert np.abs(together - single).max() < ROUNDING
+
+
+def test_there_is_a_float32_logit_for_each_text_and_label(case: Case) -> None:
+    for texts in (1, 3):
+        logits = case.engine.infer(*rows(case, [5] * texts, 8, seed=texts))
+        assert logits.shape == (texts, len(case.bundle.manifest.labels))
+        assert logits.dtype == np.float32
+        assert np.isfinite(logits).all()
+
+
+def test_texts_are_told_apart(case: Case) -> None:
+    logits = alone(case.engine, *rows(case, [8] * 6, 8, seed=1))
+    assert len({row.tobytes() for row in logits}) == 6
+
+
+def test_every_padded_length_up_to_the_longest_is_taken(case: Case) -> None:
+    longest = case.bundle.manifest.max_tokens
+    for padded in bucket_lengths(longest)[-2:]:
+        assert np.isfinite(case.engine.infer(*rows(case, [padded, 1], padded, seed=padded))).all()
+
+
+def test_the_same_rows_give_the_same_bytes_again(case: Case) -> None:
+    ids, mask = rows(case, [3, 8, 6], 8, seed=2)
+    assert len({case.engine.infer(ids, mask).tobytes() for _ in range(5)}) == 1
+
+
+def test_arguments_are_left_alone_and_answers_stay_as_they_are(case: Case) -> None:
+    ids, mask = rows(case, [7, 5], 8, seed=3)
+    before = ids.tobytes(), mask.tobytes()
+    first = case.engine.infer(ids, mask)
+    kept = first.tobytes()
+    case.engine.infer(*rows(case, [8, 8], 8, seed=4))
+    assert (ids.tobytes(), mask.tobytes()) == before
+    assert first.tobytes() == kept
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_texts_logits_do_not_depend_on_the_batch(case: Case, data: st.DataObject) -> None:
+    longest = min(64, case.bundle.manifest.max_tokens)
+    padded = padded_length(data.draw(st.integers(1, longest)), longest)
+    shortest = max(1, padded - 7)
+    lengths = data.draw(st.lists(st.integers(shortest, padded), min_size=2, max_size=9))
+    ids, mask = rows(case, lengths, padded, seed=data.draw(st.integers(0, 2**32 - 1)))
+    order = data.draw(st.permutations(range(len(lengths))))
+    assert_as_claimed(case.engine, case.engine.infer(ids[order], mask[order]), alone(case.engine, ids, mask)[order])
+
+
+def test_long_texts_do_not_depend_on_the_batch_either(case: Case) -> None:
+    longest = case.bundle.manifest.max_tokens
+    for padded in sorted({padded_length(min(length, longest), longest) for length in (100, 200, 400, 512)}):
+        ids, mask = rows(case, [padded, padded - 1, padded - 5], padded, seed=padded)
+        assert_as_claimed(case.engine, case.engine.infer(ids, mask), alone(case.engine, ids, mask))
+
+
+def test_the_number_of_threads_changes_nothing_that_the_identity_does_not_say(case: Case) -> None:
+    ids, mask = rows(case, [16, 12, 9, 16], 16, seed=5)
+    expected = alone(case.engine, ids, mask)
+    for threads in (2, 3):
+        other = load_engine(case.name, case.bundle, threads)
+        logits = alone(other, ids, mask)
+        if other.identity == case.engine.identity:
+            assert logits.tobytes() == expected.tobytes()
+        else:
+            assert np.abs(logits - expected).max() < ROUNDING
+        other.close()
+
+
+def test_calls_from_several_threads_do_not_disturb_each_other(case: Case) -> None:
+    batches = [rows(case, [length, length], padded_length(length, 64), seed=length) for length in range(1, 33)]
+    expected = [case.engine.infer(*batch).tobytes() for batch in batches]
+    with ThreadPoolExecutor(4) as threads:
+        actual = list(threads.map(lambda batch: case.engine.infer(*batch).tobytes(), batches))
+    assert actual == expected
+
+
+def test_padding_changes_no_more_than_rounding(case: Case) -> None:
+    short, long = (case.engine.infer(*rows(case, [5, 3], padded, seed=6)) for padded in (8, 24))
+    # A last bit may tip an activation over to the next of the 255 steps of int8.
+    bound = 0.05 if case.bundle.manifest.precision == "int8" else ROUNDING
+    assert np.abs(short - long).max() < bound
+
+
+def test_the_identity_says_what_computes(case: Case) -> None:
+    identity = case.engine.identity
+    assert identity.name == case.name
+    assert identity.name in ENGINES
+    assert identity.version
+    assert identity.instruction_set
+    assert case.name == "fake" or identity.precision == case.bundle.manifest.precision
+    assert case.engine.streams >= 1
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("architecture", ["distilbert", "bert"])
+def test_openvino_in_fp32_agrees_with_the_reference(tmp_path: Path, architecture: Architecture) -> None:
+    made = {}
+    for name in ("openvino", "torch"):
+        (tmp_path / name).mkdir()
+        bundle = tiny(tmp_path / name, architecture, name, "fp32")
+        case = Case(name, load_engine(name, bundle, 1), bundle)
+        made[name] = np.concatenate(
+            [alone(case.engine, *rows(case, [n], padded_length(n, 64), seed=n)) for n in range(1, 65)]
+        )
+    assert np.abs(made["openvino"] - made["torch"]).max() < ROUNDING
+    assert made["torch"].std(axis=0).min() > 100 * ROUNDING
+
+
+@pytest.mark.torch
+def test_an_engine_refuses_a_bundle_of_another_kind(tmp_path: Path) -> None:
+    for made_for, run_by in (("openvino", "torch"), ("torch", "openvino")):
+        (tmp_path / made_for).mkdir()
+        bundle = tiny(tmp_path / made_for, "distilbert", made_for, "fp32")
+        with pytest.raises(BundleError, match=f"has no file .*; its engine is {made_for}"):
+            load_engine(run_by, bundle, 1)

@@ -1,0 +1,226 @@
+"""Whole builds of tiny models: what passes is written, what is not good enough is refused and leaves nothing behind."""
+
+# ruff: noqa: E402  the libraries are imported only where they are installed
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.engine_checkpoints import SENTENCES, TinyCheckpoint, need_pipeline, shared_folder, write_labelled
+
+need_pipeline()
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from mlapi.batching.buckets import padded_length
+from mlapi.bundles.store import open_bundle
+from mlapi.cli.bundle import bundle as command
+from mlapi.engines.base import Logits, TokenIds
+from mlapi.engines.openvino import OpenVinoEngine
+from mlapi.engines.registry import load_engine
+from mlapi.engines.tokenizer import HfTokenizer
+from mlapi.errors import BundleError, ConfigurationError
+from mlapi.pipeline.build import Engine, Order, Precision, build
+from mlapi.pipeline.parity import Runner
+from mlapi.settings import DEFAULT_BUNDLE
+
+pytestmark = pytest.mark.torch
+
+Architecture = Literal["distilbert", "bert", "roberta"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    return TinyCheckpoint().write(folder)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    return write_labelled(tmp_path / "texts.tsv")
+
+
+def say_nothing(line: str) -> None:
+    del line
+
+
+def split_hairs(checkpoint: Path) -> None:
+    """Tell the labels apart by weights so close that int8 makes them equal, whatever their scale."""
+    weights = load_file(checkpoint / "model.safetensors")
+    row = torch.arange(-16, 16).float()
+    row[0] = 127
+    hair = torch.zeros_like(row)
+    hair[1:] = torch.tensor([0.01, -0.01]).repeat(16)[1:]
+    weights["classifier.weight"] = torch.stack([row, row + hair])
+    weights["classifier.bias"] = torch.zeros(2)
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert", "roberta"])
+def test_a_bundle_gives_the_models_scores(tmp_path: Path, architecture: Architecture) -> None:
+    folder = tmp_path / "some model"
+    folder.mkdir()
+    TinyCheckpoint(architecture, labels=("a", "b", "c")).write(folder)
+    made = {}
+    for engine in ("openvino", "torch"):
+        bundle = build(Order(str(folder), tmp_path / engine, engine=engine, precision="fp32"), say_nothing)
+        manifest = bundle.manifest
+        runner = Runner(
+            load_engine(engine, bundle, 1), manifest.pad_id, "softmax", partial(padded_length, max_tokens=64)
+        )
+        encoded = HfTokenizer.load(bundle.file("tokenizer.json"), manifest.max_tokens).encode(SENTENCES)
+        made[engine] = np.array([runner.scores(text) for text in encoded])
+        assert (manifest.name, manifest.labels, manifest.engine) == ("some model", ("a", "b", "c"), engine)
+        assert manifest.evaluation is None
+    assert np.abs(made["openvino"] - made["torch"]).max() < 1e-5
+    assert made["torch"].std(axis=0).min() > 0.01, "all texts score alike, so that nothing was compared"
+
+
+def test_a_build_is_measured_and_says_what_it_does(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts, licence="Apache-2.0"), said.append)
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest == made.manifest
+    assert (manifest.engine, manifest.precision, manifest.provenance.licence) == ("openvino", "int8", "Apache-2.0")
+    assert set(manifest.files) == {"model.xml", "model.bin", "tokenizer.json"}
+    assert set(manifest.provenance.built_with) == {"nncf", "openvino", "torch", "transformers"}
+    found = manifest.evaluation
+    assert found is not None
+    assert (found.dataset, found.texts, found.agreement) == ("texts.tsv", len(SENTENCES), 1.0)
+    assert 0 < found.score_difference.median <= found.score_difference.max < 0.1
+    assert len(said) == 3
+
+
+def test_a_bundle_holds_no_path_of_the_machine_that_made_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts), say_nothing)
+    content = b"".join(path.read_bytes() for path in made.folder.iterdir())
+    assert str(tmp_path).encode() not in content
+    assert str(Path(torch.__file__).parents[1]).encode() not in content
+
+
+def test_the_same_order_gives_the_same_bytes(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    first, second = (
+        build(Order(str(checkpoint), tmp_path / name, evaluate=texts), say_nothing) for name in ("first", "second")
+    )
+    assert first.manifest == second.manifest
+
+
+def refused(order: Order) -> str:
+    with pytest.raises(BundleError) as caught:
+        build(order, say_nothing)
+    return caught.value.detail
+
+
+def test_a_bundle_that_disagrees_with_the_reference_is_not_written(
+    checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    split_hairs(checkpoint)
+    said = refused(Order(str(checkpoint), tmp_path / "bundles" / "bundle", evaluate=texts))
+    assert "tiny is not good enough to publish: " in said
+    assert "it agrees with the reference on" in said
+    assert not (tmp_path / "bundles").exists()
+
+
+def test_the_same_weights_pass_in_fp32(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    split_hairs(checkpoint)
+    made = build(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=texts), say_nothing)
+    assert made.manifest.evaluation is not None
+    assert made.manifest.evaluation.agreement == 1.0
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_a_bundle_whose_scores_depend_on_the_batch_is_not_written(
+    checkpoint: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, evaluated: bool
+) -> None:
+    infer = OpenVinoEngine.infer
+
+    def infer_with_a_shared_scale(self: OpenVinoEngine, ids: TokenIds, mask: TokenIds) -> Logits:
+        return infer(self, ids, mask) * np.float32(1 + 1e-6 * len(ids))
+
+    monkeypatch.setattr(OpenVinoEngine, "infer", infer_with_a_shared_scale)
+    evaluate = texts if evaluated else None
+    said = refused(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=evaluate))
+    assert "depend on the other texts of a batch" in said
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_what_is_there_is_never_overwritten(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    assert "exists already" in refused(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in bf16")
+def test_a_precision_that_this_machine_cannot_compute_in_is_not_measured(
+    checkpoint: Path, texts: Path, tmp_path: Path
+) -> None:
+    order = Order(str(checkpoint), tmp_path / "bundle", engine="torch", precision="bf16", evaluate=texts)
+    assert "bf16 needs a GPU" in refused(order)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "said"),
+    [
+        ("torch", "int8", "the engine torch takes the precisions fp32 and bf16"),
+        ("openvino", "int8", "int8 changes the scores: measure it"),
+        ("openvino", "bf16", "bf16 changes the scores: measure it"),
+        ("torch", "bf16", "bf16 changes the scores: measure it"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_refused_at_once(engine: Engine, precision: Precision, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Order("source", Path("bundle"), engine=engine, precision=precision)
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(command, ["build", *map(str, arguments)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_the_command_makes_a_bundle_and_shows_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "bundle"
+    code, shown, progress = run(
+        "--source", checkpoint, "--output", output, "--evaluate", texts, "--dataset", "tiny set"
+    )
+    assert code == 0, progress
+    assert f"digest      {open_bundle(output).manifest.digest}\n" in shown
+    assert "evaluation  tiny set, 7 texts, against the fp32 reference\n" in shown
+    assert "agreement   100.00 % of the labels\n" in shown
+    assert "mlapi: making the bundle for openvino, int8\n" in progress
+
+
+def test_the_command_goes_without_an_evaluation_only_when_told_to(checkpoint: Path, tmp_path: Path) -> None:
+    code, _, progress = run("--source", checkpoint, "--output", tmp_path / "bundle")
+    assert code == 2
+    assert "measure it with --evaluate, or say --no-evaluation" in progress
+    code, shown, _ = run("--source", checkpoint, "--output", tmp_path / "bundle", "--no-evaluation")
+    assert code == 0
+    assert "evaluation  none\n" in shown
+
+
+def test_the_commands_default_precision_for_torch_is_fp32(checkpoint: Path, tmp_path: Path) -> None:
+    code, shown, _ = run("--source", checkpoint, "--output", tmp_path / "bundle", "--engine", "torch")
+    assert code == 0
+    assert "engine      torch, fp32\n" in shown
+    assert "file        model.safetensors, " in shown
+
+
+def test_the_command_says_why_it_fails_without_a_traceback(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
+    split_hairs(checkpoint)
+    code, shown, progress = run("--source", checkpoint, "--output", tmp_path / "bundle", "--evaluate", texts)
+    assert (code, shown) == (1, "")
+    assert progress.splitlines()[-1].startswith("Error: tiny is not good enough to publish: ")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_shipped_bundle_is_what_its_checkpoint_gives(tmp_path: Path) -> None:
+    shipped = open_bundle(DEFAULT_BUNDLE).manifest
+    source = shared_folder() / "models" / shipped.provenance.source
+    made = build(Order(str(source), tmp_path / "bundle", unevaluated=True), say_nothing).manifest
+    assert made.digest == shipped.digest
+    assert made.provenance.revision == shipped.provenance.revision

@@ -1,0 +1,105 @@
+"""Texts with the same canonical form have the same token ids: the promise that the cache key stands on."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from mlapi.bundles.store import open_bundle
+from mlapi.engines.tokenizer import FILE, HfTokenizer
+from mlapi.errors import BundleError
+from mlapi.settings import DEFAULT_BUNDLE
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = [
+    *SPECIAL, "[sep]", "[Mask]", " ", "  ", "\t", "\n", "\r", "\x0b", "\x0c", "\x1c", "\x1f", "\x7f", "\x85", "\0",
+    "\ufffd", "\u00a0", "\u2028", "\u3000", "\u200b", "\u00ad", "a", "A", "\u00e9", "e\u0301", "E\u0301",
+    "\u0130", "\u1e9e", "\u00df", "\ufb01", "\u4e2d", "\u4e2d\u6587", "\u212b", "\u00c5", "!", "don't", "GOOD",
+    "good", "\U0001f600",
+]  # fmt: skip
+
+texts = st.one_of(
+    st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
+    st.text(max_size=30),
+    st.text(st.characters(max_codepoint=127), max_size=30),
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> HfTokenizer:
+    bundle = open_bundle(DEFAULT_BUNDLE)
+    return HfTokenizer.load(bundle.file(FILE), bundle.manifest.max_tokens)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Tokenizer:
+    return Tokenizer.from_file(str(DEFAULT_BUNDLE / FILE))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(texts)
+@example("a\x0bb")
+@example("[SEP] good")
+@example("\u0130stanbul")
+def test_the_ids_of_a_text_follow_from_its_canonical_form(
+    tokenizer: HfTokenizer, reference: Tokenizer, text: str
+) -> None:
+    """Two texts with one form then have the same ids, because the ids are a function of the form alone."""
+    form = tokenizer.normalise(text)
+    from_form = form.removeprefix("\0") if form.startswith("\0") else form
+    assert reference.encode(from_form).ids == reference.encode(text).ids
+
+
+@settings(max_examples=2000, deadline=None)
+@given(texts, texts)
+def test_texts_with_the_same_form_have_the_same_ids(tokenizer: HfTokenizer, one: str, other: str) -> None:
+    if tokenizer.normalise(one) == tokenizer.normalise(other):
+        assert tokenizer.encode([one]) == tokenizer.encode([other])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Great  movie!", "great movie!"),
+        ("  great movie!\n", "great\tmovie!"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("GOOD", "good"),
+        ("go\0od", "good"),
+    ],
+)
+def test_what_the_model_cannot_tell_apart_shares_an_entry(tokenizer: HfTokenizer, one: str, other: str) -> None:
+    assert tokenizer.normalise(one) == tokenizer.normalise(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("a b", "a\x0bb"), ("[SEP]", "[sep]"), ("ab", "a b"), ("good!", "good")])
+def test_what_it_can_tell_apart_does_not(tokenizer: HfTokenizer, one: str, other: str) -> None:
+    assert tokenizer.normalise(one) != tokenizer.normalise(other)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "\0", "\x07\x1b", "\ufffd", "\u3000"])
+def test_a_text_with_nothing_to_read_has_an_empty_form(tokenizer: HfTokenizer, text: str) -> None:
+    assert tokenizer.normalise(text) == ""
+
+
+def test_long_texts_are_cut_where_the_model_cuts_them_and_say_so(tokenizer: HfTokenizer) -> None:
+    short, long = tokenizer.encode(["good " * 510, "good " * 511])
+    assert (len(short.ids), short.truncated) == (512, False)
+    assert (len(long.ids), long.truncated, long.ids) == (512, True, short.ids)
+
+
+def test_other_kinds_of_tokenizer_keep_texts_as_they_are() -> None:
+    """White space and case matter to most of them."""
+    whole = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))  # noqa: S106  not a password
+    whole.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole.normalizer = normalizers.NFC()
+    tokenizer = HfTokenizer(whole, 8)
+    assert tokenizer.normalise(" A  b") == " A  b"
+    assert tokenizer.normalise(" \n ") == ""
+
+
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(BundleError, match="not a tokenizer"):
+        HfTokenizer.load(tmp_path / FILE, 512)

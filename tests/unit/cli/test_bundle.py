@@ -1,0 +1,148 @@
+"""`mlapi bundle inspect` and `verify` tell people and machines what a bundle is, and whether it is still that."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
+from mlapi.bundles.store import Bundle, open_bundle, write_bundle
+from mlapi.cli.bundle import bundle as command
+from mlapi.settings import DEFAULT_BUNDLE
+from tests.architecture.source_rules import ROOT
+
+EVALUATION = Evaluation("made up", 200, 0.875, 0.88, 0.995, ScoreDifference(0.0001, 0.02, 0.3))
+
+
+def write(folder: Path, evaluation: Evaluation | None = EVALUATION) -> Bundle:
+    for name in ("model.bin", "model.xml"):
+        (folder / name).write_bytes(name.encode() * 1000)
+
+    def manifest(entries: Mapping[str, FileEntry]) -> Manifest:
+        return Manifest(
+            schema=SCHEMA,
+            name="example",
+            labels=("NO", "YES"),
+            activation="softmax",
+            max_tokens=512,
+            pad_id=0,
+            engine="openvino",
+            precision="int8",
+            files=dict(entries),
+            provenance=Provenance("owner/example", "0" * 40, "MIT", {"torch": "2", "nncf": "3"}),
+            evaluation=evaluation,
+        )
+
+    return write_bundle(folder / "bundle", {name: folder / name for name in ("model.bin", "model.xml")}, manifest)
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(command, [*map(str, arguments)])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_inspect_shows_all_that_people_ask(tmp_path: Path) -> None:
+    bundle = write(tmp_path)
+    assert run("inspect", bundle.folder) == (
+        0,
+        f"""\
+name        example
+digest      {bundle.manifest.digest}
+labels      NO, YES (softmax)
+reads       up to 512 tokens
+engine      openvino, int8
+file        model.bin, 0.01 MB
+file        model.xml, 0.01 MB
+made from   owner/example at {"0" * 40}
+licence     MIT
+made with   nncf 3, torch 2
+evaluation  made up, 200 texts, against the fp32 reference
+accuracy    0.8750 (reference 0.8800)
+agreement   99.50 % of the labels
+scores      apart by 0.0001 (median), 0.0200 (p99), 0.3000 (max)
+""",
+        "",
+    )
+
+
+def test_inspect_says_that_nothing_was_measured(tmp_path: Path) -> None:
+    assert run("inspect", write(tmp_path, None).folder)[1].endswith("evaluation  none\n")
+
+
+def test_inspect_gives_machines_the_manifest_and_its_digest(tmp_path: Path) -> None:
+    bundle = write(tmp_path)
+    code, shown, _ = run("inspect", "--json", bundle.folder)
+    described = json.loads(shown)
+    assert code == 0
+    assert described.pop("digest") == bundle.manifest.digest
+    assert described == json.loads((bundle.folder / "bundle.json").read_text(encoding="utf-8"))
+
+
+def test_the_default_is_the_shipped_bundle() -> None:
+    code, shown, _ = run("inspect", "--json")
+    assert code == 0
+    assert json.loads(shown)["digest"] == open_bundle(DEFAULT_BUNDLE).manifest.digest
+    assert run("verify") == (0, "ok     model.bin\nok     model.xml\nok     tokenizer.json\n", "")
+
+
+def test_verify_lists_every_file_and_fails_for_one(tmp_path: Path) -> None:
+    bundle = write(tmp_path)
+    changed = bundle.folder / "model.bin"
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    code, shown, failure = run("verify", bundle.folder)
+    wrong, right = shown.splitlines()
+    assert wrong.startswith("wrong  model.bin: ")
+    assert "was changed: sha256" in wrong
+    assert right == "ok     model.xml"
+    assert (code, failure) == (1, "mlapi: 1 of 2 files are wrong\n")
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.bin"])
+def test_verify_finds_a_missing_file(tmp_path: Path, name: str) -> None:
+    bundle = write(tmp_path)
+    (bundle.folder / name).unlink()
+    code, shown, _ = run("verify", bundle.folder)
+    assert code == 1
+    assert f"wrong  {name}: " in shown
+
+
+@pytest.mark.parametrize("subcommand", ["inspect", "verify"])
+def test_what_is_no_bundle_is_an_error_without_a_traceback(tmp_path: Path, subcommand: str) -> None:
+    assert run(subcommand, tmp_path) == (
+        1,
+        "",
+        f"Error: {tmp_path} is not a model bundle: bundle.json: No such file or directory\n",
+    )
+
+
+def test_wrong_usage_is_told_apart_from_failure(tmp_path: Path) -> None:
+    assert run("build")[0] == 2
+    assert run("build", "--source", tmp_path, "--output", tmp_path / "out", "--precision", "int3")[0] == 2
+    assert run("build", "--source", tmp_path, "--output", tmp_path / "out", "--evaluate", tmp_path / "none.tsv")[0] == 2
+
+
+def test_build_without_its_libraries_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from mlapi.cli.group import main; main()"
+    arguments = ["bundle", "build", "--source", str(tmp_path), "--output", str(tmp_path / "out"), "--no-evaluation"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: making bundles needs the package torch: pip install 'mlapi[pipeline]'\n"
+
+
+def test_showing_and_verifying_import_no_heavy_library() -> None:
+    code = """
+import sys
+from click.testing import CliRunner
+from mlapi.cli.group import main
+for command in ("inspect", "verify"):
+    assert CliRunner().invoke(main, ["bundle", command]).exit_code == 0
+print([name for name in ("openvino", "torch", "transformers", "nncf", "huggingface_hub") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

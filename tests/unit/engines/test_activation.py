@@ -1,0 +1,42 @@
+"""Logits become float32 probabilities."""
+
+import math
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlapi.engines.activation import probabilities
+from mlapi.errors import EngineError
+
+logits = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
+
+
+@given(logits)
+def test_softmax_gives_float32_probabilities_that_sum_to_one(row: list[float]) -> None:
+    scores = probabilities(row, "softmax")
+    assert all(0 <= score <= 1 for score in scores)
+    assert math.isclose(sum(scores), 1, abs_tol=1e-6)
+    assert tuple(array("f", scores)) == scores
+    assert scores[row.index(max(row))] == max(scores)
+
+
+@given(logits)
+def test_sigmoid_scores_each_label_for_itself(row: list[float]) -> None:
+    together = probabilities(row, "sigmoid")
+    alone = [probabilities([value], "sigmoid")[0] for value in row]
+    assert list(together) == alone
+    assert all(0 <= score <= 1 for score in together)
+
+
+def test_known_values() -> None:
+    assert probabilities([0.0, 0.0], "softmax") == (0.5, 0.5)
+    assert probabilities([0.0, math.log(3)], "softmax") == (0.25, 0.75)
+    assert probabilities([0.0], "sigmoid") == (0.5,)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_refused(bad: float) -> None:
+    with pytest.raises(EngineError):
+        probabilities([0.0, bad], "softmax")

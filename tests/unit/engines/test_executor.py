@@ -1,0 +1,116 @@
+"""The executor pads, warms up, verifies batch invariance, and never passes on what is not a probability."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+
+from mlapi.engines.base import EngineIdentity, Logits, TokenIds
+from mlapi.engines.executor import EngineExecutor
+from mlapi.engines.fake import FakeEngine
+from mlapi.errors import EngineError
+from mlapi.predictions import EncodedText
+
+LENGTHS = (8, 16, 24, 32)
+
+
+class SpyEngine(FakeEngine):
+    """Remembers the shapes it was called with."""
+
+    def __init__(self) -> None:
+        super().__init__(labels=2)
+        self.shapes: list[tuple[int, ...]] = []
+        self.padding: set[int] = set()
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        self.shapes.append(ids.shape)
+        self.padding |= set(ids[mask == 0].tolist())
+        return super().infer(ids, mask)
+
+
+class NeighbourEngine(SpyEngine):
+    """Scores a text differently when others are in its batch, as engines with per-tensor quantisation do."""
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        return super().infer(ids, mask) + np.float32(ids.sum() * 1e-6)
+
+
+class BrokenEngine:
+    """Answers with whatever it is given."""
+
+    identity = EngineIdentity("broken", "1", "fp32", "any")
+    streams = 1
+    batch_invariant = True
+
+    def __init__(self, answer: Logits | Exception) -> None:
+        self.answer = answer
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        del ids, mask
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def executor(engine: FakeEngine | BrokenEngine) -> EngineExecutor:
+    seconds = itertools.count()
+    return EngineExecutor(engine, pad_id=9, activation="softmax", clock=lambda: float(next(seconds)))
+
+
+def text(*ids: int) -> EncodedText:
+    return EncodedText(ids, truncated=False)
+
+
+async def test_texts_are_padded_to_the_length_asked_for() -> None:
+    engine = SpyEngine()
+    runs = executor(engine)
+    runs.warm_up(LENGTHS)
+    engine.shapes.clear()
+    scores = await runs.run([text(1, 2, 3), text(4)], 8)
+    assert engine.shapes == [(2, 8)]
+    assert engine.padding == {9}
+    assert [sum(row) for row in scores] == pytest.approx([1, 1])
+
+
+async def test_the_warm_up_runs_every_length_and_measures() -> None:
+    engine = SpyEngine()
+    found = executor(engine).warm_up(LENGTHS)
+    assert {length for _, length in engine.shapes} == set(LENGTHS)
+    assert found.batch_invariant
+    assert found.tokens_per_second == sum(LENGTHS) / len(LENGTHS)
+
+
+async def test_an_engine_that_depends_on_neighbours_computes_texts_singly_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = NeighbourEngine()
+    runs = executor(engine)
+    with caplog.at_level(logging.WARNING):
+        found = runs.warm_up(LENGTHS)
+    assert not found.batch_invariant
+    assert "one by one" in caplog.text
+    engine.shapes.clear()
+    together = await runs.run([text(1, 2), text(5000, 6000)], 8)
+    assert engine.shapes == [(1, 8), (1, 8)]
+    assert together == await runs.run([text(1, 2)], 8) + await runs.run([text(5000, 6000)], 8)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        np.full((1, 2), np.nan, dtype=np.float32),
+        np.full((1, 2), np.inf, dtype=np.float32),
+        np.zeros((2, 2), dtype=np.float32),
+        np.zeros(2, dtype=np.float32),
+        RuntimeError("secret path /models/x"),
+    ],
+    ids=["nan", "inf", "rows", "shape", "raises"],
+)
+async def test_no_answer_that_is_not_a_probability_gets_out(answer: Logits | Exception) -> None:
+    with pytest.raises(EngineError) as failed:
+        await executor(BrokenEngine(answer)).run([text(1)], 8)
+    assert "secret" not in failed.value.detail

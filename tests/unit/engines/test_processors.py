@@ -1,0 +1,50 @@
+"""Threads follow the container's share, not the host's size."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlapi.engines.instruction_set import instruction_set
+from mlapi.engines.processors import usable_processors
+
+
+@pytest.fixture(autouse=True)
+def eight_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("max 100000\n", 8),
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 1),
+        ("50000 100000\n", 1),
+        ("6400000 100000\n", 8),
+        ("garbage\n", 8),
+    ],
+)
+def test_the_quota_of_cgroup_v2_bounds_the_threads(tmp_path: Path, content: str, expected: int) -> None:
+    (tmp_path / "cpu.max").write_text(content)
+    assert usable_processors(tmp_path / "cpu.max", tmp_path / "none") == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("-1", 8), ("300000", 3)])
+def test_the_quota_of_cgroup_v1_does_too(tmp_path: Path, quota: str, expected: int) -> None:
+    (tmp_path / "cpu.cfs_quota_us").write_text(quota)
+    (tmp_path / "cpu.cfs_period_us").write_text("100000")
+    assert usable_processors(tmp_path / "none", tmp_path) == expected
+
+
+def test_without_a_quota_all_allowed_processors_are_used(tmp_path: Path) -> None:
+    assert usable_processors(tmp_path / "none", tmp_path / "none") == 8
+
+
+def test_the_instruction_set_names_what_changes_a_score(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx512_vnni avx2 avx512f sse\nprocessor\t: 1\n")
+    assert instruction_set(cpuinfo).endswith(":avx2,avx512_vnni,avx512f")
+    cpuinfo.write_text("Features\t: fp asimd i8mm\n")
+    assert instruction_set(cpuinfo).endswith(":asimd,i8mm")
+    assert ":" not in instruction_set(tmp_path / "none")
