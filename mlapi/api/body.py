@@ -1,0 +1,81 @@
+"""Reads a request body within bounds of size, time and memory."""
+
+from starlette.types import Message, Receive
+
+from mlapi.api.expiry import Expiry
+from mlapi.errors import BodyTimeoutError, MalformedJsonError, OverloadedError, PayloadTooLargeError
+
+
+class ClientGoneError(Exception):
+    """The caller closed the connection; nobody is there to answer."""
+
+
+class BodyReader:
+    """Reads bodies; holds all that are being read at a time within one bound."""
+
+    def __init__(self, max_bytes: int, max_held_bytes: int, expiry: Expiry) -> None:
+        """Bound one body, and all bodies together that are being read; `expiry` ends those that do not come."""
+        self._max_bytes = max_bytes
+        self._max_held_bytes = max_held_bytes
+        self._expiry = expiry
+        self._held = 0
+
+    async def read(self, receive: Receive, content_length: bytes) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            PayloadTooLargeError: more bytes than allowed; known from the length announced, else on the way.
+            MalformedJsonError: the length announced is not a number.
+            BodyTimeoutError: it was not complete in time.
+            OverloadedError: too many large bodies are being read already.
+            ClientGoneError: the connection broke before the end.
+        """
+        if content_length:
+            # The parser leaves white space behind a value, which is no part of it (RFC 9110, section 5.5).
+            content_length = content_length.strip()
+            if not content_length.isdigit():
+                msg = "Content-Length is not a number"
+                raise MalformedJsonError(msg)
+            self._check_size(int(content_length))
+        try:
+            return await self._expiry.wait(self._read(receive))
+        except TimeoutError:
+            msg = "the body was not complete in time"
+            raise BodyTimeoutError(msg) from None
+
+    async def _read(self, receive: Receive) -> bytes:
+        body, more = _chunk(await receive())
+        self._check_size(len(body))
+        return await self._read_rest(receive, body) if more else body
+
+    async def _read_rest(self, receive: Receive, start: bytes) -> bytes:
+        chunks = [start]
+        size = len(start)
+        held = 0
+        more = True
+        try:
+            while more:
+                self._held += size - held
+                held = size
+                if self._held > self._max_held_bytes:
+                    msg = "too many large requests arrive at once"
+                    raise OverloadedError(msg, retry_after_s=1)
+                chunk, more = _chunk(await receive())
+                size += len(chunk)
+                self._check_size(size)
+                chunks.append(chunk)
+            return b"".join(chunks)
+        finally:
+            self._held -= held
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            msg = f"a body may have {self._max_bytes} bytes"
+            raise PayloadTooLargeError(msg)
+
+
+def _chunk(message: Message) -> tuple[bytes, bool]:
+    """Return a part of the body, and whether more follow."""
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    return message.get("body", b""), message.get("more_body", False)

@@ -1,0 +1,65 @@
+"""Wraps every other route: request ids, request metrics, and a problem document for whatever goes wrong."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlapi.api.headers import RequestIds, read_head
+from mlapi.api.problems import problem_body, problem_headers
+from mlapi.errors import InternalError
+from mlapi.observability.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+_UNKNOWN_ROUTE: Final = "unknown"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Edge:
+    """ASGI middleware around FastAPI."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, request_ids: RequestIds, clock: Callable[[], float]) -> None:
+        """Wrap an application; `clock` tells seconds."""
+        self._app = app
+        self._metrics = metrics
+        self._request_ids = request_ids
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = self._clock()
+        request_id = self._request_ids.choose(read_head(scope["headers"], b"").request_id)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [item for item in message.get("headers", ()) if item[0].lower() != b"x-request-id"]
+                message = {**message, "headers": [*headers, (b"x-request-id", request_id)]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
+            _log.exception("a request failed", extra={"request_id": request_id.decode()})
+            if not status:
+                await self._send_internal_error(send, request_id.decode())
+            status = 500
+        finally:
+            # A path or method that no route knows must not become a label: anybody can invent those. No route here has
+            # parameters, so the path of one that matched is its template.
+            route = scope["path"] if "route" in scope else _UNKNOWN_ROUTE
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.http_requests.labels(route, method, str(status)).inc()
+            self._metrics.http_request_duration.labels(route).observe(self._clock() - started)
+
+    async def _send_internal_error(self, send: Send, request_id: str) -> None:
+        error = InternalError("the service failed; the request id finds the reason in its log")
+        body = problem_body(error, request_id)
+        headers = problem_headers(error, body, request_id)
+        await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,113 @@
+"""Reads the request headers that matter and writes the response headers of a prediction."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from mlapi.errors import UnsupportedMediaError
+from mlapi.predictions import Source
+
+_SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+
+class RequestHead(NamedTuple):
+    """The request headers that the prediction routes read: raw values, empty where absent.
+
+    A tuple, as all values on the way of a cached answer: a frozen dataclass costs three times as much to make.
+    """
+
+    content_type: bytes = b""
+    content_length: bytes = b""
+    cache_control: bytes = b""
+    request_id: bytes = b""
+    client: bytes = b""
+
+
+def read_head(headers: Headers, client_header: bytes) -> RequestHead:
+    """Pick the headers that matter in one pass; of a repeated one the last counts."""
+    content_type = content_length = cache_control = request_id = client = b""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value
+        elif name == b"content-length":
+            content_length = value
+        elif name == b"cache-control":
+            cache_control = value
+        elif name == b"x-request-id":
+            request_id = value
+        if client_header and name == client_header:
+            client = value
+    return RequestHead(content_type, content_length, cache_control, request_id, client)
+
+
+class RequestIds:
+    """Gives every request an id: the caller's if it is sane, else one of our own."""
+
+    def __init__(self) -> None:
+        """Draw a prefix that tells this process from others."""
+        self._prefix = secrets.token_hex(6).encode()
+        self._numbers = itertools.count(1)
+
+    def choose(self, given: bytes) -> bytes:
+        """Echo at most 128 plain characters; anything else (line breaks, markup, nothing) is replaced."""
+        if given and _SANE_REQUEST_ID.fullmatch(given):
+            return given
+        return b"%s-%x" % (self._prefix, next(self._numbers))
+
+
+def check_content_type(value: bytes) -> None:
+    """Accept JSON in UTF-8, and nothing said.
+
+    Raises:
+        UnsupportedMediaError: another media type, or another charset.
+    """
+    if value in _JSON or not value:
+        return
+    media_type, _, parameters = value.lower().partition(b";")
+    media_type = media_type.strip()
+    if media_type != b"application/json" and not (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    ):
+        msg = "send the body as application/json"
+        raise UnsupportedMediaError(msg)
+    for parameter in parameters.split(b";"):
+        name, _, charset = parameter.strip().partition(b"=")
+        if name.strip() == b"charset" and charset.strip(b' "') not in {b"utf-8", b"utf8"}:
+            msg = "JSON is UTF-8 (RFC 8259, section 8.1); send it without a charset, or with charset=utf-8"
+            raise UnsupportedMediaError(msg)
+
+
+def cache_directives(value: bytes) -> frozenset[bytes]:
+    """Names of the directives in a `Cache-Control` request header (RFC 9111, section 5.2)."""
+    if not value:
+        return frozenset()
+    return frozenset(item.partition(b"=")[0].strip() for item in value.lower().split(b","))
+
+
+def cache_status(sources: Sequence[Source], *, stored: bool) -> bytes:
+    """Write the `Cache-Status` member of this cache (RFC 9211): `hit` only if no text needed the model."""
+    l1, l2 = sources.count(Source.L1), sources.count(Source.L2)
+    collapsed, model = sources.count(Source.COLLAPSED), sources.count(Source.MODEL)
+    if not (collapsed or model):
+        return b'mlapi; hit; detail="l1=%d l2=%d collapsed=0 model=0"' % (l1, l2)
+    return b'mlapi; fwd=miss%s%s; detail="l1=%d l2=%d collapsed=%d model=%d"' % (
+        b"; stored" if stored else b"",
+        b"; collapsed" if collapsed else b"",
+        l1,
+        l2,
+        collapsed,
+        model,
+    )
+
+
+def server_timing(total_s: float, queue_s: float, model_s: float) -> bytes:
+    """Write `Server-Timing` (W3C) in milliseconds: what is neither queue nor model is cache and service."""
+    if not model_s:
+        return b"cache;dur=%.3f" % (total_s * 1e3)
+    rest = max(0.0, total_s - queue_s - model_s)
+    return b"cache;dur=%.3f, queue;dur=%.3f, model;dur=%.3f" % (rest * 1e3, queue_s * 1e3, model_s * 1e3)

@@ -1,0 +1,122 @@
+"""Documents the prediction routes: bodies, headers, examples and every problem they can answer with."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlapi import errors
+from mlapi.api.problems import MEDIA_TYPE, PROBLEM_CONTENT, problem_example
+from mlapi.api.schemas import PredictRequest, Problem
+
+_PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
+    (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
+    (errors.BodyTimeoutError, "the body was not complete in time"),
+    (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),
+    (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
+    (errors.UnsupportedMediaError, "send the body as application/json"),
+    (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
+    (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
+    (errors.RateLimitedError, "one client may send 100 texts per second"),
+    (errors.EngineError, "the engine failed"),
+    (errors.OverloadedError, "the model has more to do than it can finish in time"),
+    (errors.DrainingError, "this instance is shutting down"),
+    (errors.DeadlineExceededError, "the answer was not complete in time"),
+    (errors.NotCachedError, "1 of the request's texts are not in the cache"),
+)
+
+_REQUEST_EXAMPLES: Final = {
+    "two texts": {"value": {"text": ["This movie was fantastic!", "Terrible waste of time"]}},
+    "one text": {"value": {"text": "It wasn't bad at all."}},
+}
+
+_RESPONSE_EXAMPLE: Final = {
+    "predictions": [
+        [{"label": "POSITIVE", "score": 0.7127904295921326}, {"label": "NEGATIVE", "score": 0.2872096002101898}]
+    ]
+}
+
+
+def _header(description: str, example: str) -> dict[str, object]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+_REQUEST_ID: Final = {"X-Request-Id": _header("The caller's, if it was sane, else a new one.", "3f9c0a7be1d2-1c")}
+
+_SUCCESS_HEADERS: Final = {
+    "Cache-Status": _header(
+        "RFC 9211: `hit` if no text needed the model.", 'mlapi; hit; detail="l1=2 l2=0 collapsed=0 model=0"'
+    ),
+    "Server-Timing": _header(
+        "Milliseconds in the cache, in the queue and in the model.",
+        "cache;dur=0.210, queue;dur=0.080, model;dur=3.100",
+    ),
+    "Model-Digest": _header("Which model answered.", "0f343b0931126a20f133d67c2b018a3b"),
+    "X-Truncated": _header("How many texts were cut to the model's maximum; absent if none.", "1"),
+    **_REQUEST_ID,
+}
+
+_RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again (503 and 429).", "2")}
+
+_PARAMETERS: Final = [
+    {
+        "name": "detail",
+        "in": "query",
+        "description": "Say of each text where its answer came from, how many tokens it has, and its id.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    {
+        "name": "truncate",
+        "in": "query",
+        "description": "`false` refuses texts that are longer than the model reads, instead of cutting them.",
+        "schema": {"type": "boolean", "default": True},
+    },
+    {
+        "name": "Cache-Control",
+        "in": "header",
+        "description": "`no-store` keeps the texts out of the cache; `only-if-cached` never asks the model.",
+        "schema": {"type": "string", "enum": ["no-store", "only-if-cached", "no-cache"]},
+    },
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Echoed, if it is at most 128 plain characters.",
+        "schema": {"type": "string"},
+    },
+]
+
+
+def prediction_responses() -> dict[int | str, dict[str, Any]]:
+    """Describe all responses of a prediction route, by status."""
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"headers": _SUCCESS_HEADERS, "content": {"application/json": {"example": _RESPONSE_EXAMPLE}}}
+    }
+    for error, detail in _PROBLEMS:
+        response = responses.setdefault(
+            int(error.status),
+            {
+                "description": error.title,
+                "headers": _REQUEST_ID | (_RETRY_AFTER if error.retryable else {}),
+                "content": {MEDIA_TYPE: PROBLEM_CONTENT[MEDIA_TYPE] | {"examples": {}}},
+            },
+        )
+        response["content"][MEDIA_TYPE]["examples"][error.code] = problem_example(error, detail)
+    return responses
+
+
+def prediction_extra() -> dict[str, Any]:
+    """Describe the parameters and the body of a prediction route, which FastAPI does not parse itself."""
+    schema = PredictRequest.model_json_schema()
+    return {
+        "parameters": _PARAMETERS,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "examples": _REQUEST_EXAMPLES}},
+        },
+    }
+
+
+def add_problem_schema(document: dict[str, Any]) -> Mapping[str, Any]:
+    """Add the schema that all problem responses refer to."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions = schema.pop("$defs", {})
+    document.setdefault("components", {}).setdefault("schemas", {}).update({"Problem": schema} | definitions)
+    return document

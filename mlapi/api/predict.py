@@ -1,0 +1,236 @@
+"""The prediction routes, as plain ASGI: `POST {root}/predict` and `POST {root}/bulk-predict`."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from mlapi.api.accounting import Accounting
+from mlapi.api.body import BodyReader, ClientGoneError
+from mlapi.api.client_limit import ClientLimit
+from mlapi.api.decoding import TextLimits, Texts, decode_texts
+from mlapi.api.headers import (
+    RequestHead,
+    RequestIds,
+    cache_directives,
+    cache_status,
+    check_content_type,
+    read_head,
+    server_timing,
+)
+from mlapi.api.problems import problem_body, problem_headers
+from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
+from mlapi.predictions import Prediction, Source
+from mlapi.predictor import Answer, Policy
+
+_log = logging.getLogger(__name__)
+
+_CLIENT_GONE: Final = 499
+"""What nginx logs for a caller that left; only ever a metric label, nobody is there to read it."""
+
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+_Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """The settings that the prediction routes need; seconds, and a lower-case header name."""
+
+    limits: TextLimits
+    deadline_s: float
+    allow_no_cache: bool
+    client_header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the query string asks for."""
+
+    detail: bool = False
+    truncate: bool = True
+
+
+_NO_WISHES: Final = _Wishes()
+
+
+class PredictionRoute:
+    """One prediction route. Plain ASGI, because FastAPI's own machinery costs more than a cached answer does."""
+
+    def __init__(
+        self,
+        *,
+        config: RouteConfig,
+        state: ServiceState,
+        reader: BodyReader,
+        client_limit: ClientLimit,
+        accounting: Accounting,
+        request_ids: RequestIds,
+        clock: Callable[[], float],
+    ) -> None:
+        """Wire the parts; `clock` tells seconds."""
+        self._config = config
+        self._state = state
+        self._reader = reader
+        self._client_limit = client_limit
+        self._accounting = accounting
+        self._request_ids = request_ids
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = self._clock()
+        head = read_head(scope["headers"], self._config.client_header)
+        request_id = self._request_ids.choose(head.request_id)
+        try:
+            headers, body = await self._serve(scope, receive, head, started)
+            status = 200
+            headers.append((b"x-request-id", request_id))
+        except ClientGoneError:
+            self._accounting.request(_CLIENT_GONE, self._clock() - started)
+            return
+        except Exception as raised:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
+            error = self._public(raised, request_id)
+            status = int(error.status)
+            body = problem_body(error, request_id.decode())
+            headers = problem_headers(error, body, request_id.decode())
+        if self._state.phase is Phase.DRAINING:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._accounting.request(status, self._clock() - started)
+
+    async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
+        query_string = scope["query_string"]
+        wishes = _read_wishes(query_string) if query_string else _NO_WISHES
+        check_content_type(head.content_type)
+        body = await self._reader.read(receive, head.content_length)
+        texts = decode_texts(body, self._config.limits)
+        if self._client_limit.active:
+            self._client_limit.check(_client(scope, head), len(texts.items))
+        service = self._state.service
+        try:
+            answer, stored = await self._answer(service, texts, head, started, receive)
+            if not wishes.truncate:
+                _refuse_truncated(answer.predictions)
+        except MlapiError as error:
+            if texts.bare and error.violations:
+                error.violations = tuple(replace(item, pointer="/text") for item in error.violations)
+            raise
+        truncated = self._accounting.texts(answer.predictions, answer.sources)
+        content = _render(answer, service, detail=wishes.detail)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(content)),
+            (b"cache-status", cache_status(answer.sources, stored=stored)),
+            (b"server-timing", server_timing(self._clock() - started, answer.queue_s, answer.model_s)),
+            service.digest_header,
+        ]
+        if truncated:
+            headers.append((b"x-truncated", b"%d" % truncated))
+        return headers, content
+
+    async def _answer(
+        self, service: Service, texts: Texts, head: RequestHead, started: float, receive: Receive
+    ) -> tuple[Answer, bool]:
+        predictor = service.predictor
+        query = predictor.query(texts.items)
+        directives = cache_directives(head.cache_control)
+        read = not (self._config.allow_no_cache and b"no-cache" in directives)
+        recalled = predictor.recall(query) if read else [None] * len(query.digests)
+        known = [prediction for prediction in recalled if prediction is not None]
+        if len(known) == len(recalled):
+            return Answer(known, (Source.L1,) * len(known), query.digests), False
+        policy = Policy(
+            started + self._config.deadline_s,
+            read=read,
+            store=b"no-store" not in directives,
+            compute=b"only-if-cached" not in directives,
+        )
+        answer = await _while_connected(predictor.predict(query, recalled, policy), receive)
+        return answer, policy.store and Source.MODEL in answer.sources
+
+    def _public(self, raised: Exception, request_id: bytes) -> MlapiError:
+        if not isinstance(raised, MlapiError):
+            _log.error("a request failed", exc_info=raised, extra={"request_id": request_id.decode()})
+            return InternalError("the service failed; the request id finds the reason in its log")
+        if isinstance(raised, InternalError):
+            _log.error("a prediction failed", exc_info=raised, extra={"request_id": request_id.decode()})
+        self._accounting.refusal(raised)
+        return raised
+
+
+async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive) -> Answer:
+    """Wait for an answer as long as somebody is there to take it.
+
+    Raises:
+        ClientGoneError: the caller closed the connection; the work was cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    # The body was read to its end: the next message can only be the disconnect.
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientGoneError
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+def _read_wishes(query_string: bytes) -> _Wishes:
+    given = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    flags = {}
+    for name in ("detail", "truncate"):
+        if name in given:
+            value = given[name].lower()
+            if value not in _FLAGS:
+                msg = f"the query parameter {name} must be true or false"
+                raise InvalidRequestError(msg)
+            flags[name] = _FLAGS[value]
+    return _Wishes(**flags)
+
+
+def _client(scope: Scope, head: RequestHead) -> str:
+    if head.client:
+        return head.client.decode("latin-1")
+    peer = scope.get("client")
+    return peer[0] if peer else ""
+
+
+def _refuse_truncated(predictions: Sequence[Prediction]) -> None:
+    long = [index for index, prediction in enumerate(predictions) if prediction.truncated]
+    if long:
+        msg = f"{len(long)} of {len(predictions)} texts are longer than the model reads"
+        detail = "is longer than the model reads"
+        raise TextTooLongError(msg, violations=[Violation(f"/text/{index}", detail) for index in long])
+
+
+def _render(answer: Answer, service: Service, *, detail: bool) -> bytes:
+    predictions = b",".join([prediction.fragment for prediction in answer.predictions])
+    if not detail:
+        return b'{"predictions":[' + predictions + b"]}"
+    details = [
+        {
+            "cache": source.value,
+            "tokens": prediction.tokens,
+            "truncated": prediction.truncated,
+            "id": f"{digest[:16].hex()}-{service.model.digest}",
+        }
+        for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
+    ]
+    model = {"name": service.model.name, "digest": service.model.digest}
+    return b'{"predictions":[%b],"details":%b,"model":%b}' % (
+        predictions,
+        msgspec.json.encode(details),
+        msgspec.json.encode(model),
+    )

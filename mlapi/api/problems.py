@@ -1,0 +1,50 @@
+"""Writes every error as a problem document (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from mlapi.errors import MlapiError
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:mlapi:problem:"
+PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def problem_body(error: MlapiError, request_id: str) -> bytes:
+    """Render the document; nothing but the error's own public words gets in."""
+    document: dict[str, object] = {
+        "type": f"{TYPE_PREFIX}{error.code}",
+        "title": error.title,
+        "status": int(error.status),
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        "retryable": error.retryable,
+    }
+    if error.violations:
+        document["errors"] = [{"pointer": item.pointer, "detail": item.detail} for item in error.violations]
+    return msgspec.json.encode(document)
+
+
+def problem_headers(error: MlapiError, body: bytes, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Headers of the response that carries the document."""
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", request_id.encode()),
+    ]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    if error.status is HTTPStatus.REQUEST_TIMEOUT:
+        # The rest of the body may still come; it must not be read as the next request.
+        headers.append((b"connection", b"close"))
+    return headers
+
+
+def problem_example(error: type[MlapiError], detail: str) -> dict[str, object]:
+    """Describe a problem response for OpenAPI."""
+    example = msgspec.json.decode(problem_body(error(detail), "d41d8cd98f00-1"))
+    return {"summary": error.code, "value": example}

@@ -1,0 +1,110 @@
+"""The public shapes of requests and answers, as OpenAPI documents them."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PredictRequest(BaseModel):
+    """Texts to classify."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[
+        str | list[str],
+        Field(description="The texts, in the order in which they are answered; a bare string is a list of one."),
+    ]
+
+
+class LabelScore(BaseModel):
+    """One label and its probability."""
+
+    label: str = Field(examples=["POSITIVE"])
+    score: float = Field(ge=0, le=1, description="Probability, a float32 value.", examples=[0.7127904295921326])
+
+
+class TextDetail(BaseModel):
+    """How one text was answered."""
+
+    cache: str = Field(
+        description="Where the answer came from: this process (`l1`), Redis (`l2`), another request or text that asked "
+        "for the same at the same time (`collapsed`), or the model.",
+        json_schema_extra={"enum": ["l1", "l2", "collapsed", "model"]},
+    )
+    tokens: int = Field(ge=1, description="Tokens that the model read, special tokens included.")
+    truncated: bool = Field(description="Whether the text was cut to the model's maximum.")
+    id: str = Field(description="Identifies text and model without telling either: refer to it in feedback.")
+
+
+class ModelReference(BaseModel):
+    """Which model answered."""
+
+    name: str
+    digest: str = Field(description="Changes with anything that can change an answer.")
+
+
+class PredictResponse(BaseModel):
+    """One prediction for each text, in the order of the texts."""
+
+    predictions: list[list[LabelScore]] = Field(description="For each text its labels, by falling score.")
+    details: list[TextDetail] | None = Field(None, description="Only with `detail=true`.")
+    model: ModelReference | None = Field(None, description="Only with `detail=true`.")
+
+
+class Violation(BaseModel):
+    """One thing that is wrong with the request."""
+
+    pointer: str = Field(description="RFC 6901 JSON pointer into the body.", examples=["/text/3"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 describes it."""
+
+    type: str = Field(description="Identifies the kind of problem.", examples=["urn:mlapi:problem:overloaded"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable, for programs.", examples=["overloaded"])
+    request_id: str
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    errors: list[Violation] | None = Field(None, description="Each bad item.")
+
+
+class CacheHealth(BaseModel):
+    """State of the cache."""
+
+    status: str = Field(
+        description="`ok`, `degraded` (Redis does not answer; the service goes on without it) or `disabled`.",
+        json_schema_extra={"enum": ["ok", "degraded", "disabled"]},
+    )
+
+
+class Health(BaseModel):
+    """The service answers."""
+
+    status: str = Field(examples=["ok"])
+    cache: CacheHealth
+    model: ModelReference
+
+
+class ModelQuality(BaseModel):
+    """Measured quality of the model against the fp32 reference."""
+
+    dataset: str
+    texts: int
+    accuracy: float
+    reference_accuracy: float
+    agreement: float = Field(description="Share of texts with the same label as the reference.")
+
+
+class ModelInfo(BaseModel):
+    """Which model this is."""
+
+    name: str
+    digest: str
+    labels: list[str]
+    max_tokens: int
+    engine: str
+    precision: str
+    evaluation: ModelQuality | None

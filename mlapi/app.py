@@ -1,0 +1,254 @@
+"""The composition root: builds the service out of its parts."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+from mlapi.api.accounting import Accounting
+from mlapi.api.application import Application
+from mlapi.api.body import BodyReader
+from mlapi.api.client_limit import ClientLimit
+from mlapi.api.decoding import TextLimits
+from mlapi.api.expiry import Expiry
+from mlapi.api.headers import RequestIds
+from mlapi.api.predict import PredictionRoute, RouteConfig
+from mlapi.api.schemas import ModelInfo, ModelQuality
+from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.batching.admission import Admission
+from mlapi.batching.batcher import Batcher
+from mlapi.batching.buckets import bucket_lengths, padded_length
+from mlapi.bundles.manifest import Manifest, model_digest
+from mlapi.bundles.store import Bundle, open_bundle
+from mlapi.cache.breaker import CircuitBreaker
+from mlapi.cache.codec import Codec
+from mlapi.cache.keys import KeyMaker, namespace
+from mlapi.cache.memory import MemoryStore
+from mlapi.cache.redis import RedisStore, connect
+from mlapi.cache.tiered import TieredStore
+from mlapi.engines import tokenizer
+from mlapi.engines.activation import POSTPROCESSING_VERSION
+from mlapi.engines.base import EngineIdentity
+from mlapi.engines.executor import EngineExecutor, WarmUp
+from mlapi.engines.processors import usable_processors
+from mlapi.engines.registry import load_engine
+from mlapi.engines.tokenizer import HfTokenizer
+from mlapi.errors import ConfigurationError
+from mlapi.observability.metrics import Metrics
+from mlapi.observability.tracing import tracing_wanted
+from mlapi.predictions import EncodedText, Renderer
+from mlapi.predictor import Predictor
+from mlapi.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_ROUTES: Final = ("predict", "bulk-predict")
+_HELD_BODIES: Final = 8
+_CLOCK: Final = time.monotonic
+_RANDOM: Final = random.random
+
+
+def create_app(settings: Settings, environment: Mapping[str, str]) -> Application:
+    """Build the application; the model is loaded when its lifespan begins.
+
+    Args:
+        settings: the service's settings.
+        environment: where OpenTelemetry's own variables are looked up.
+    """
+    metrics = Metrics()
+    state = ServiceState()
+    metrics.ready.set_function(lambda: float(state.phase is Phase.READY))
+    request_ids = RequestIds()
+    reader = BodyReader(
+        settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
+    )
+    client_limit = ClientLimit(settings.client_texts_per_s, _CLOCK)
+    config = RouteConfig(
+        limits=TextLimits(settings.max_texts, settings.max_text_chars),
+        deadline_s=settings.deadline_s,
+        allow_no_cache=settings.allow_no_cache,
+        client_header=settings.client_header.lower().encode(),
+    )
+    routes = {
+        name: PredictionRoute(
+            config=config,
+            state=state,
+            reader=reader,
+            client_limit=client_limit,
+            accounting=Accounting(metrics, f"{settings.root_path}/{name}"),
+            request_ids=request_ids,
+            clock=_CLOCK,
+        )
+        for name in _ROUTES
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                service = await _start(settings, metrics, stack)
+            except ConfigurationError as error:
+                _log.error("cannot start: %s", error.detail)
+                raise
+            state.open(service)
+            stack.callback(state.close)
+            _log.info("ready", extra={"model": service.model.name, "digest": service.model.digest})
+            yield
+
+    return Application(
+        root=settings.root_path,
+        predictions=routes,
+        state=state,
+        metrics=metrics,
+        request_ids=request_ids,
+        lifespan=lifespan,
+        version=version("mlapi"),
+        tracing=tracing_wanted(environment),
+        clock=_CLOCK,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _CacheState:
+    """What the health route says of the cache."""
+
+    redis: RedisStore | None
+
+    @property
+    def status(self) -> str:
+        """`disabled` without a Redis, else how it is doing."""
+        return "disabled" if self.redis is None else self.redis.state
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A model that is loaded and warm."""
+
+    manifest: Manifest
+    identity: EngineIdentity
+    digest: str
+    tokenizer: HfTokenizer
+    executor: EngineExecutor
+    streams: int
+    warm_up: WarmUp
+
+
+def _load(settings: Settings) -> _Model:
+    """Open, verify, load and warm up; blocks."""
+    bundle: Bundle = open_bundle(settings.bundle)
+    manifest = bundle.manifest
+    engine = load_engine(settings.engine or manifest.engine, bundle, settings.threads or usable_processors())
+    executor = EngineExecutor(engine, pad_id=manifest.pad_id, activation=manifest.activation, clock=_CLOCK)
+    runtime = asdict(engine.identity) | {
+        "normalisation": tokenizer.NORMALISATION_VERSION,
+        "postprocessing": POSTPROCESSING_VERSION,
+    }
+    return _Model(
+        manifest=manifest,
+        identity=engine.identity,
+        digest=model_digest(manifest, runtime),
+        tokenizer=HfTokenizer.load(bundle.file(tokenizer.FILE), manifest.max_tokens),
+        executor=executor,
+        streams=engine.streams,
+        warm_up=executor.warm_up(bucket_lengths(manifest.max_tokens)),
+    )
+
+
+async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Service:
+    """Load the model and wire everything around it; `stack` releases it again in reverse order."""
+    model = await asyncio.to_thread(_load, settings)
+    stack.callback(model.executor.close)
+    renderer = Renderer(model.manifest.labels)
+    store, cache = _open_cache(settings, model.digest, renderer, metrics)
+    stack.push_async_callback(store.close)
+    admission = Admission(
+        max_waiting_tokens=settings.max_waiting_tokens,
+        rate=model.warm_up.tokens_per_second * model.streams,
+        clock=_CLOCK,
+        metrics=metrics,
+    )
+    batcher = Batcher(
+        model.executor.run,
+        admission=admission,
+        bucket=partial(padded_length, max_tokens=model.manifest.max_tokens),
+        max_batch_tokens=settings.max_batch_tokens,
+        streams=model.streams,
+        clock=_CLOCK,
+        metrics=metrics,
+    )
+    stack.push_async_callback(batcher.close, settings.deadline_s)
+    threads = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+    stack.callback(threads.shutdown)
+
+    async def tokenize(texts: Sequence[str]) -> list[EncodedText]:
+        return await asyncio.get_running_loop().run_in_executor(threads, model.tokenizer.encode, texts)
+
+    predictor = Predictor(
+        tokenizer=model.tokenizer,
+        tokenize=tokenize,
+        keys=KeyMaker(model.digest),
+        store=store,
+        admission=admission,
+        batcher=batcher,
+        renderer=renderer,
+        clock=_CLOCK,
+    )
+    stack.push_async_callback(predictor.close)
+    info = _describe(model)
+    metrics.model.info(
+        {"name": info.name, "digest": info.digest, "engine": info.engine, "precision": model.identity.precision}
+    )
+    return Service(predictor, info, cache)
+
+
+def _open_cache(
+    settings: Settings, digest: str, renderer: Renderer, metrics: Metrics
+) -> tuple[TieredStore, _CacheState]:
+    memory = MemoryStore(
+        max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
+    )
+    if not settings.redis_url:
+        return TieredStore(memory, None), _CacheState(None)
+    timeout_s = settings.redis_timeout_ms / 1000
+    redis = RedisStore(
+        connect(settings.redis_url, timeout_s=timeout_s),
+        Codec(digest, renderer),
+        namespace=namespace(digest),
+        breaker=CircuitBreaker(
+            clock=_CLOCK, jitter=_RANDOM, on_change=lambda change: metrics.cache_breaker_state.set(change.value)
+        ),
+        metrics=metrics,
+        clock=_CLOCK,
+        jitter=_RANDOM,
+        ttl_s=settings.cache_ttl_s,
+        timeout_s=timeout_s,
+    )
+    return TieredStore(memory, redis), _CacheState(redis)
+
+
+def _describe(model: _Model) -> ModelInfo:
+    measured = model.manifest.evaluation
+    return ModelInfo(
+        name=model.manifest.name,
+        digest=model.digest,
+        labels=list(model.manifest.labels),
+        max_tokens=model.manifest.max_tokens,
+        engine=model.identity.name,
+        precision=model.identity.precision,
+        evaluation=None
+        if measured is None
+        else ModelQuality(
+            dataset=measured.dataset,
+            texts=measured.texts,
+            accuracy=measured.accuracy,
+            reference_accuracy=measured.reference_accuracy,
+            agreement=measured.agreement,
+        ),
+    )

@@ -1,0 +1,294 @@
+"""The one use case: texts in, predictions out, through cache tiers, single flight and the batcher."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from mlapi.batching.admission import Admission
+from mlapi.batching.batcher import Batcher, Scored
+from mlapi.cache.keys import KeyMaker
+from mlapi.cache.singleflight import Flight, SingleFlight
+from mlapi.cache.tiered import TieredStore
+from mlapi.engines.base import Tokenizer
+from mlapi.errors import (
+    DeadlineExceededError,
+    InternalError,
+    InvalidRequestError,
+    MlapiError,
+    NotCachedError,
+    Violation,
+)
+from mlapi.predictions import EncodedText, Prediction, Renderer, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one request wants to be served.
+
+    Attributes:
+        deadline: when the answer must be complete, in seconds of the predictor's clock.
+        read: whether the shared tier may answer (`no-cache`, where allowed, says no).
+        store: whether the answers may be kept (`no-store` says no).
+        compute: whether the model may be asked (`only-if-cached` says no).
+    """
+
+    deadline: float
+    read: bool = True
+    store: bool = True
+    compute: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The model's or the cache's answer to one text, and the seconds it waited for and spent in the model."""
+
+    prediction: Prediction
+    source: Source
+    queue_s: float = 0.0
+    model_s: float = 0.0
+
+
+class Answer(NamedTuple):
+    """The answers to a request's texts, in their order.
+
+    Attributes:
+        predictions: one a text.
+        sources: where each came from.
+        digests: the texts' digests (see `mlapi.cache.keys`).
+        queue_s: longest time that one of the texts waited for the model, seconds.
+        model_s: longest time that one of the texts spent in the model, seconds.
+    """
+
+    predictions: Sequence[Prediction]
+    sources: Sequence[Source]
+    digests: Sequence[bytes]
+    queue_s: float = 0.0
+    model_s: float = 0.0
+
+
+class Query(NamedTuple):
+    """A request's texts and their digests (see `mlapi.cache.keys`), in one order."""
+
+    texts: Sequence[str]
+    digests: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Led:
+    """A text whose flight this request has to bring to its end."""
+
+    flight: Flight[Outcome]
+    text: str
+
+
+_Computed: TypeAlias = tuple[Flight[Outcome], EncodedText, asyncio.Future[Scored]]
+
+
+class Predictor:
+    """Answers texts. Lives on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        tokenize: Callable[[Sequence[str]], Awaitable[list[EncodedText]]],
+        keys: KeyMaker,
+        store: TieredStore,
+        admission: Admission,
+        batcher: Batcher,
+        renderer: Renderer,
+        clock: Callable[[], float],
+    ) -> None:
+        """Wire the parts; `tokenize` encodes off the event loop, `clock` tells seconds."""
+        self._normalise = tokenizer.normalise
+        self._tokenize = tokenize
+        self._digest = keys.digest
+        self._store = store
+        self._admission = admission
+        self._batcher = batcher
+        self._renderer = renderer
+        self._clock = clock
+        self._flights: SingleFlight[Outcome] = SingleFlight()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def query(self, texts: Sequence[str]) -> Query:
+        """Bring texts into canonical form and digest them.
+
+        Raises:
+            InvalidRequestError: texts with nothing in them to read; names them all.
+        """
+        canonical = [self._normalise(text) for text in texts]
+        if not all(canonical):
+            empty = [index for index, form in enumerate(canonical) if not form]
+            msg = "a text must hold at least one character that the model can read"
+            raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
+        return Query(texts, [self._digest(form) for form in canonical])
+
+    def recall(self, query: Query) -> list[Prediction | None]:
+        """Look every text up in the in-process tier."""
+        return self._store.peek_many(query.digests)
+
+    async def predict(self, query: Query, recalled: Sequence[Prediction | None], policy: Policy) -> Answer:
+        """Answer every text, computing each unknown one once however often it is asked for at the same time.
+
+        Args:
+            query: the texts.
+            recalled: what `recall` found of them; all None to ask the model whatever the cache holds.
+            policy: how the request wants to be served.
+
+        Raises:
+            NotCachedError: `policy.compute` is off and a text is not in the cache.
+            DeadlineExceededError: the answer was not complete in time.
+            OverloadedError: the model has more to do than it can finish in time.
+            BatchTooLargeError: the request can never be served at once.
+            DrainingError: the process is stopping.
+            EngineError: the model failed.
+        """
+        outcomes: dict[bytes, Outcome] = {}
+        missing: dict[bytes, str] = {}
+        for text, digest, prediction in zip(query.texts, query.digests, recalled, strict=True):
+            if prediction is not None:
+                outcomes[digest] = Outcome(prediction, Source.L1)
+            else:
+                missing.setdefault(digest, text)
+        outcomes |= await (self._resolve(missing, policy) if policy.compute else self._fetch(missing, policy))
+        return _assemble(query, outcomes)
+
+    async def close(self) -> None:
+        """Wait for the work in progress to end."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def _fetch(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
+        """Answer from the shared tier alone."""
+        found = await self._store.fetch_many(list(missing), store=policy.store)
+        outcomes = {
+            digest: Outcome(prediction, Source.L2)
+            for digest, prediction in zip(missing, found, strict=True)
+            if prediction is not None
+        }
+        if len(outcomes) < len(missing):
+            msg = f"{len(missing) - len(outcomes)} of the request's texts are not in the cache"
+            raise NotCachedError(msg)
+        return outcomes
+
+    async def _resolve(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
+        """Join or start one flight a text, and wait for them all."""
+        digests = list(missing)
+        with self._flights.claim(digests, store=policy.store) as claim:
+            if claim.led:
+                led = [_Led(flight, missing[flight.key]) for flight in claim.led]
+                task = asyncio.create_task(self._lead(led, policy))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            try:
+                outcomes = await claim.results(max(0.0, policy.deadline - self._clock()))
+            except TimeoutError:
+                msg = "the answer was not complete in time"
+                raise DeadlineExceededError(msg) from None
+            return {
+                digest: outcome if leads or outcome.source is not Source.MODEL else _followed(outcome)
+                for digest, outcome, leads in zip(digests, outcomes, claim.leads, strict=True)
+            }
+
+    async def _lead(self, led: Sequence[_Led], policy: Policy) -> None:
+        """Bring flights to their end, whatever becomes of the request that started them."""
+        try:
+            missing = await self._land_stored(led, policy) if policy.read else led
+            missing = [item for item in missing if not item.flight.future.done()]
+            if missing:
+                await self._compute(missing, policy.deadline)
+        except MlapiError as error:
+            _crash(led, error)
+        except Exception as error:  # noqa: BLE001  those who wait must hear of it; the edge logs the cause
+            failure = InternalError("the prediction failed")
+            failure.__cause__ = error
+            _crash(led, failure)
+
+    async def _land_stored(self, led: Sequence[_Led], policy: Policy) -> list[_Led]:
+        """Land what the shared tier holds; return the rest."""
+        found = await self._store.fetch_many([item.flight.key for item in led], store=policy.store)
+        missing = []
+        for item, prediction in zip(led, found, strict=True):
+            if prediction is None:
+                missing.append(item)
+            else:
+                item.flight.land(Outcome(prediction, Source.L2))
+        return missing
+
+    async def _compute(self, led: Sequence[_Led], deadline: float) -> None:
+        """Ask the model, and land each text as soon as its batch is done."""
+        self._admission.check_open(len(led))
+        encoded = await self._tokenize([item.text for item in led])
+        live = [(item.flight, text) for item, text in zip(led, encoded, strict=True) if not item.flight.future.done()]
+        finished: asyncio.Queue[_Computed] = asyncio.Queue()
+        scores = self._batcher.submit([text for _, text in live], deadline=deadline)
+        for (flight, text), score in zip(live, scores, strict=True):
+            # Nobody waits any more: the batcher drops the text, if it has not reached the model yet.
+            flight.future.add_done_callback(partial(_withdraw, score))
+            score.add_done_callback(partial(_report, finished, flight, text))
+        awaited = len(live)
+        while awaited:
+            batch = [await finished.get()]
+            while not finished.empty():
+                batch.append(finished.get_nowait())
+            awaited -= len(batch)
+            await self._land_computed(batch)
+
+    async def _land_computed(self, batch: Sequence[_Computed]) -> None:
+        """Store first, land then: a text is at no moment neither in flight nor in the cache."""
+        outcomes: list[tuple[Flight[Outcome], Outcome]] = []
+        for flight, text, score in batch:
+            if score.cancelled():
+                continue
+            error = score.exception()
+            if error is not None:
+                flight.crash(error if isinstance(error, Exception) else InternalError("the prediction failed"))
+                continue
+            scored = score.result()
+            prediction = self._renderer.prediction(scored.scores, tokens=len(text.ids), truncated=text.truncated)
+            outcomes.append((flight, Outcome(prediction, Source.MODEL, scored.queue_s, scored.model_s)))
+        await self._store.put_many({flight.key: outcome.prediction for flight, outcome in outcomes if flight.store})
+        for flight, outcome in outcomes:
+            flight.land(outcome)
+
+
+def _withdraw(score: asyncio.Future[Scored], _: asyncio.Future[Outcome]) -> None:
+    score.cancel()
+
+
+def _report(
+    finished: asyncio.Queue[_Computed], flight: Flight[Outcome], text: EncodedText, score: asyncio.Future[Scored]
+) -> None:
+    finished.put_nowait((flight, text, score))
+
+
+def _followed(outcome: Outcome) -> Outcome:
+    """Say of an outcome that another request had the model compute it."""
+    return Outcome(outcome.prediction, Source.COLLAPSED, outcome.queue_s, outcome.model_s)
+
+
+def _assemble(query: Query, outcomes: Mapping[bytes, Outcome]) -> Answer:
+    """Lay outcomes out in the order of the texts; repetitions of a computed text count as collapsed."""
+    predictions, sources = [], []
+    computed: set[bytes] = set()
+    for digest in query.digests:
+        outcome = outcomes[digest]
+        predictions.append(outcome.prediction)
+        sources.append(Source.COLLAPSED if digest in computed else outcome.source)
+        if outcome.source is Source.MODEL:
+            computed.add(digest)
+    return Answer(
+        predictions,
+        sources,
+        query.digests,
+        max(outcome.queue_s for outcome in outcomes.values()),
+        max(outcome.model_s for outcome in outcomes.values()),
+    )
+
+
+def _crash(led: Sequence[_Led], error: Exception) -> None:
+    for item in led:
+        item.flight.crash(error)

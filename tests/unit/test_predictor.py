@@ -1,0 +1,306 @@
+"""Each unknown text reaches the model once, and every text gets its own answer, whoever else asks or leaves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import pytest
+
+from mlapi.batching.admission import Admission
+from mlapi.batching.batcher import Batcher
+from mlapi.cache.keys import KeyMaker
+from mlapi.cache.memory import MemoryStore
+from mlapi.cache.tiered import TieredStore
+from mlapi.errors import (
+    DeadlineExceededError,
+    DrainingError,
+    EngineError,
+    InternalError,
+    InvalidRequestError,
+    NotCachedError,
+    OverloadedError,
+)
+from mlapi.observability.metrics import Metrics
+from mlapi.predictions import EncodedText, Prediction, Renderer, Source
+from mlapi.predictor import Answer, Policy, Predictor
+
+DIGEST = "0" * 32
+RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
+
+
+class WordTokenizer:
+    """One token for each character; lower case is canonical."""
+
+    def normalise(self, text: str) -> str:
+        return text.strip().lower()
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        return [EncodedText(tuple(map(ord, self.normalise(text))), truncated=len(text) > 30) for text in texts]
+
+
+class SharedStore:
+    """Stands for the second tier."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, Prediction] = {}
+
+    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
+        return [self.entries.get(digest) for digest in digests]
+
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+        self.entries |= predictions
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class House:
+    """A predictor with a model that answers when it is told to."""
+
+    def __init__(self, *, waiting_tokens: int = 10_000) -> None:
+        self.now = 0.0
+        self.metrics = Metrics()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.entered = asyncio.Event()
+        self.computed: list[str] = []
+        self.failure: Exception | None = None
+        self.shared = SharedStore()
+        self.memory = MemoryStore(
+            max_bytes=100_000, ttl_s=60, clock=self.clock, jitter=lambda: 0.5, metrics=self.metrics
+        )
+        tokenizer = WordTokenizer()
+
+        async def tokenize(texts: Sequence[str]) -> list[EncodedText]:
+            return tokenizer.encode(texts)
+
+        admission = Admission(max_waiting_tokens=waiting_tokens, rate=1e6, clock=self.clock, metrics=self.metrics)
+        self.batcher = Batcher(
+            self.run,
+            admission=admission,
+            bucket=lambda _: 32,
+            max_batch_tokens=32,
+            streams=1,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        self.predictor = Predictor(
+            tokenizer=tokenizer,
+            tokenize=tokenize,
+            keys=KeyMaker(DIGEST),
+            store=TieredStore(self.memory, self.shared),
+            admission=admission,
+            batcher=self.batcher,
+            renderer=RENDERER,
+            clock=self.clock,
+        )
+
+    def clock(self) -> float:
+        return self.now
+
+    async def leave(self) -> None:
+        self.open.set()
+        await self.batcher.close(1.0)
+        await self.predictor.close()
+
+    async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
+        del padded
+        self.entered.set()
+        await self.open.wait()
+        if self.failure:
+            raise self.failure
+        self.computed += ["".join(map(chr, text.ids)) for text in texts]
+        return [score(text.ids) for text in texts]
+
+    async def ask(self, *texts: str, deadline: float = 5.0, **wishes: bool) -> Answer:
+        query = self.predictor.query(texts)
+        return await self.predictor.predict(query, self.predictor.recall(query), Policy(deadline, **wishes))
+
+
+def score(ids: Sequence[int]) -> tuple[float, float]:
+    share = sum(ids) % 128 / 128
+    return (1 - share, share)
+
+
+def expected(text: str) -> bytes:
+    ids = tuple(map(ord, text.strip().lower()))
+    return RENDERER.prediction(score(ids), tokens=len(ids), truncated=False).fragment
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = House()
+    yield house
+    await house.leave()
+
+
+@pytest.fixture
+async def small_house() -> AsyncIterator[House]:
+    """Two texts may wait."""
+    house = House(waiting_tokens=64)
+    yield house
+    await house.leave()
+
+
+async def test_each_text_gets_its_own_answer_and_its_source(house: House) -> None:
+    await house.ask("known")
+    answer = await house.ask("known", "new", "NEW ", "other", "known")
+    assert [prediction.fragment for prediction in answer.predictions] == [
+        expected(text) for text in ("known", "new", "new", "other", "known")
+    ]
+    assert answer.sources == [Source.L1, Source.MODEL, Source.COLLAPSED, Source.MODEL, Source.L1]
+    assert sorted(house.computed) == ["known", "new", "other"]
+
+
+async def test_a_hit_of_either_tier_is_the_bytes_of_the_miss_that_made_it(house: House) -> None:
+    miss = await house.ask("text")
+    hit = await house.ask("text")
+    assert hit.predictions[0].fragment == miss.predictions[0].fragment == expected("text")
+    assert house.shared.entries[hit.digests[0]].fragment == expected("text")
+
+
+async def test_what_the_shared_tier_holds_is_not_computed_and_moves_up(house: House) -> None:
+    digest = KeyMaker(DIGEST).digest("text")
+    house.shared.entries[digest] = RENDERER.prediction((0.5, 0.5), tokens=4, truncated=False)
+    answer = await house.ask("text", "text")
+    assert answer.sources == [Source.L2, Source.L2]
+    assert house.computed == []
+    assert (await house.ask("text")).sources == [Source.L1]
+
+
+async def test_two_hundred_callers_of_fifty_texts_cost_fifty_texts(house: House) -> None:
+    house.open.clear()
+    texts = [f"text {number}" for number in range(50)]
+    callers = [asyncio.create_task(house.ask(*texts)) for _ in range(200)]
+    await house.entered.wait()
+    house.open.set()
+    answers = await asyncio.gather(*callers)
+    assert sorted(house.computed) == sorted(texts)
+    fragments = [expected(text) for text in texts]
+    assert all([item.fragment for item in answer.predictions] == fragments for answer in answers)
+    sources = [source for answer in answers for source in answer.sources]
+    assert (sources.count(Source.MODEL), sources.count(Source.COLLAPSED)) == (50, 199 * 50)
+
+
+async def test_a_caller_that_leaves_does_not_take_the_answer_of_others_along(house: House) -> None:
+    house.open.clear()
+    first = asyncio.create_task(house.ask("shared"))
+    await house.entered.wait()
+    second = asyncio.create_task(house.ask("shared"))
+    await _turn()
+    first.cancel()
+    await _turn()
+    house.open.set()
+    answer = await second
+    assert answer.predictions[0].fragment == expected("shared")
+    assert answer.sources == [Source.COLLAPSED]
+    assert house.computed == ["shared"]
+
+
+async def test_work_that_nobody_waits_for_any_more_never_reaches_the_model(house: House) -> None:
+    house.open.clear()
+    busy = asyncio.create_task(house.ask("busy"))
+    await house.entered.wait()
+    left = asyncio.create_task(house.ask("left"))
+    while not house.predictor._admission.waiting_tokens:
+        await _turn()
+    left.cancel()
+    await asyncio.wait([left])
+    house.open.set()
+    await busy
+    await house.predictor.close()
+    assert house.computed == ["busy"]
+
+
+async def test_no_store_is_kept_out_of_both_tiers_unless_somebody_else_wants_it_stored(house: House) -> None:
+    await house.ask("private", store=False)
+    assert house.shared.entries == {}
+    assert (await house.ask("private", store=False)).sources == [Source.MODEL]
+    house.open.clear()
+    house.entered.clear()
+    unstored = asyncio.create_task(house.ask("both", store=False))
+    await house.entered.wait()
+    stored = asyncio.create_task(house.ask("both"))
+    await _turn()
+    house.open.set()
+    await asyncio.gather(unstored, stored)
+    assert len(house.shared.entries) == 1
+    assert (await house.ask("both")).sources == [Source.L1]
+
+
+async def test_only_if_cached_never_asks_the_model(house: House) -> None:
+    await house.ask("known")
+    assert (await house.ask("known", compute=False)).sources == [Source.L1]
+    with pytest.raises(NotCachedError, match="1 of"):
+        await house.ask("known", "unknown", compute=False)
+    assert house.computed == ["known"]
+
+
+async def test_empty_texts_are_named(house: House) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        house.predictor.query(["a", " ", "b", ""])
+    assert [item.pointer for item in refused.value.violations] == ["/text/1", "/text/3"]
+
+
+async def test_a_deadline_ends_the_wait_and_not_the_work_of_others(house: House) -> None:
+    house.open.clear()
+    patient = asyncio.create_task(house.ask("slow"))
+    await house.entered.wait()
+    with pytest.raises(DeadlineExceededError):
+        await house.ask("slow", deadline=0.0)
+    house.open.set()
+    assert (await patient).predictions[0].fragment == expected("slow")
+
+
+async def test_an_engine_failure_reaches_all_who_wait_and_is_never_stored(house: House) -> None:
+    house.failure = RuntimeError("broken")
+    answers = await asyncio.gather(*(house.ask("text") for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(answer, EngineError) for answer in answers)
+    house.failure = None
+    assert (await house.ask("text")).sources == [Source.MODEL]
+
+
+async def test_a_defect_on_the_way_reaches_all_who_wait(house: House) -> None:
+    async def broken(digests: Sequence[bytes]) -> list[Prediction | None]:
+        raise ZeroDivisionError(len(digests))
+
+    house.shared.get_many = broken  # type: ignore[method-assign]
+    with pytest.raises(InternalError) as failed:
+        await house.ask("text")
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+
+
+async def test_hits_are_served_while_misses_are_refused(small_house: House) -> None:
+    house = small_house
+    await house.ask("known")
+    house.open.clear()
+    house.entered.clear()
+    busy = asyncio.create_task(house.ask("busy"))
+    await house.entered.wait()
+    waiting = asyncio.create_task(house.ask("one", "two"))
+    while house.predictor._admission.waiting_tokens < 64:
+        await _turn()
+    with pytest.raises(OverloadedError) as refused:
+        await house.ask("known", "three")
+    assert refused.value.retry_after_s is not None
+    assert (await house.ask("known")).sources == [Source.L1]
+    house.open.set()
+    await asyncio.gather(busy, waiting)
+
+
+async def test_after_closing_misses_are_refused(house: House) -> None:
+    await house.batcher.close(1.0)
+    with pytest.raises(DrainingError):
+        await house.ask("late")
+
+
+async def test_fragments_are_json(house: House) -> None:
+    answer = await house.ask("text")
+    assert {item["label"] for item in json.loads(answer.predictions[0].fragment)} == {"NEGATIVE", "POSITIVE"}
+
+
+async def _turn() -> None:
+    """Let everything that is ready run once."""
+    passed = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(passed.set_result, None)
+    await passed

@@ -1,0 +1,94 @@
+"""Settings are read once, checked, and refuse what they do not know."""
+
+import pytest
+from pydantic import ValidationError
+
+from mlapi.errors import ConfigurationError
+from mlapi.settings import DEFAULT_BUNDLE, read_settings
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = read_settings({"PATH": "/bin", "OTHER": "x"})
+    assert (settings.host, settings.port, settings.root_path) == ("0.0.0.0", 8000, "/project")  # noqa: S104  the default
+    assert (settings.redis_url, settings.redis_timeout_ms, settings.cache_ttl_s) == ("", 20, 86_400)
+    assert (settings.l1_bytes, settings.deadline_s, settings.drain_s) == (64 * 1024 * 1024, 10, 5)
+    assert (settings.bundle, settings.engine, settings.log_level) == (DEFAULT_BUNDLE, "", "info")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("MLAPI_PORT", "9000", "port", 9000),
+        ("MLAPI_ROOT_PATH", "/lab", "root_path", "/lab"),
+        ("MLAPI_ROOT_PATH", "", "root_path", ""),
+        ("MLAPI_REDIS_URL", "rediss://:secret@cache:6380/1", "redis_url", "rediss://:secret@cache:6380/1"),
+        ("MLAPI_REDIS_URL", "", "redis_url", ""),
+        ("MLAPI_L1_BYTES", "0", "l1_bytes", 0),
+        ("MLAPI_DEADLINE_S", "0.5", "deadline_s", 0.5),
+        ("MLAPI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
+        ("MLAPI_ALLOW_NO_CACHE", "true", "allow_no_cache", True),
+    ],
+)
+def test_a_variable_sets_its_field(name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(read_settings({name: value}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLAPI_PORT", "65536"),
+        ("MLAPI_PORT", ""),
+        ("MLAPI_PORT", "http"),
+        ("MLAPI_ROOT_PATH", "project"),
+        ("MLAPI_ROOT_PATH", "/project/"),
+        ("MLAPI_ROOT_PATH", "/a b"),
+        ("MLAPI_REDIS_URL", "http://cache"),
+        ("MLAPI_REDIS_TIMEOUT_MS", "0"),
+        ("MLAPI_DEADLINE_S", "nan"),
+        ("MLAPI_DEADLINE_S", "inf"),
+        ("MLAPI_DRAIN_S", "-1"),
+        ("MLAPI_LOG_LEVEL", "loud"),
+        ("MLAPI_MAX_TEXTS", "0"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        read_settings({name: value})
+
+
+def test_an_unknown_name_is_refused_with_the_name_that_was_meant() -> None:
+    with pytest.raises(ConfigurationError, match=r"MLAPI_REDIS_URI is not a setting; did you mean MLAPI_REDIS_URL\?"):
+        read_settings({"MLAPI_REDIS_URI": "redis://cache"})
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings({"MLAPI_PORT": "x", "MLAPI_COLOUR": "red", "MLAPI_DRAIN_S": "-1"})
+    assert {line.split("=")[0].split()[0] for line in refused.value.detail.splitlines()} == {
+        "MLAPI_PORT",
+        "MLAPI_COLOUR",
+        "MLAPI_DRAIN_S",
+    }
+
+
+def test_the_variables_that_kubernetes_sets_for_our_own_service_are_ignored() -> None:
+    links = {
+        "MLAPI_SERVICE_SERVICE_HOST": "10.0.0.7",
+        "MLAPI_SERVICE_SERVICE_PORT": "8000",
+        "MLAPI_SERVICE_SERVICE_PORT_HTTP": "8000",
+        "MLAPI_SERVICE_PORT": "tcp://10.0.0.7:8000",
+        "MLAPI_SERVICE_PORT_8000_TCP": "tcp://10.0.0.7:8000",
+        "MLAPI_SERVICE_PORT_8000_TCP_ADDR": "10.0.0.7",
+    }
+    assert read_settings(links) == read_settings({})
+
+
+def test_a_port_that_kubernetes_set_is_explained() -> None:
+    with pytest.raises(ConfigurationError, match="enableServiceLinks: false"):
+        read_settings({"MLAPI_PORT": "tcp://10.0.0.7:8000"})
+
+
+def test_settings_cannot_change() -> None:
+    settings = read_settings({})
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1
