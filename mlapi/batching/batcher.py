@@ -154,14 +154,13 @@ class Batcher:
         task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
-        """Score one batch after the other, as one of the streams, until nothing waits or a run is cancelled."""
+        """Score one batch after the other, as one of the streams, until nothing waits."""
         try:
             while batch := self._next_batch():
                 self._wake_stream()
                 await self._score(batch)
         finally:
             self._active -= 1
-            self._wake_stream()
 
     def _next_batch(self) -> list[_Job]:
         """Take a batch out of the queue; empty when nothing waits."""
@@ -186,10 +185,11 @@ class Batcher:
         try:
             seconds = await self._answer(batch)
         except asyncio.CancelledError:
-            # `close` gave up waiting, or the executor was shut down under the run.
             for job in batch:
                 _fail(job, _draining())
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # `close` gave up waiting. Otherwise only the run was cancelled, and others may still wait.
         finally:
             self._admission.finished(batch[0].padded * len(batch), seconds)
 

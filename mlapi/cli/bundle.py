@@ -37,11 +37,11 @@ def inspect(folder: Path, *, as_json: bool) -> None:
 @bundle.command()
 @_FOLDER
 def verify(folder: Path) -> None:
-    r"""Compare each file of a bundle with its manifest (default: the bundle that ships with the source).
+    """Compare each file of a bundle with its manifest (default: the bundle that ships with the source).
 
     \b
     Exit codes: 0 all files are as they should be, 1 they are not.
-    """
+    """  # noqa: D301  \b is what keeps click from refilling the paragraph
     manifest = _manifest(folder)
     wrong = 0
     for name, entry in manifest.files.items():
@@ -74,32 +74,32 @@ def verify(folder: Path) -> None:
 @click.option("--no-evaluation", "unevaluated", is_flag=True, help="Go without, in a precision that changes scores.")
 @click.option("--licence", default="unknown", show_default=True, help="SPDX identifier of the weights' licence.")
 def build(precision: str | None, engine: str, **options: object) -> None:
-    r"""Make a bundle from a Hugging Face sequence classification checkpoint.
+    """Make a bundle from a Hugging Face sequence classification checkpoint.
 
     Nothing is written unless the bundle is as good as the checkpoint: at most 0.5 points less accurate on the labelled
     texts, with the same label for at least 99 % of them, and with scores that do not depend on the batch.
 
     \b
     Exit codes: 0 it is made, 1 it is not and the last line says why, 2 wrong usage.
-    """
+    """  # noqa: D301  as above
     # Not at the top: the pipeline needs PyTorch, and the other commands must run without it.
     decline()
+    chosen = precision or ("fp32" if engine == "torch" else "int8")
+    fields = {"engine": engine, "precision": chosen, "threads": usable_processors(), **options}
     try:
         from mlapi.pipeline.build import Order  # noqa: PLC0415
         from mlapi.pipeline.build import build as make  # noqa: PLC0415
 
-        chosen = precision or ("fp32" if engine == "torch" else "int8")
-        order = msgspec.convert(
-            {"engine": engine, "precision": chosen, "threads": usable_processors(), **options}, Order
-        )
+        try:
+            order = msgspec.convert(fields, Order)
+        except ConfigurationError as error:
+            raise click.UsageError(error.detail) from error
         made = make(order, _say)
     except ModuleNotFoundError as error:
         msg = f"making bundles needs the package {error.name}: pip install 'mlapi[pipeline]'"
         raise click.ClickException(msg) from error
-    except BundleError as error:
-        raise click.ClickException(error.detail) from error
     except ConfigurationError as error:
-        raise click.UsageError(error.detail) from error
+        raise click.ClickException(error.detail) from error
     click.echo(_table(made.manifest))
 
 

@@ -63,7 +63,7 @@ class DrainingServer(uvicorn.Server):
 
 @click.command()
 def serve() -> None:
-    r"""Run the HTTP service.
+    """Run the HTTP service.
 
     \b
     It is configured by MLAPI_* environment variables, all optional; the README lists them.
@@ -72,7 +72,7 @@ def serve() -> None:
 
     \b
     Exit codes: 0 stopped as asked, 2 a setting is wrong, 3 the start failed.
-    """
+    """  # noqa: D301  \b keeps click from refilling the paragraph
     try:
         settings = read_settings()
         server = _server(settings)

@@ -33,19 +33,20 @@ def wait() -> None:
 )
 @click.option("--optional", is_flag=True, help="Exit with 0 when the time is over, too: the service starts without it.")
 def redis(url: str | None, timeout_s: float, *, optional: bool) -> None:
-    r"""Wait until Redis's name resolves and it answers PING.
+    """Wait until Redis's name resolves and it answers PING.
 
     \b
     Exit codes: 0 it answered (or --optional), 1 the time is over or Redis refuses, 2 no usable URL.
-    """
+    """  # noqa: D301  \b keeps click from refilling the paragraph
     url = os.environ.get("MLAPI_REDIS_URL", "") if url is None else url
     if not url:
         click.echo("mlapi: no Redis is configured, nothing to wait for", err=True)
         return
     try:
         reason = wait_for_redis(url, timeout_s, time.monotonic, time.sleep, _say)
-    except ValueError as error:
-        click.echo(f"mlapi: the Redis URL is not usable: {error}", err=True)
+    except ValueError:
+        # What the parser says may quote the password, if that holds a character that should have been escaped.
+        click.echo("mlapi: the Redis URL is not usable: it is like redis://user:password@host:6379/0", err=True)
         sys.exit(EXIT_USAGE)
     if reason is None:
         return

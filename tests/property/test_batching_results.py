@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlapi.batching.admission import Admission
@@ -153,6 +153,7 @@ class World:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@settings(deadline=None)  # An event loop on a busy machine keeps no time.
 @given(SUBMISSIONS, BUDGETS, st.integers(1, 3))
 def test_every_text_gets_its_own_answer(submissions: list[Submission], budget: int, streams: int) -> None:
     async def scenario() -> None:
@@ -167,6 +168,7 @@ def test_every_text_gets_its_own_answer(submissions: list[Submission], budget: i
     asyncio.run(scenario())
 
 
+@settings(deadline=None)  # An event loop on a busy machine keeps no time.
 @given(SUBMISSIONS, BUDGETS, st.integers(1, 3), st.integers(0, 20))
 def test_whenever_it_is_closed_every_future_is_answered(
     submissions: list[Submission], budget: int, streams: int, turns_before_closing: int
