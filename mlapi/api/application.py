@@ -22,6 +22,7 @@ from mlapi.errors import InvalidRequestError, MethodNotAllowedError, MlapiError,
 from mlapi.observability.metrics import Metrics
 
 _SUMMARIES = {"predict": "Classify one or a few texts", "bulk-predict": "Classify many texts"}
+_DESCRIPTION = "Known texts are answered from the cache, the others by the model, each of them once."
 
 
 class AsgiRoute(APIRoute):
@@ -110,6 +111,7 @@ class Application(FastAPI):
                 name=name,
                 operation_id=name.replace("-", "_"),
                 summary=_SUMMARIES[name],
+                description=_DESCRIPTION,
                 tags=["predictions"],
                 response_model=PredictResponse,
                 response_description="One prediction for each text, in their order.",

@@ -16,12 +16,16 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
+    (errors.InternalError, "the service failed; the request id finds the reason in its log"),
     (errors.EngineError, "the engine failed"),
     (errors.OverloadedError, "the model has more to do than it can finish in time"),
     (errors.DrainingError, "this instance is shutting down"),
     (errors.DeadlineExceededError, "the answer was not complete in time"),
     (errors.NotCachedError, "1 of the request's texts are not in the cache"),
 )
+
+_ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (errors.NotFoundError, errors.MethodNotAllowedError)
+"""What only paths and methods that are not documented here answer with."""
 
 _REQUEST_EXAMPLES: Final = {
     "two texts": {"value": {"text": ["This movie was fantastic!", "Terrible waste of time"]}},
@@ -39,7 +43,7 @@ def _header(description: str, example: str) -> dict[str, object]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
-_REQUEST_ID: Final = {"X-Request-Id": _header("The caller's, if it was sane, else a new one.", "3f9c0a7be1d2-1c")}
+REQUEST_ID_HEADER: Final = {"X-Request-Id": _header("The caller's, if it was sane, else a new one.", "3f9c0a7be1d2-1c")}
 
 _SUCCESS_HEADERS: Final = {
     "Cache-Status": _header(
@@ -51,10 +55,11 @@ _SUCCESS_HEADERS: Final = {
     ),
     "Model-Digest": _header("Which model answered.", "0f343b0931126a20f133d67c2b018a3b"),
     "X-Truncated": _header("How many texts were cut to the model's maximum; absent if none.", "1"),
-    **_REQUEST_ID,
+    **REQUEST_ID_HEADER,
 }
 
-_RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again (503 and 429).", "2")}
+_RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again.", "2")}
+_WITH_RETRY_AFTER: Final = frozenset({errors.RateLimitedError.status, errors.RefusalError.status})
 
 _PARAMETERS: Final = [
     {
@@ -94,7 +99,7 @@ def prediction_responses() -> dict[int | str, dict[str, Any]]:
             int(error.status),
             {
                 "description": error.title,
-                "headers": _REQUEST_ID | (_RETRY_AFTER if error.retryable else {}),
+                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if error.status in _WITH_RETRY_AFTER else {}),
                 "content": {MEDIA_TYPE: PROBLEM_CONTENT[MEDIA_TYPE] | {"examples": {}}},
             },
         )
@@ -118,5 +123,8 @@ def add_problem_schema(document: dict[str, Any]) -> Mapping[str, Any]:
     """Add the schema that all problem responses refer to."""
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = schema.pop("$defs", {})
+    schema["properties"]["code"]["enum"] = sorted(
+        {error.code for error, _ in _PROBLEMS} | {error.code for error in _ELSEWHERE}
+    )
     document.setdefault("components", {}).setdefault("schemas", {}).update({"Problem": schema} | definitions)
     return document

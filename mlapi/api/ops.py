@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from mlapi.api.openapi import REQUEST_ID_HEADER
 from mlapi.api.problems import PROBLEM_CONTENT
 from mlapi.api.schemas import CacheHealth, Health, ModelInfo, ModelReference
 from mlapi.api.state import Phase, ServiceState
@@ -29,12 +30,13 @@ def metrics_registry(request: Request) -> CollectorRegistry:
 State = Annotated[ServiceState, Depends(service_state)]
 Registry = Annotated[CollectorRegistry, Depends(metrics_registry)]
 
-_NOT_SERVING: Final[dict[int | str, dict[str, Any]]] = {
-    503: {"description": "The model is loading, or the process is stopping.", "content": PROBLEM_CONTENT}
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"headers": REQUEST_ID_HEADER},
+    503: {"description": "The process is stopping.", "headers": REQUEST_ID_HEADER, "content": PROBLEM_CONTENT},
 }
 
 
-@public.get("/health", responses=_NOT_SERVING)
+@public.get("/health", responses=_RESPONSES)
 async def health(state: State) -> Health:
     """Tell whether predictions are served, and how the cache is doing; a dead Redis is no failure."""
     service = state.service
@@ -45,7 +47,7 @@ async def health(state: State) -> Health:
     )
 
 
-@public.get("/model", responses=_NOT_SERVING)
+@public.get("/model", responses=_RESPONSES)
 async def model(state: State) -> ModelInfo:
     """Tell which model answers, and how good it was measured to be."""
     return state.service.model

@@ -1,8 +1,10 @@
 """The public shapes of requests and answers, as OpenAPI documents them."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_Text: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
 class PredictRequest(BaseModel):
@@ -11,7 +13,7 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: Annotated[
-        str | list[str],
+        _Text | Annotated[list[_Text], Field(min_length=1)],
         Field(description="The texts, in the order in which they are answered; a bare string is a list of one."),
     ]
 
