@@ -1,0 +1,88 @@
+"""`/metrics` holds exactly the published catalogue: dashboards, alerts and other people's queries rely on it."""
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service_process import HOST, ServiceProcess
+
+CATALOGUE: dict[str, tuple[str, set[str]]] = {
+    "mlapi_http_requests": ("counter", {"route", "method", "status"}),
+    "mlapi_http_request_duration_seconds": ("histogram", {"route"}),
+    "mlapi_texts": ("counter", {"source"}),
+    "mlapi_predictions": ("counter", {"label"}),
+    "mlapi_cache_operations": ("counter", {"tier", "operation", "result"}),
+    "mlapi_cache_operation_duration_seconds": ("histogram", {"tier", "operation"}),
+    "mlapi_cache_entries": ("gauge", {"tier"}),
+    "mlapi_cache_bytes": ("gauge", {"tier"}),
+    "mlapi_cache_breaker_state": ("gauge", set()),
+    "mlapi_cache_writes_dropped": ("counter", set()),
+    "mlapi_batch_texts": ("histogram", set()),
+    "mlapi_batch_tokens": ("histogram", {"kind"}),
+    "mlapi_inference_duration_seconds": ("histogram", set()),
+    "mlapi_inference_seconds": ("counter", set()),
+    "mlapi_queue_tokens": ("gauge", set()),
+    "mlapi_queue_wait_seconds": ("histogram", set()),
+    "mlapi_shed": ("counter", {"reason"}),
+    "mlapi_truncated_texts": ("counter", set()),
+    "mlapi_model_info": ("gauge", {"name", "digest", "engine", "precision"}),
+    "mlapi_ready": ("gauge", set()),
+}
+"""Family, type, labels; of a counter the family's name is without the `_total` of its samples."""
+
+VALUES = {
+    ("mlapi_texts", "source"): {"l1", "l2", "collapsed", "model"},
+    ("mlapi_cache_operations", "tier"): {"l1", "l2"},
+    ("mlapi_cache_operations", "operation"): {"get", "set"},
+    ("mlapi_batch_tokens", "kind"): {"real", "padded"},
+    ("mlapi_predictions", "label"): {"NEGATIVE", "POSITIVE"},
+}
+"""The values of the labels that have few, where the traffic below leads to all of them."""
+
+DEFAULTS = ("process_", "python_")
+
+
+@pytest.fixture(scope="module")
+def families() -> Iterator[dict[str, Metric]]:
+    """Everything after some traffic that touches every family; a Redis is named, and does not have to be there."""
+    with ServiceProcess(engine="fake", redis_url=f"redis://{HOST}:1/0", max_texts="50") as service:
+        service.predict([f"some text, number {number}" for number in range(40)])
+        service.predict(["some text, number 1", "new", "new"])
+        assert service.predict(["x"] * 51).status_code == 413
+        exposed = service.client.get("/metrics")
+        assert exposed.headers["content-type"].startswith("text/plain; version=")
+        yield {family.name: family for family in text_string_to_metric_families(exposed.text)}
+
+
+def test_the_families_are_the_catalogue(families: dict[str, Metric]) -> None:
+    ours = {name: family.type for name, family in families.items() if not name.startswith(DEFAULTS)}
+    assert ours == {name: kind for name, (kind, _) in CATALOGUE.items()}
+
+
+def test_process_and_python_defaults_are_there(families: dict[str, Metric]) -> None:
+    expected = {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds", "python_info"}
+    assert expected <= set(families)
+    assert families["process_resident_memory_bytes"].samples[0].value > 1_000_000
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_sample_has_the_labels_of_the_catalogue(families: dict[str, Metric], name: str) -> None:
+    kind, labels = CATALOGUE[name]
+    family = families[name]
+    assert family.samples, "the traffic was meant to touch it"
+    assert family.documentation.endswith(".")
+    for sample in family.samples:
+        assert not sample.name.endswith("_created")
+        assert set(sample.labels) - ({"le"} if kind == "histogram" else set()) == labels, sample
+
+
+def test_labels_take_the_values_of_the_catalogue(families: dict[str, Metric]) -> None:
+    for (name, label), values in VALUES.items():
+        assert {sample.labels[label] for sample in families[name].samples} == values, name
+
+
+def test_the_breaker_is_told_by_a_number(families: dict[str, Metric]) -> None:
+    (sample,) = families["mlapi_cache_breaker_state"].samples
+    assert sample.value in {0, 1, 2}

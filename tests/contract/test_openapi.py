@@ -1,0 +1,98 @@
+"""The committed OpenAPI document is the one that the application generates, and names every header and problem."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mlapi import errors
+from mlapi.api.problems import MEDIA_TYPE
+from tools.openapi import PATH, render
+
+DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
+PREDICTIONS = ("/project/predict", "/project/bulk-predict")
+
+ROUTES = {
+    "/project/predict": {"post"},
+    "/project/bulk-predict": {"post"},
+    "/project/health": {"get"},
+    "/project/model": {"get"},
+}
+
+ABSTRACT = {errors.RequestError, errors.RefusalError}
+"""Never raised themselves: only what they have in common."""
+
+
+def sent_to_clients(root: type[errors.MlapiError] = errors.MlapiError) -> set[type[errors.MlapiError]]:
+    """Every class that a client may get to see."""
+    found = set()
+    for child in root.__subclasses__():
+        if child is not errors.ConfigurationError:
+            found |= {child} | sent_to_clients(child)
+    return found - ABSTRACT
+
+
+def test_the_committed_document_is_fresh() -> None:
+    assert PATH.read_text(encoding="utf-8") == render(), "run `python -m tools.openapi`"
+
+
+def test_it_documents_the_routes_of_the_contract() -> None:
+    assert {path: set(operations) for path, operations in DOCUMENT["paths"].items()} == ROUTES
+
+
+def test_every_problem_code_is_listed_in_the_schema() -> None:
+    codes = {error.code for error in sent_to_clients()}
+    assert set(DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]) == codes
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+def test_every_problem_of_a_prediction_is_documented_with_an_example(path: str) -> None:
+    # These two are what other paths and methods answer with.
+    expected = sent_to_clients() - {errors.NotFoundError, errors.MethodNotAllowedError}
+    responses = DOCUMENT["paths"][path]["post"]["responses"]
+    documented = {
+        (int(status), code)
+        for status, response in responses.items()
+        if status != "200"
+        for code in response["content"][MEDIA_TYPE]["examples"]
+    }
+    assert documented == {(int(error.status), error.code) for error in expected}
+    for status, response in responses.items():
+        for code, example in response["content"].get(MEDIA_TYPE, {}).get("examples", {}).items():
+            assert (example["value"]["code"], str(example["value"]["status"])) == (code, status)
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+def test_every_header_of_a_prediction_is_documented(path: str) -> None:
+    operation = DOCUMENT["paths"][path]["post"]
+    for status, response in operation["responses"].items():
+        expected = {"X-Request-Id"}
+        if status == "200":
+            expected |= {"Cache-Status", "Server-Timing", "Model-Digest", "X-Truncated"}
+        if status in {"429", "503"}:
+            expected |= {"Retry-After"}
+        assert set(response["headers"]) == expected, status
+        assert all(header["description"] and header["example"] for header in response["headers"].values())
+    assert {(item["in"], item["name"]) for item in operation["parameters"]} == {
+        ("query", "detail"),
+        ("query", "truncate"),
+        ("header", "Cache-Control"),
+        ("header", "X-Request-Id"),
+    }
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    references = {line.split('"')[3] for line in PATH.read_text(encoding="utf-8").splitlines() if '"$ref"' in line}
+    assert references
+    assert {reference.removeprefix("#/components/schemas/") for reference in references} <= set(schemas)
+
+
+def test_every_operation_and_member_is_described_in_words() -> None:
+    for operations in DOCUMENT["paths"].values():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert operation["description"].endswith(".")
+            assert "asgi" not in operation["description"].lower()
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        assert schema["description"].endswith("."), name

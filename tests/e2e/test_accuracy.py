@@ -1,0 +1,58 @@
+"""The whole SST-2 dev set over HTTP: as accurate as promised, and each sentence the same to the byte in any company."""
+
+import csv
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.service_process import ServiceProcess
+
+BATCH = 32
+ACCURACY = 0.89
+NO_STORE = {"cache-control": "no-store"}
+LABELS = ("NEGATIVE", "POSITIVE")
+
+
+@pytest.fixture(scope="module")
+def sentences() -> dict[str, int]:
+    """Sentences and their labels."""
+    shared = os.environ.get("SHARED_DIR")
+    if not shared:
+        pytest.skip("SHARED_DIR is not set: it holds the SST-2 dev set, data/sst2/dev.tsv")
+    with (Path(shared) / "data" / "sst2" / "dev.tsv").open(encoding="utf-8", newline="") as file:
+        rows = {
+            row["sentence"]: int(row["label"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        }
+    assert len(rows) > 800
+    return rows
+
+
+def predict(service: ServiceProcess, texts: Sequence[str], batch: int) -> dict[str, bytes]:
+    """Return the bytes of each text's prediction, asked for in batches of this size."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(texts), batch):
+        some = texts[start : start + batch]
+        response = service.predict(some, headers=NO_STORE)
+        assert response.status_code == 200, response.text
+        assert response.headers["cache-status"].startswith("mlapi; fwd=miss; detail="), "the model answers, not a cache"
+        body = response.content.removeprefix(b'{"predictions":[[').removesuffix(b"]]}")
+        found |= dict(zip(some, body.split(b"],["), strict=True))
+    return found
+
+
+def test_a_sentence_has_the_same_bytes_alone_in_a_batch_and_shuffled(sentences: dict[str, int]) -> None:
+    texts = list(sentences)
+    shuffled = random.Random(7).sample(texts, len(texts))  # noqa: S311  a seed, so that each run asks the same
+    with ServiceProcess() as service:
+        batched = predict(service, texts, BATCH)
+        with service.counting() as rises:
+            alone = predict(service, texts, 1)
+        assert rises["mlapi_batch_texts_sum"] == rises["mlapi_batch_texts_count"] == len(texts)
+        again = predict(service, shuffled, BATCH)
+    assert {text for text in texts if batched[text] != alone[text]} == set()
+    assert {text for text in texts if batched[text] != again[text]} == set()
+    right = sum(batched[text].startswith(b'{"label":"%b"' % LABELS[sentences[text]].encode()) for text in texts)
+    assert right / len(texts) >= ACCURACY
