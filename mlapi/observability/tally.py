@@ -5,13 +5,16 @@ one thread only, the one that also writes `/metrics`; naming, registry and text 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+T = TypeVar("T")
 
 
 class Count:
@@ -26,39 +29,6 @@ class Count:
     def inc(self, amount: float = 1.0) -> None:
         """Count so many more."""
         self.value += amount
-
-
-class TallyCounter(Collector):
-    """A counter with labels."""
-
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
-        """Register a counter whose name ends in `_total`."""
-        self._name = name
-        self._documentation = documentation
-        self._labels = tuple(labels)
-        self._series: dict[tuple[str, ...], Count] = {}
-        registry.register(self)
-
-    def labels(self, *values: str) -> Count:
-        """Return the series of these label values, creating it at zero.
-
-        Raises:
-            ValueError: not as many values as labels.
-        """
-        series = self._series.get(values)
-        if series is None:
-            if len(values) != len(self._labels):
-                msg = f"{self._name} has the labels {self._labels}, not {len(values)}"
-                raise ValueError(msg)
-            series = self._series[values] = Count()
-        return series
-
-    def collect(self) -> Iterator[Metric]:
-        """Hand all series to prometheus_client."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, series in self._series.items():
-            family.add_metric(values, series.value)
-        yield family
 
 
 class Spread:
@@ -78,8 +48,50 @@ class Spread:
         self.sum += value
 
 
+class _Labelled(Generic[T]):
+    """The series of one metric by their label values."""
+
+    def __init__(self, name: str, labels: Sequence[str], new: Callable[[], T]) -> None:
+        self._name = name
+        self.names = tuple(labels)
+        self._new = new
+        self.series: dict[tuple[str, ...], T] = {}
+
+    def __call__(self, *values: str) -> T:
+        """Return the series of these label values, creating it empty.
+
+        Raises:
+            ValueError: not as many values as labels.
+        """
+        series = self.series.get(values)
+        if series is None:
+            if len(values) != len(self.names):
+                msg = f"{self._name} has the labels {self.names}, not {len(values)}"
+                raise ValueError(msg)
+            series = self.series[values] = self._new()
+        return series
+
+
+class TallyCounter(Collector):
+    """A counter with labels: `counter.labels("get", "hit").inc()`."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
+        """Register a counter whose name ends in `_total`."""
+        self._name = name
+        self._documentation = documentation
+        self.labels = _Labelled(name, labels, Count)
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Hand all series to prometheus_client."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self.labels.names)
+        for values, count in self.labels.series.items():
+            family.add_metric(values, count.value)
+        yield family
+
+
 class TallyHistogram(Collector):
-    """A histogram with labels."""
+    """A histogram with labels: `histogram.labels("/predict").observe(0.002)`."""
 
     def __init__(
         self,
@@ -93,30 +105,15 @@ class TallyHistogram(Collector):
         """Register a histogram; `buckets` are upper bounds, rising, without the infinite one."""
         self._name = name
         self._documentation = documentation
-        self._labels = tuple(labels)
-        self._bounds = tuple(buckets)
-        self._bound_names = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._series: dict[tuple[str, ...], Spread] = {}
+        bounds = tuple(buckets)
+        self._bound_names = [*map(floatToGoString, bounds), "+Inf"]
+        self.labels = _Labelled(name, labels, lambda: Spread(bounds))
         registry.register(self)
-
-    def labels(self, *values: str) -> Spread:
-        """Return the series of these label values, creating it empty.
-
-        Raises:
-            ValueError: not as many values as labels.
-        """
-        series = self._series.get(values)
-        if series is None:
-            if len(values) != len(self._labels):
-                msg = f"{self._name} has the labels {self._labels}, not {len(values)}"
-                raise ValueError(msg)
-            series = self._series[values] = Spread(self._bounds)
-        return series
 
     def collect(self) -> Iterator[Metric]:
         """Hand all series to prometheus_client."""
-        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, series in self._series.items():
-            cumulative = accumulate(series.buckets)
-            family.add_metric(values, list(zip(self._bound_names, map(float, cumulative), strict=True)), series.sum)
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self.labels.names)
+        for values, spread in self.labels.series.items():
+            cumulative = map(float, accumulate(spread.buckets))
+            family.add_metric(values, list(zip(self._bound_names, cumulative, strict=True)), spread.sum)
         yield family
