@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
 
-.PHONY: help run test test-quick check format lock clean
+.PHONY: help run test test-quick check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -37,6 +37,10 @@ format: ## Format the code and apply the safe fixes.
 	@tools/install.sh quick
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: ## Compare mlapi with the naive service in 5 minutes; PROFILE=full with every peer (35 GB, over an hour).
+	@tools/install.sh full
+	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short)
 
 lock: ## Resolve pyproject.toml anew into poetry.lock and requirements/.
 	@tools/install.sh run

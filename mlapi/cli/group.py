@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 _COMMANDS: Final = {
+    "bench": "mlapi.cli.bench:bench",
     "bundle": "mlapi.cli.bundle:bundle",
     "serve": "mlapi.cli.serve:serve",
     "wait": "mlapi.cli.wait:wait",

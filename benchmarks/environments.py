@@ -1,0 +1,66 @@
+"""Gives each peer a virtual environment of its own, so that its pins never meet ours."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.catalogue import FOLDER, Peer
+
+_TIMEOUT_S: Final = 1800.0
+
+
+class InstallError(Exception):
+    """A peer cannot be installed; the message says why."""
+
+
+def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
+    """Return the folder of a peer's programs, installing it the first time.
+
+    Args:
+        peer: whom.
+        folder: where environments are.
+        say: told when it takes long.
+
+    Raises:
+        InstallError: pip could not install its pinned requirements.
+    """
+    if not peer.own_environment:
+        return Path(sys.executable).parent
+    requirements = FOLDER / peer.home / "requirements.txt"
+    home = folder / peer.home
+    stamp, wanted = home / "installed", hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        say(f"installing {peer.home}, once (minutes)")
+        _run([sys.executable, "-m", "venv", str(home)])
+        # The lists are complete. Some peers also name packages that shadow one another, or that no index has any more.
+        _run([f"{home}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(requirements)])
+        stamp.write_text(wanted)
+    return home / "bin"
+
+
+def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path) -> Path:
+    """Return the checkpoint as a peer wants it, converting it the first time with the peer's own tools.
+
+    Raises:
+        InstallError: it could not be converted.
+    """
+    made = folder / peer.home
+    if peer.convert and not made.exists():
+        draft = folder / f"{peer.home}.draft"
+        _run([part.format(bin=programs, checkpoint=checkpoint, draft=draft) for part in peer.convert])
+        draft.rename(made)
+    return made if peer.convert else checkpoint
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603  ours
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or ["no message"]
+        raise InstallError(lines[-1]) from error
+    except subprocess.TimeoutExpired as error:
+        msg = f"not installed after {_TIMEOUT_S:g} s"
+        raise InstallError(msg) from error

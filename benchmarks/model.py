@@ -1,0 +1,153 @@
+"""Makes the full-size model that all peers serve: random weights, reference answers, and mlapi's bundles of it.
+
+66 million parameters drawn from a seed: how fast a model runs does not depend on their values, and nothing needs to be
+downloaded. What it says of a text means nothing, but it means the same for every peer, so their answers can be compared
+with the reference's.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mlapi.cli.traffic import Traffic, read_words
+from mlapi.settings import DEFAULT_BUNDLE
+
+TOKENIZER: Final = DEFAULT_BUNDLE / "tokenizer.json"
+LABELS: Final = ("NEGATIVE", "POSITIVE")
+LAYERS: Final = 6
+WIDTH: Final = 768
+INNER: Final = 3072
+
+_SEED: Final = 66
+_SPREAD: Final = 0.5
+"""Standard deviation of the classifier's weights: large enough that the texts' scores lie apart."""
+
+_PROBES: Final = (4, 8, 16, 16, 24, 32, 48, 64, 128, 250, 500)
+_REPEATS: Final = 3
+_STAMP: Final = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model on disk.
+
+    Attributes:
+        checkpoint: folder for peers that read Hugging Face checkpoints.
+        bundles: mlapi's bundles of it, by precision.
+        reference: texts and the probabilities of `LABELS` that PyTorch gives them in fp32, each text alone.
+    """
+
+    checkpoint: Path
+    bundles: Mapping[str, Path]
+    reference: Mapping[str, Sequence[float]]
+
+
+def prepare(folder: Path, precisions: Sequence[str]) -> Model:
+    """Return the model, making what is not there yet (a minute; needs PyTorch).
+
+    Raises:
+        subprocess.CalledProcessError: a bundle could not be made.
+    """
+    checkpoint = folder / "checkpoint"
+    if not (checkpoint / _STAMP).exists():
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        checkpoint.mkdir(parents=True)
+        _make(checkpoint)
+        (checkpoint / _STAMP).touch()
+    bundles = {precision: folder / f"bundle-{precision}" for precision in precisions}
+    for precision, bundle in bundles.items():
+        if not (bundle / "bundle.json").exists():
+            _build(checkpoint, bundle, precision)
+    reference = json.loads((folder / "reference.json").read_bytes())
+    return Model(checkpoint, bundles, reference)
+
+
+def arithmetic(tokens: int, *, needed: bool) -> float:
+    """Return the multiplications and additions that a text of so many tokens takes, in matrix products alone.
+
+    Args:
+        tokens: special ones included, padding not.
+        needed: whether to leave out the rows of the last layer that nothing reads.
+    """
+    # Key and value projections, attention over all tokens, then what is done to each row that is wanted.
+    projections, row = 2 * 2 * WIDTH * WIDTH, 2 * (2 * WIDTH * WIDTH + 2 * WIDTH * INNER)
+    attention = 2 * 2 * WIDTH * tokens
+    full = tokens * (projections + row + attention)
+    last = tokens * projections + row + attention if needed else full
+    return (LAYERS - 1) * full + last
+
+
+def work(texts_per_s: float, lengths: Sequence[int]) -> dict[str, float]:
+    """Return tokens a second, padding not counted, and the arithmetic that they take, GFLOP/s."""
+    giga = 1e9 * len(lengths)
+    return {
+        "tokens_per_s": texts_per_s * sum(lengths) / len(lengths),
+        "needed_gflops": texts_per_s * sum(arithmetic(tokens, needed=True) for tokens in lengths) / giga,
+        "nominal_gflops": texts_per_s * sum(arithmetic(tokens, needed=False) for tokens in lengths) / giga,
+    }
+
+
+def _build(checkpoint: Path, bundle: Path, precision: str) -> None:
+    command = [sys.executable, "-m", "mlapi", "bundle", "build", "--source", str(checkpoint), "--output", str(bundle)]
+    command += ["--name", "distilbert-66m-random", "--precision", precision, "--no-evaluation"]
+    subprocess.run(command, check=True)  # noqa: S603  our own command line
+
+
+def _make(folder: Path) -> None:
+    """Write checkpoint and reference answers."""
+    # Needed once, by those who have no model yet; and it takes seconds.
+    import torch  # noqa: PLC0415
+    from tokenizers import Tokenizer  # noqa: PLC0415
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification  # noqa: PLC0415
+
+    vocabulary = json.loads(TOKENIZER.read_bytes())["model"]["vocab"]
+    config = DistilBertConfig(
+        vocab_size=len(vocabulary),
+        dim=WIDTH,
+        n_layers=LAYERS,
+        n_heads=12,
+        hidden_dim=INNER,
+        max_position_embeddings=512,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+    )
+    torch.manual_seed(_SEED)
+    model = DistilBertForSequenceClassification(config).eval()
+    torch.nn.init.normal_(model.classifier.weight, std=_SPREAD)
+    traffic = Traffic(read_words(TOKENIZER), f"reference {_SEED}")
+    texts = [traffic.text(tokens) for tokens in _PROBES * _REPEATS]
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer.no_padding()
+    with torch.inference_mode():
+        logits = torch.cat([model(input_ids=torch.tensor([tokenizer.encode(text).ids])).logits for text in texts])
+        # Half of the texts get one label, half the other: a peer that always says the same must not pass.
+        shift = -logits.median(dim=0).values
+        model.classifier.bias += shift
+        scores = (logits + shift).softmax(-1).tolist()
+    model.save_pretrained(folder)
+    _write_tokenizer(folder, vocabulary)
+    reference = json.dumps(dict(zip(texts, scores, strict=True)), indent=1)
+    (folder.parent / "reference.json").write_text(reference, encoding="utf-8")
+
+
+def _write_tokenizer(folder: Path, vocabulary: Mapping[str, int]) -> None:
+    """Write the tokenizer so that transformers of several years can read it."""
+    shutil.copy(TOKENIZER, folder / "tokenizer.json")
+    words = sorted(vocabulary, key=lambda word: vocabulary[word])
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    settings = {
+        "tokenizer_class": "DistilBertTokenizer",
+        "model_max_length": 512,
+        "do_lower_case": True,
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")

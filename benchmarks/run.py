@@ -1,0 +1,135 @@
+"""Runs the benchmark: `python -m benchmarks.run --profile short|full [--rows …] [--peers …]`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import click
+
+from benchmarks import chart, environments, limits, model, report, results
+from benchmarks.catalogue import FOLDER, PEERS, Peer
+from benchmarks.machine import look
+from benchmarks.results import Failure, Record
+from benchmarks.rows import ROWS, Effort
+from benchmarks.session import Cast, Player, Session, choose_rows
+from tools.private_redis import PrivateRedis
+
+_WORKSPACE: Final = Path(".tools/bench")
+_SHORT: Final = ("naive", "mlapi")
+_EFFORTS: Final = {
+    "short": Effort(seconds=3.0, lone=40, blocks=4, slow_blocks=1),
+    "full": Effort(seconds=8.0, lone=100, blocks=8, slow_blocks=1),
+}
+_ROUNDS: Final = {"short": 2, "full": 3}
+_NEEDED: Final = 2
+
+
+def _names(known: Sequence[str]) -> Callable[[click.Context, click.Parameter, str | None], list[str]]:
+    """Return a reader of comma-separated names."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+        del context, parameter
+        names = [name for name in (value or "").split(",") if name]
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            msg = f"{', '.join(unknown)}: not among {', '.join(known)}"
+            raise click.BadParameter(msg)
+        return names
+
+    return read
+
+
+def _say(line: str) -> None:
+    click.echo(f"bench: {line}", err=True)
+
+
+def _bind(processors: Sequence[int]) -> None:
+    os.sched_setaffinity(0, processors)
+
+
+@click.command()
+@click.option("--profile", type=click.Choice(["short", "full"]), default="short", show_default=True)
+@click.option("--rows", callback=_names(list(ROWS)), help="Only these rows, comma-separated.")
+@click.option("--peers", callback=_names(list(PEERS)), help="Only these peers, comma-separated.")
+@click.option("--rounds", type=click.IntRange(1), help="How often everything is repeated; 2, or 3 in the full profile.")
+@click.option("--workspace", type=click.Path(path_type=Path), default=_WORKSPACE, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the results; default: in the workspace.")
+def main(
+    profile: str, rows: list[str], peers: list[str], *, rounds: int | None, workspace: Path, output: Path | None
+) -> None:
+    """Compare mlapi with other services on two processors of this machine.
+
+    Writes results.json, results.md and results.svg. The first run installs the peers and makes the model.
+    """
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < _NEEDED:
+        msg = "the benchmark needs two processors"
+        raise click.ClickException(msg)
+    record = Record(
+        profile=profile,
+        started=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        machine=look(_NEEDED).describe(),
+        peers={},
+    )
+    chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
+    record.peers = {name: peer.title for name, peer in chosen.items()}
+    made = model.prepare(workspace / "model", sorted({peer.precision for peer in chosen.values() if peer.precision}))
+    ready = _install(chosen, workspace.resolve(), made.checkpoint.resolve(), record)
+    cast = Cast(ready, server_processor=available[0], load_processor=available[1])
+    with ExitStack() as stack:
+        # Redis is on the load's processor, always: it inherits that from us.
+        _bind((cast.load_processor,))
+        databases = {peer.name: stack.enter_context(PrivateRedis()).url for peer in chosen.values()}
+        record.limits |= limits.redis_rate(stack.enter_context(PrivateRedis()).url)
+        _bind(available)
+        record.limits |= limits.matrix_peaks(cast.both)
+        session = Session(
+            cast=cast,
+            rows=choose_rows(rows, full=profile == "full"),
+            effort=_EFFORTS[profile],
+            model=made,
+            redis_url=lambda peer: databases.get(peer.name, ""),
+            scratch=workspace / "scratch" / time.strftime("%Y%m%d-%H%M%S"),
+            record=record,
+            bind=_bind,
+            say=_say,
+        )
+        try:
+            session.run(rounds or _ROUNDS[profile])
+        finally:
+            _bind(available)
+            _publish(record, output or workspace / "results" / profile)
+
+
+def _install(chosen: dict[str, Peer], workspace: Path, checkpoint: Path, record: Record) -> list[Player]:
+    """Install the peers; those that cannot be are recorded with the reason."""
+    ready = []
+    for name, peer in chosen.items():
+        try:
+            programs = environments.ensure(peer, workspace / "venvs", _say)
+            ready.append(Player(peer, programs, environments.convert(peer, programs, checkpoint, workspace / "model")))
+        except environments.InstallError as error:
+            _say(f"{name} cannot be installed: {error}")
+            record.failures.append(Failure(name, "", f"cannot be installed: {error}"))
+            continue
+        if peer.own_environment:
+            lines = (FOLDER / peer.home / "requirements.txt").read_text(encoding="utf-8").splitlines()
+            record.versions[name] = [line for line in lines if line and not line.startswith("#")]
+    return ready
+
+
+def _publish(record: Record, folder: Path) -> None:
+    results.write(record, folder / "results.json")
+    table = results.Table(record)
+    (folder / "results.md").write_text(report.render(table), encoding="utf-8")
+    (folder / "results.svg").write_text(chart.render(table), encoding="utf-8")
+    click.echo((folder / "results.md").read_text(encoding="utf-8"))
+    _say(f"written to {folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""One run: every peer through every stage, round after round, and a record of it all."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from benchmarks import checks
+from benchmarks.catalogue import HELLO, Cache, Peer
+from benchmarks.machine import Meter
+from benchmarks.model import LABELS, TOKENIZER, Model
+from benchmarks.results import Failure, Observation, Record
+from benchmarks.rows import KNOWN, KNOWN_TOKENS, ROWS, Drive, Effort, Row, Stage, applies, hello
+from benchmarks.servers import Places, ServeError, Server
+from mlapi.cli.load import LoadError
+from mlapi.cli.traffic import Traffic, read_words
+
+_WARM_BATCH: Final = 32
+_PROBE: Final = "a probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A peer that is installed, the folder of its programs, and the checkpoint as it reads it."""
+
+    peer: Peer
+    programs: Path
+    checkpoint: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays, and on which processors."""
+
+    players: Sequence[Player]
+    server_processor: int
+    load_processor: int
+
+    @property
+    def both(self) -> tuple[int, int]:
+        """Both processors."""
+        return self.server_processor, self.load_processor
+
+
+class Session:
+    """Runs the rows and takes down what comes of them."""
+
+    def __init__(
+        self,
+        *,
+        cast: Cast,
+        rows: Sequence[Row],
+        effort: Effort,
+        model: Model,
+        redis_url: Callable[[Peer], str],
+        scratch: Path,
+        record: Record,
+        bind: Callable[[Sequence[int]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Wire the parts.
+
+        Args:
+            cast: who plays.
+            rows: what is run.
+            effort: how much of it.
+            model: what is served.
+            redis_url: a database for each peer.
+            scratch: a folder that peers may write to.
+            record: where it is taken down.
+            bind: binds this process to processors.
+            say: told what is being done.
+        """
+        self._cast = cast
+        self._rows = rows
+        self._effort = effort
+        self._model = model
+        self._redis_url = redis_url
+        self._scratch = scratch
+        self._record = record
+        self._bind = bind
+        self._say = say
+        self._words = read_words(TOKENIZER)
+        self._known = list(islice(Traffic(self._words, "known").texts(KNOWN_TOKENS), KNOWN))
+        self._warmed: set[str] = set()
+
+    def run(self, rounds: int) -> None:
+        """Run every stage with every peer in turn, and all of that `rounds` times."""
+        for number in range(1, rounds + 1):
+            for stage in Stage:
+                rows = [row for row in self._rows if row.stage is stage]
+                if stage is Stage.SPLIT and rows:
+                    self._limit(number)
+                for player in self._cast.players:
+                    peer = player.peer
+                    todo = [row for row in rows if applies(row, peer)]
+                    if todo and not self._given_up(peer):
+                        self._say(f"round {number} of {rounds}: {peer.name}, {', '.join(row.name for row in todo)}")
+                        self._stage(player, stage, todo, number)
+
+    def _given_up(self, peer: Peer) -> bool:
+        return any(item.peer == peer.name and not item.row for item in self._record.failures)
+
+    def _limit(self, number: int) -> None:
+        """Measure the bare server under the same conditions as the hits."""
+        with self._serving(Player(HELLO, Path(), Path()), Stage.SPLIT) as server:
+            self._observe(HELLO, Row("hello", "", Stage.SPLIT, hello), server, number)
+
+    def _stage(self, player: Player, stage: Stage, rows: Sequence[Row], number: int) -> None:
+        peer = player.peer
+        try:
+            with self._serving(player, stage) as server:
+                self._check(peer, server)
+                started = server.memory
+                if any(Cache.NONE not in row.caches for row in rows):
+                    self._warm(peer, server)
+                for row in rows:
+                    self._observe(peer, row, server, number)
+                if stage is Stage.SHARED:
+                    resources = {
+                        "first_answer_s": server.first_answer_s,
+                        "loaded_mib": started.now,
+                        "loaded_peak_mib": started.peak,
+                        "steady_mib": server.memory.now,
+                        "peak_mib": server.memory.peak,
+                    }
+                    self._record.observations.append(Observation(peer.name, "resources", number, resources))
+        except ServeError as error:
+            self._say(f"{peer.name}: {error}")
+            self._record.failures.append(Failure(peer.name, "", str(error)))
+
+    @contextmanager
+    def _serving(self, player: Player, stage: Stage) -> Iterator[Server]:
+        """Run a peer, with this process where the stage wants it."""
+        peer, shared = player.peer, stage is Stage.SHARED
+        processors = self._cast.both if shared else (self._cast.server_processor,)
+        extra = (peer.second_tier or {}) if stage is Stage.SECOND_TIER else {}
+        places = Places(
+            programs=player.programs,
+            checkpoint=player.checkpoint,
+            bundle=self._model.bundles[peer.precision].resolve() if peer.precision else Path(),
+            redis=self._redis_url(peer),
+            scratch=(self._scratch / peer.name).resolve(),
+        )
+        # Polling for the first answer must not take a processor away from a server that starts.
+        self._bind((self._cast.load_processor,))
+        with Server(peer, places, processors, extra, peer.dialect.write([_PROBE])) as server:
+            self._bind(self._cast.both if shared else (self._cast.load_processor,))
+            yield server
+
+    def _check(self, peer: Peer, server: Server) -> None:
+        """Hold a peer's answers to the reference's.
+
+        Raises:
+            ServeError: they differ.
+        """
+        texts, expected = list(self._model.reference), list(self._model.reference.values())
+        answers = [scores for text in texts for scores in server.ask([text])]
+        answers_together = server.ask(texts[:2], bulk=True)
+        find_fault = partial(checks.find_fault, labels=LABELS, tolerance=peer.tolerance, all_labels=peer.all_labels)
+        fault = find_fault(answers, expected) or find_fault(answers_together, expected[:2])
+        if fault:
+            msg = f"wrong answers: {fault}"
+            raise ServeError(msg)
+        apart = checks.furthest(answers, expected, LABELS)
+        self._record.observations.append(Observation(peer.name, "answers", 0, {"furthest": apart}))
+
+    def _warm(self, peer: Peer, server: Server) -> None:
+        """Have a peer compute the known texts, unless its cache outlived the last time."""
+        if peer.cache is not Cache.TEXTS or peer.name in self._warmed:
+            return
+        for start in range(0, len(self._known), _WARM_BATCH):
+            server.ask(self._known[start : start + _WARM_BATCH], bulk=True)
+        self._warmed.add(peer.name)
+
+    def _observe(self, peer: Peer, row: Row, server: Server, number: int) -> None:
+        drive = Drive(
+            peer=peer,
+            target=server.target,
+            traffic=lambda name: Traffic(self._words, f"{name}, round {number}"),
+            known=self._known,
+            effort=self._effort,
+            slow=not peer.precision,
+        )
+        meter, used, started = Meter(self._cast.both), server.processor_s, time.perf_counter()
+        try:
+            measures = uvloop.run(self._bounded(row, drive))
+        except LoadError as error:
+            self._say(f"{peer.name}, {row.name}: {error}")
+            self._record.failures.append(Failure(peer.name, row.name, str(error)))
+            return
+        seconds = time.perf_counter() - started
+        measures |= {"foreign": meter.foreign_share(), "server_processors": (server.processor_s - used) / seconds}
+        self._record.observations.append(Observation(peer.name, row.name, number, measures))
+
+    @staticmethod
+    async def _bounded(row: Row, drive: Drive) -> dict[str, float]:
+        measures = await row.run(drive)
+        # Loops that were cancelled close their connections in the next turn.
+        await asyncio.sleep(0)
+        return measures
+
+
+def choose_rows(names: Sequence[str], *, full: bool) -> list[Row]:
+    """Return the rows of a profile, or those named.
+
+    Raises:
+        KeyError: there is no such row.
+    """
+    if names:
+        return [ROWS[name] for name in names]
+    return [row for row in ROWS.values() if full or not row.full_only]
