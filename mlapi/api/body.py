@@ -1,9 +1,17 @@
-"""Reads a request body within bounds of size, time and memory."""
+"""Reads a request body within bounds of size, time and memory, and names how callers leave."""
+
+from typing import Final
 
 from starlette.types import Message, Receive
 
 from mlapi.api.expiry import Expiry
 from mlapi.errors import BodyTimeoutError, MalformedJsonError, OverloadedError, PayloadTooLargeError
+
+CLIENT_GONE: Final = 499
+"""What nginx logs for a caller that left; only ever a metric label, nobody is there to read it."""
+
+SEND_FAILURES: Final = (OSError, RuntimeError)
+"""What sending raises when the caller has gone: uvloop says RuntimeError of a connection that closed a moment ago."""
 
 
 class ClientGoneError(Exception):
@@ -79,3 +87,9 @@ def _chunk(message: Message) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message.get("body", b""), message.get("more_body", False)
+
+
+async def wait_until_gone(receive: Receive) -> None:
+    """Wait until the server, too, has noticed that a connection closed; else it would complain of a missing answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

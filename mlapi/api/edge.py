@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_until_gone
 from mlapi.api.headers import RequestIds, read_head
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.errors import InternalError
@@ -40,10 +41,16 @@ class Edge:
                 status = message["status"]
                 headers = [item for item in message.get("headers", ()) if item[0].lower() != b"x-request-id"]
                 message = {**message, "headers": [*headers, (b"x-request-id", request_id)]}
-            await send(message)
+            try:
+                await send(message)
+            except SEND_FAILURES as error:
+                raise ClientGoneError from error
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientGoneError:
+            await wait_until_gone(receive)
+            status = CLIENT_GONE
         except Exception:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
             _log.exception("a request failed", extra={"request_id": request_id.decode()})
             if not status:

@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from mlapi.api.accounting import Accounting
-from mlapi.api.body import BodyReader, ClientGoneError
+from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.decoding import TextLimits, Texts, decode_texts
 from mlapi.api.headers import (
@@ -30,9 +30,6 @@ from mlapi.predictions import Prediction, Source
 from mlapi.predictor import Answer, Policy
 
 _log = logging.getLogger(__name__)
-
-_CLIENT_GONE: Final = 499
-"""What nginx logs for a caller that left; only ever a metric label, nobody is there to read it."""
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -93,7 +90,7 @@ class PredictionRoute:
             status = 200
             headers.append((b"x-request-id", request_id))
         except ClientGoneError:
-            self._accounting.request(_CLIENT_GONE, self._clock() - started)
+            self._accounting.request(CLIENT_GONE, self._clock() - started)
             return
         except Exception as raised:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
             error = self._public(raised, request_id)
@@ -102,8 +99,12 @@ class PredictionRoute:
             headers = problem_headers(error, body, request_id.decode())
         if self._state.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        except SEND_FAILURES:
+            await wait_until_gone(receive)
+            status = CLIENT_GONE
         self._accounting.request(status, self._clock() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
