@@ -184,7 +184,7 @@ class ServiceProcess:
             self.send_signal(signal.SIGTERM)
         log = self._end()
         if kind is None:
-            assert self.exit_code == 0, log
+            assert self.exit_code == 0, f"it ended with {self.exit_code} and wrote:\n{log}"
         else:
             sys.stderr.write(f"mlapi serve, process {self.pid}, wrote:\n{log}")
 

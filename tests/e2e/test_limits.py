@@ -129,7 +129,9 @@ def test_a_client_that_is_too_fast_is_429_and_others_are_not(fair: ServiceProces
     assert int(response.headers["retry-after"]) == 1
     assert rises['mlapi_shed_total{reason="rate_limited"}'] == 1
     assert fair.predict(texts, headers={"x-client": "another"}).status_code == 200
+    # Without the header it is the address that counts.
     assert fair.predict(texts).status_code == 200
+    assert fair.predict(texts).status_code == 429
     eventually(lambda: fair.predict(texts, headers={"x-client": "fast"}).is_success, "the client's share, renewed", 5)
 
 

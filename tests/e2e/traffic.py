@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -22,13 +22,11 @@ class Traffic:
     Attributes:
         latencies: seconds that each request took.
         failures: what was not the right answer: another status, another body, a connection that broke.
-        until: tells that a client shall stop, because it could not connect, when that is what is to be expected.
     """
 
     service: ServiceProcess
     texts: Sequence[str]
     clients: int = 4
-    until: Callable[[], bool] = lambda: False
     latencies: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _expected: dict[str, bytes] = field(default_factory=dict)
@@ -64,10 +62,6 @@ class Traffic:
                 began = time.monotonic()
                 try:
                     response = client.post(f"{self.service.url}{self.service.root}/predict", json={"text": text})
-                except httpx.ConnectError as error:
-                    if self.until():
-                        return
-                    self.failures.append(repr(error))
                 except httpx.HTTPError as error:
                     self.failures.append(repr(error))
                 else:
