@@ -12,6 +12,7 @@ from mlapi.cache.keys import KeyMaker
 from mlapi.cache.singleflight import Flight, SingleFlight
 from mlapi.cache.tiered import TieredStore
 from mlapi.engines.base import Tokenizer
+from mlapi.engines.tokenizer import parts
 from mlapi.errors import (
     DeadlineExceededError,
     InternalError,
@@ -221,7 +222,12 @@ class Predictor:
     async def _compute(self, led: Sequence[_Led], deadline: float) -> None:
         """Ask the model, and land each text as soon as its batch is done."""
         self._admission.check_open(len(led))
-        encoded = await self._tokenize([item.text for item in led])
+        encoded: list[EncodedText] = []
+        texts = [item.text for item in led]
+        for part in parts(texts):
+            if all(item.flight.future.done() for item in led):
+                return  # nobody waits any more: what is left is not worth reading
+            encoded += await self._tokenize(texts[part])
         live = [(item.flight, text) for item, text in zip(led, encoded, strict=True) if not item.flight.future.done()]
         finished: asyncio.Queue[_Computed] = asyncio.Queue()
         scores = self._batcher.submit([text for _, text in live], deadline=deadline)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,9 +30,14 @@ def _check_root_path(value: str) -> str:
 
 
 def _check_redis_url(value: str) -> str:
+    msg = "must be empty, or a URL like redis://user:password@host:6379/0, or rediss:// for TLS"
     if value and not value.startswith(("redis://", "rediss://")):
-        msg = "must be empty, or start with redis:// or rediss://"
         raise ValueError(msg)
+    try:
+        urlsplit(value).port  # noqa: B018  reading it is what checks it
+    except ValueError:
+        # What the parser says may quote a part of the password.
+        raise ValueError(msg) from None
     return value
 
 
@@ -95,8 +101,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         for item in error.errors():
-            name = f"{PREFIX}{str(item['loc'][0]).upper()}"
-            problems.append(f"{name}={given[name]!r}: {item['msg']}{_hint(given[name])}")
+            field = str(item["loc"][0])
+            name = f"{PREFIX}{field.upper()}"
+            # A URL may hold a password, and this goes to a log.
+            shown = name if field == "redis_url" else f"{name}={given[name]!r}"
+            problems.append(f"{shown}: {item['msg']}{_hint(given[name])}")
     if problems:
         raise ConfigurationError("\n".join(problems))
     return settings

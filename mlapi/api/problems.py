@@ -9,6 +9,9 @@ from mlapi.errors import MlapiError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:mlapi:problem:"
+MAX_VIOLATIONS: Final = 100
+"""More are not listed: nobody reads them, and the answer would be larger than the request."""
+
 PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -24,7 +27,8 @@ def problem_body(error: MlapiError, request_id: str) -> bytes:
         "retryable": error.retryable,
     }
     if error.violations:
-        document["errors"] = [{"pointer": item.pointer, "detail": item.detail} for item in error.violations]
+        listed = error.violations[:MAX_VIOLATIONS]
+        document["errors"] = [{"pointer": item.pointer, "detail": item.detail} for item in listed]
     return msgspec.json.encode(document)
 
 

@@ -64,9 +64,10 @@ class ServiceState:
         return self._service
 
     def open(self, service: Service) -> None:
-        """Take traffic."""
+        """Take traffic, unless the process was told to stop in the meantime."""
         self._service = service
-        self.phase = Phase.READY
+        if self.phase is Phase.STARTING:
+            self.phase = Phase.READY
 
     def drain(self) -> None:
         """Tell the load balancer to look elsewhere; requests that come all the same are still served."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,6 +18,21 @@ NORMALISATION_VERSION: Final = "1"
 
 _VERBATIM: Final = "\0"
 """Opens the form of a text that is kept as it is. The tokenizer's normaliser removes NUL, so no other form has it."""
+
+
+_PART_CHARS: Final = 65_536
+
+
+def parts(texts: Sequence[str]) -> Iterator[slice]:
+    """Cut texts into runs that take a few milliseconds to tokenise; together they are all texts, in order."""
+    start = chars = 0
+    for index, text in enumerate(texts):
+        chars += len(text)
+        if chars >= _PART_CHARS:
+            yield slice(start, index + 1)
+            start, chars = index + 1, 0
+    if start < len(texts):
+        yield slice(start, len(texts))
 
 
 class HfTokenizer:

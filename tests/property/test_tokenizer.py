@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from mlapi.bundles.store import open_bundle
-from mlapi.engines.tokenizer import FILE, HfTokenizer
+from mlapi.engines.tokenizer import FILE, HfTokenizer, parts
 from mlapi.errors import BundleError
 from mlapi.settings import DEFAULT_BUNDLE
 
@@ -87,6 +87,14 @@ def test_long_texts_are_cut_where_the_model_cuts_them_and_say_so(tokenizer: HfTo
     short, long = tokenizer.encode(["good " * 510, "good " * 511])
     assert (len(short.ids), short.truncated) == (512, False)
     assert (len(long.ids), long.truncated, long.ids) == (512, True, short.ids)
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=20))
+def test_parts_are_all_texts_in_order_and_none_is_much_too_large(lengths: list[int]) -> None:
+    texts = ["x" * length for length in lengths]
+    cut = [texts[part] for part in parts(texts)]
+    assert [text for part in cut for text in part] == texts
+    assert all(part and sum(map(len, part[:-1])) < 65_536 for part in cut)
 
 
 def test_other_kinds_of_tokenizer_keep_texts_as_they_are() -> None:

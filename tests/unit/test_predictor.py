@@ -63,6 +63,10 @@ class House:
         self.open = asyncio.Event()
         self.open.set()
         self.entered = asyncio.Event()
+        self.reading = asyncio.Event()
+        self.tokenizing = asyncio.Event()
+        self.tokenizing.set()
+        self.texts_read = 0
         self.computed: list[str] = []
         self.failure: Exception | None = None
         self.shared = SharedStore()
@@ -72,6 +76,9 @@ class House:
         tokenizer = WordTokenizer()
 
         async def tokenize(texts: Sequence[str]) -> list[EncodedText]:
+            self.texts_read += len(texts)
+            self.reading.set()
+            await self.tokenizing.wait()
             return tokenizer.encode(texts)
 
         admission = Admission(max_waiting_tokens=waiting_tokens, rate=1e6, clock=self.clock, metrics=self.metrics)
@@ -210,6 +217,19 @@ async def test_work_that_nobody_waits_for_any_more_never_reaches_the_model(house
     await busy
     await house.predictor.close()
     assert house.computed == ["busy"]
+
+
+async def test_texts_of_a_caller_that_left_are_not_even_read(house: House) -> None:
+    texts = [f"{number} " + "x" * 40_000 for number in range(10)]
+    house.tokenizing.clear()
+    left = asyncio.create_task(house.ask(*texts))
+    await house.reading.wait()
+    left.cancel()
+    await asyncio.wait([left])
+    house.tokenizing.set()
+    await house.predictor.close()
+    assert 0 < house.texts_read < len(texts)
+    assert house.computed == []
 
 
 async def test_no_store_is_kept_out_of_both_tiers_unless_somebody_else_wants_it_stored(house: House) -> None:

@@ -43,6 +43,7 @@ def test_a_variable_sets_its_field(name: str, value: str, field: str, expected: 
         ("MLAPI_ROOT_PATH", "/project/"),
         ("MLAPI_ROOT_PATH", "/a b"),
         ("MLAPI_REDIS_URL", "http://cache"),
+        ("MLAPI_REDIS_URL", "redis://cache:port"),
         ("MLAPI_REDIS_TIMEOUT_MS", "0"),
         ("MLAPI_DEADLINE_S", "nan"),
         ("MLAPI_DEADLINE_S", "inf"),
@@ -86,6 +87,13 @@ def test_the_variables_that_kubernetes_sets_for_our_own_service_are_ignored() ->
 def test_a_port_that_kubernetes_set_is_explained() -> None:
     with pytest.raises(ConfigurationError, match="enableServiceLinks: false"):
         read_settings({"MLAPI_PORT": "tcp://10.0.0.7:8000"})
+
+
+@pytest.mark.parametrize("url", ["redis://:secret/word@cache", "http://:secret@cache", "redis://user:secret#@cache"])
+def test_a_password_is_never_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="MLAPI_REDIS_URL") as refused:
+        read_settings({"MLAPI_REDIS_URL": url})
+    assert "secret" not in refused.value.detail
 
 
 def test_settings_cannot_change() -> None:
