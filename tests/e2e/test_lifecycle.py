@@ -160,7 +160,7 @@ def test_a_start_without_redis_serves() -> None:
         ({"MLAPI_DEADLINE_S": "0"}, "MLAPI_DEADLINE_S='0'"),
         ({"MLAPI_DEADLINE_S": "nan"}, "MLAPI_DEADLINE_S='nan'"),
         ({"MLAPI_ROOT_PATH": "project/"}, "MLAPI_ROOT_PATH='project/'"),
-        ({"MLAPI_REDIS_URL": "localhost:6379"}, "must be empty, or start with redis:// or rediss://"),
+        ({"MLAPI_REDIS_URL": "localhost:6379"}, "MLAPI_REDIS_URL: Value error, must be empty, or a URL like redis://"),
         ({"MLAPI_LOG_LEVEL": "loud"}, "must be one of debug, info, warning, error, critical"),
         ({"MLAPI_PORT": "tcp://10.0.0.1:8000"}, "enableServiceLinks: false"),
     ],
