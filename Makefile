@@ -38,7 +38,7 @@ format: ## Format the code and apply the safe fixes.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: ## Compare mlapi with the naive service in 5 minutes; PROFILE=full with every peer (35 GB, over an hour).
+bench: ## Compare mlapi with the naive service; PROFILE=full with every peer, tens of GB of them.
 	@tools/install.sh full
 	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short)
 

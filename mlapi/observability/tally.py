@@ -1,4 +1,4 @@
-"""Counters and histograms for the event loop's thread: without the locks that cost a cached answer a tenth of its time.
+"""Counters and histograms for the event loop's thread: without the locks that prometheus_client takes.
 
 prometheus_client guards every increment with a lock and two checks, because any thread may count. These are counted by
 one thread only, the one that also writes `/metrics`; naming, registry and text format stay prometheus_client's.
