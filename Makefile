@@ -3,13 +3,13 @@ PYTHON ?=
 VENV ?= .venv
 export PYTHON VENV
 BIN := $(VENV)/bin
-SCRIPTS := .ci/run $(wildcard tools/*.sh)
+SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh)
 
-.PHONY: help run test test-quick check format bench lock clean
+.PHONY: help run test test-quick test-cluster check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Serve on http://localhost:8000/project, with a private Redis unless MLAPI_REDIS_URL is set; Ctrl-C stops both.
 	@tools/install.sh run
@@ -22,7 +22,11 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 
 test-quick: ## Run the tests that need no PyTorch.
 	@tools/install.sh quick
-	@$(BIN)/python -m pytest -m "not torch"
+	@$(BIN)/python -m pytest -m "not torch and not cluster"
+
+test-cluster: ## Run the tests on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
+	@tools/install.sh quick
+	@$(BIN)/python -m pytest tests/cluster -m cluster
 
 check: ## Lint, types, layers, YAML and shell.
 	@tools/install.sh quick

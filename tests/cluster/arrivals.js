@@ -1,0 +1,49 @@
+// Steady arrivals at one URL, one text a request; each answer is one sample of the metric `answer`.
+import http from 'k6/http';
+import exec from 'k6/execution';
+import { Trend } from 'k6/metrics';
+
+const rate = Number(__ENV.RATE);
+const missShare = Number(__ENV.MISS_SHARE);
+const missWords = Number(__ENV.MISS_WORDS);
+const knownTexts = 50;
+const answer = new Trend('answer', true);
+
+export const options = {
+  scenarios: {
+    steady: {
+      executor: 'constant-arrival-rate',
+      rate,
+      timeUnit: '1s',
+      duration: __ENV.DURATION,
+      preAllocatedVUs: rate,
+      maxVUs: 4 * rate,
+      gracefulStop: '20s',
+    },
+  },
+};
+
+// unseen makes a text that no request before it had.
+function unseen(number) {
+  const words = [`run ${__ENV.SEED} request ${number}`];
+  for (let word = 0; word < missWords; word += 1) words.push('and it goes on');
+  return words.join(' ');
+}
+
+export default function () {
+  const number = exec.scenario.iterationInTest;
+  // The fractional part of number · share steps over a whole number in just this share of the cases.
+  const miss = Math.floor((number + 1) * missShare) > Math.floor(number * missShare);
+  const text = miss ? unseen(number) : `The film number ${number % knownTexts} was a pleasure.`;
+  const response = http.post(__ENV.URL, JSON.stringify({ text: [text] }), {
+    headers: { 'Content-Type': 'application/json' },
+    timeout: '15s',
+  });
+  const good = response.status === 200 && response.json('predictions').length === 1;
+  answer.add(response.timings.duration, {
+    good: String(good),
+    known: String(!miss),
+    cache: (response.headers['Cache-Status'] || '').includes('mlapi; hit') ? 'hit' : 'miss',
+    said: good ? '' : `${response.status} ${response.error} ${response.body}`.slice(0, 300),
+  });
+}
