@@ -22,3 +22,6 @@ export_set serve --only main
 export_set run --only main,build,redis
 export_set quick --all-groups --extras tracing
 export_set full --all-groups --all-extras
+# What images are made of besides: the build backend, and the service with PyTorch.
+export_set build --only build
+export_set torch --only main --extras torch

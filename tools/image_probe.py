@@ -1,0 +1,129 @@
+"""Examines the image that it runs in: what is in it, what may be written, and whether it serves.
+
+It is piped into the image's Python, so that it needs no port, no network and no file in the image:
+
+    docker run --rm --interactive --read-only --cap-drop ALL --network none --user 54321:54321 \
+        --entrypoint python IMAGE - < tools/image_probe.py
+
+Exit codes: 0 all is as it should be, 1 it is not and the last line says what.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+PORT: Final = 8000
+START_S: Final = 60.0
+
+NO_PACKAGES: Final = ("ensurepip", "nncf", "openvino_telemetry", "pip", "poetry", "setuptools")
+NO_PACKAGES_WITHOUT_PYTORCH: Final = ("huggingface_hub", "torch", "transformers")
+NO_PROGRAMS: Final = ("c++", "cc", "gcc", "git", "ld", "make", "pip", "pip3", "poetry")
+NOT_TO_BE_WRITTEN: Final = ("/", "/app", "/opt/mlapi", "/usr/local", sys.prefix, sys.base_prefix)
+
+
+def contents(*, pytorch: bool) -> Iterator[str]:
+    """Yield what the image should not hold, or lacks."""
+    names = NO_PACKAGES if pytorch else NO_PACKAGES + NO_PACKAGES_WITHOUT_PYTORCH
+    yield from (f"the package {name} is there" for name in names if find_spec(name))
+    yield from (f"the program {name} is there" for name in NO_PROGRAMS if shutil.which(name))
+    if pytorch and not find_spec("torch"):
+        yield "the package torch is missing"
+    libraries = sorted(path.name for path in Path(sys.prefix).rglob("openvino/libs/*plugin*"))
+    if [name for name in libraries if "cpu_plugin" not in name] or len(libraries) != 1:
+        yield f"OpenVINO's plugins are {libraries}, not the one for processors"
+
+
+def bytecode() -> Iterator[str]:
+    """Yield what the service imports without bytecode: it would be compiled again at every start."""
+    import mlapi.cli.serve  # noqa: F401, PLC0415  importing it is the measurement
+    import mlapi.engines.openvino  # noqa: F401, PLC0415  as above
+
+    for name, module in sorted(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if spec is not None and spec.cached and not Path(spec.cached).is_file():
+            yield f"{name} has no bytecode"
+
+
+def identity() -> Iterator[str]:
+    """Yield what this process may do that it should not."""
+    if os.getuid() == 0:
+        yield "it runs as root"
+    for folder in NOT_TO_BE_WRITTEN:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                yield f"{folder} can be written to"
+        except OSError:
+            continue
+
+
+def serving() -> Iterator[str]:
+    """Start the service as the image's entry point does, ask it twice, and stop it; yield what goes wrong."""
+    settings = {"MLAPI_HOST": "127.0.0.1", "MLAPI_PORT": str(PORT), "MLAPI_REDIS_URL": "", "MLAPI_DRAIN_S": "0"}
+    began = time.monotonic()
+    # S603, S607: the image's own command, found as its entry point is.
+    service = subprocess.Popen(["mlapi", "serve"], env=os.environ | settings)  # noqa: S603, S607
+    try:
+        connection = connect(service, began + START_S)
+        if connection is None:
+            yield f"the service does not answer; its exit code is {service.poll()}"
+            return
+        print(f"ready after {time.monotonic() - began:.2f} s")
+        answers = [predict(connection) for _ in range(2)]
+        for status, cache, body in answers:
+            print(status, cache, body.decode())
+            if status != http.HTTPStatus.OK:
+                yield f"a prediction is answered with {status}"
+        if "fwd=miss" not in answers[0][1] or "; hit" not in answers[1][1] or answers[0][2] != answers[1][2]:
+            yield "the second answer is not the first one, from the cache"
+        service.send_signal(signal.SIGTERM)
+        if service.wait(START_S):
+            yield f"asked to stop, the service ends with {service.returncode}"
+    finally:
+        service.kill()
+
+
+def connect(service: "subprocess.Popen[bytes]", give_up_at: float) -> http.client.HTTPConnection | None:
+    """Return a connection to the service once it is ready; None when it has ended, or at `give_up_at`."""
+    while service.poll() is None and time.monotonic() < give_up_at:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=START_S)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            response.read()
+        except OSError:
+            time.sleep(0.05)
+            continue
+        if response.status == http.HTTPStatus.OK:
+            return connection
+    return None
+
+
+def predict(connection: http.client.HTTPConnection) -> tuple[int, str, bytes]:
+    """Ask for a prediction; return its status, its `Cache-Status` and its body."""
+    body = json.dumps({"text": ["This movie was fantastic!", "Terrible waste of time"]})
+    connection.request("POST", "/project/predict", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    return response.status, response.getheader("Cache-Status", ""), response.read()
+
+
+def main(flavour: str) -> int:
+    """Examine everything and say what is wrong; return the exit code."""
+    wrong = [*contents(pytorch=flavour == "torch"), *identity(), *bytecode(), *serving()]
+    for line in wrong:
+        print(f"wrong: {line}")
+    print("the image is not as it should be" if wrong else "the image is as it should be")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:] or ["serve"]))
