@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Build the image and examine it, with whichever container engine there is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<'TEXT'
+usage: tools/image.sh engine                      name the container engine
+       tools/image.sh tag                         name what the working tree holds: a commit, or dirty-TREE
+       tools/image.sh build NAME:TAG [OPTION…]    build it; options as of `docker build`
+       tools/image.sh check NAME:TAG [FLAVOUR]    examine it: contents, rights, a prediction
+       tools/image.sh layers NAME:TAG             list its layers: bytes compressed and not, digests
+
+Environment:
+  ENGINE         docker, podman or buildah; default: the first of them that works
+  BUILD_IMAGE    a command to run in place of the engine's own build command, with the same options
+TEXT
+}
+
+# The time of every file in every build. With the commit's time, no layer of one version would be known to the next.
+stamp=315532800
+
+fail() {
+  echo "tools/image.sh: $*" >&2
+  exit 1
+}
+
+works() {
+  case $1 in
+    docker) docker info >/dev/null 2>&1 ;;
+    podman | buildah) command -v "$1" >/dev/null ;;
+    *) fail "ENGINE=$1 is not one of docker, podman, buildah" ;;
+  esac
+}
+
+engine() {
+  local name
+  for name in ${ENGINE:-docker podman buildah}; do
+    if works "$name"; then
+      echo "$name"
+      return
+    fi
+  done
+  [[ -z ${ENGINE:-} ]] || fail "ENGINE=$ENGINE does not work here; try it: $ENGINE info"
+  fail "no container engine works here; install one: https://docs.docker.com/engine/install, or apt-get install podman"
+}
+
+# The tree that a commit of everything in the working folder would have, without touching the index.
+working_tree() {
+  local index
+  index=$(mktemp)
+  cp "$(git rev-parse --git-path index)" "$index"
+  GIT_INDEX_FILE=$index git add --all
+  GIT_INDEX_FILE=$index git write-tree
+  rm -f "$index"
+}
+
+tag() {
+  if [[ -z $(git status --porcelain) ]]; then
+    git rev-parse --short=12 HEAD
+  else
+    echo "dirty-$(working_tree | cut -c -12)"
+  fi
+}
+
+build() {
+  local name=$1 engine command revision
+  shift
+  engine=$(engine)
+  revision=$(tag)
+  read -ra command <<<"${BUILD_IMAGE:-$engine build}"
+  [[ $engine == docker ]] || command+=(--layers --timestamp "$stamp")
+  SOURCE_DATE_EPOCH=$stamp "${command[@]}" --tag "$name" --build-arg "REVISION=$revision" "$@" .
+}
+
+check() {
+  local name=$1 flavour=${2:-serve} engine container
+  local restricted=(--cap-drop ALL --network none --user 54321:54321)
+  engine=$(engine)
+  case $engine in
+    buildah)
+      # It can do all of this but a read-only root file system.
+      container=$(buildah from --pull-never "$name")
+      trap 'buildah rm "$container" >/dev/null' EXIT
+      buildah run "${restricted[@]}" "$container" -- python - "$flavour" <tools/image_probe.py
+      ;;
+    *)
+      "$engine" run --rm --interactive --read-only --security-opt no-new-privileges "${restricted[@]}" \
+        --entrypoint python "$name" - "$flavour" <tools/image_probe.py
+      ;;
+  esac
+}
+
+layers() {
+  local name=$1 engine folder
+  engine=$(engine)
+  folder=$(mktemp -d)
+  case $engine in
+    buildah) buildah push --quiet "$name" "docker-archive:$folder/image.tar" ;;
+    *) "$engine" save --output "$folder/image.tar" "$name" ;;
+  esac
+  python3 tools/image_layers.py "$folder/image.tar"
+  rm -rf "$folder"
+}
+
+case ${1:-} in
+  engine | tag) "$1" ;;
+  build | check | layers)
+    (($# > 1)) || { usage >&2; exit 2; }
+    "$@"
+    ;;
+  -h | --help) usage ;;
+  *) usage >&2; exit 2 ;;
+esac
