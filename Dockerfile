@@ -12,16 +12,17 @@ ARG FLAVOUR=serve
 FROM ${PYTHON} AS packages
 ARG FLAVOUR
 # Bytecode holds sets in the order of their hashes: without a fixed seed no two builds would be alike.
-ENV PYTHONHASHSEED=0 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PYTHONHASHSEED=0 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/mlapi
 COPY requirements/${FLAVOUR}.txt requirements.txt
-RUN pip --python /opt/mlapi/bin/python install --require-hashes --only-binary :all: --requirement requirements.txt
+RUN pip --python /opt/mlapi/bin/python install --no-compile --require-hashes --only-binary :all: \
+      --requirement requirements.txt
 COPY tools/prune_packages.sh ./
 # The service itself lies in /app. Bytecode is never compared with its source: an image does not change.
 RUN bash prune_packages.sh /opt/mlapi "${FLAVOUR}" \
     && echo /app >/opt/mlapi/lib/python3.11/site-packages/app.pth \
-    && python -m compileall -q --invalidation-mode unchecked-hash /opt/mlapi/lib
+    && python -m compileall -q -f --invalidation-mode unchecked-hash /opt/mlapi/lib
 
 
 # The service, and the model when its files are what its manifest says.
@@ -32,8 +33,8 @@ RUN pip install --target backend --require-hashes --only-binary :all: --requirem
 COPY pyproject.toml README.md LICENSE ./
 COPY mlapi mlapi
 RUN PYTHONPATH=/build/backend pip --python /opt/mlapi/bin/python install --target /app \
-      --no-index --no-deps --no-build-isolation . \
-    && python -m compileall -q --invalidation-mode unchecked-hash /app
+      --no-compile --no-index --no-deps --no-build-isolation . \
+    && python -m compileall -q -f --invalidation-mode unchecked-hash /app
 COPY ${BUNDLE} /bundle/${BUNDLE}
 RUN chmod -R u=rwX,go=rX /app /bundle && /app/bin/mlapi bundle verify "/bundle/${BUNDLE}"
 

@@ -23,11 +23,11 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 
 test-quick: ## Run the tests that need no PyTorch.
 	@tools/install.sh quick
-	@$(BIN)/python -m pytest -m "not torch and not cluster"
+	@$(BIN)/python -m pytest -m "not torch and not cluster and not image"
 
-test-cluster: ## Run the tests on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
+test-cluster: ## Test the image, and the service on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
 	@tools/install.sh quick
-	@$(BIN)/python -m pytest tests/cluster -m cluster
+	@$(BIN)/python -m pytest tests/image tests/cluster -m 'image or cluster'
 
 check: ## Lint, types, layers, YAML and shell.
 	@tools/install.sh quick

@@ -9,6 +9,7 @@ usage: tools/image.sh engine                      name the container engine
        tools/image.sh tag                         name what the working tree holds: a commit, or dirty-TREE
        tools/image.sh build NAME:TAG [OPTION…]    build it; options as of `docker build`
        tools/image.sh check NAME:TAG [FLAVOUR]    examine it: contents, rights, a prediction
+       tools/image.sh save NAME:TAG FILE          write it into a file, as `docker save` does
        tools/image.sh layers NAME:TAG             list its layers: bytes compressed and not, digests
 
 Environment:
@@ -91,14 +92,19 @@ check() {
   esac
 }
 
-layers() {
-  local name=$1 engine folder
+save() {
+  local name=$1 file=$2 engine
   engine=$(engine)
-  folder=$(mktemp -d)
   case $engine in
-    buildah) buildah push --quiet "$name" "docker-archive:$folder/image.tar" ;;
-    *) "$engine" save --output "$folder/image.tar" "$name" ;;
+    buildah) buildah push --quiet "$name" "docker-archive:$file" ;;
+    *) "$engine" save --output "$file" "$name" ;;
   esac
+}
+
+layers() {
+  local folder
+  folder=$(mktemp -d)
+  save "$1" "$folder/image.tar"
   python3 tools/image_layers.py "$folder/image.tar"
   rm -rf "$folder"
 }
@@ -107,6 +113,10 @@ case ${1:-} in
   engine | tag) "$1" ;;
   build | check | layers)
     (($# > 1)) || { usage >&2; exit 2; }
+    "$@"
+    ;;
+  save)
+    (($# == 3)) || { usage >&2; exit 2; }
     "$@"
     ;;
   -h | --help) usage ;;

@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from tests.architecture.source_rules import ROOT
 
 SETS = ("serve", "run", "quick", "full")
+IMAGES = ("build", "torch")
 
 
 class Pin(NamedTuple):
@@ -54,7 +55,7 @@ def declared() -> list[Requirement]:
     return [Requirement(line) for lines in lists for line in lines]
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", SETS + IMAGES)
 def test_versions_and_hashes_are_those_of_the_lock(name: str) -> None:
     locked = {
         package["name"]: Pin(package["version"], frozenset(file["hash"] for file in package["files"]))
@@ -75,6 +76,12 @@ def test_the_largest_set_is_the_whole_lock() -> None:
 def test_each_set_holds_the_one_before_it() -> None:
     pins = [requirements(name).items() for name in SETS]
     assert all(smaller < larger for smaller, larger in pairwise(pins))
+
+
+def test_images_are_made_of_the_same_packages() -> None:
+    assert requirements("serve").items() < requirements("torch").items() < requirements("full").items()
+    assert set(requirements("build")) == {"poetry-core"}
+    assert requirements("build").items() < requirements("run").items()
 
 
 def test_only_the_largest_set_has_pytorch() -> None:

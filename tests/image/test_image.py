@@ -1,0 +1,79 @@
+"""The image itself: what is in it, that it serves, how large it is, and that it can be made again."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.architecture.source_rules import ROOT
+from tools.image_layers import Layer, layers
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
+
+SCRIPT: Final = ROOT / "tools" / "image.sh"
+LARGEST: Final = 200e6
+
+
+def run(*arguments: str | Path) -> str:
+    done = subprocess.run([str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """The name of the image under test."""
+    name = os.environ.get("CLUSTER_IMAGE_SERVICE")
+    if not name:
+        missing = "CLUSTER_IMAGE_SERVICE names no image to examine"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return name
+
+
+@pytest.fixture(scope="module")
+def image_layers(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
+    return saved(image, tmp_path_factory.mktemp("image") / "image.tar")
+
+
+def saved(image: str, archive: Path) -> list[Layer]:
+    run("save", image, archive)
+    return list(layers(archive))
+
+
+def test_it_holds_what_it_should_and_serves(image: str) -> None:
+    """`tools/image_probe.py` looks from inside: as an arbitrary user, without capabilities or network."""
+    assert run("check", image).splitlines()[-1] == "the image is as it should be"
+
+
+def test_it_is_small(image_layers: list[Layer]) -> None:
+    assert sum(layer.compressed for layer in image_layers) < LARGEST
+
+
+def test_what_changes_often_is_small_and_comes_last(image_layers: list[Layer]) -> None:
+    assert image_layers[-1].compressed < 1e6
+
+
+def test_a_second_build_has_the_same_layers(image: str, image_layers: list[Layer], tmp_path: Path) -> None:
+    if run("engine").strip() == "docker":
+        pytest.skip("docker keeps the times of the build in its layers: docs/adr/image-reproducible.md")
+    again = f"{image}-again"
+    run("build", again, "--no-cache")
+    assert [layer.digest for layer in saved(again, tmp_path / "again.tar")] == [layer.digest for layer in image_layers]
+
+
+def test_a_changed_model_stops_the_build(image: str, tmp_path: Path) -> None:
+    """In a clone, where one byte of the weights is flipped."""
+    del image
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", tmp_path / "clone"], check=True)
+    weights = tmp_path / "clone" / "models" / "distilbert-minilm-sst2" / "model.bin"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    script = tmp_path / "clone" / "tools" / "image.sh"
+    done = subprocess.run([script, "build", "mlapi-changed:test"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "wrong  model.bin" in done.stdout + done.stderr
