@@ -1,0 +1,53 @@
+// What the run was asked for: k6's `-e NAME=value`, checked before anything is sent.
+
+import { SCENARIOS } from './profiles.js';
+
+const DOMAIN = 'mids255.com';
+const LOCAL = 'http://localhost:8000/project';
+
+export function seconds(text) {
+  const found = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text);
+  const total = found ? 3600 * (found[1] || 0) + 60 * (found[2] || 0) + 1 * (found[3] || 0) : 0;
+  if (!total) {
+    throw new Error(`a duration is written like 90s, 10m or 1h30m, not "${text}"`);
+  }
+  return total;
+}
+
+function number(env, name, fallback, low, high) {
+  const text = env[name];
+  if (text === undefined || text === '') {
+    return fallback;
+  }
+  const value = Number(text);
+  if (!(value >= low && value <= high)) {
+    throw new Error(`${name}=${text}: must be a number from ${low} to ${high}`);
+  }
+  return value;
+}
+
+function baseUrl(env) {
+  const url = env.BASE_URL || (env.NAMESPACE ? `https://${env.NAMESPACE}.${env.DOMAIN || DOMAIN}/project` : LOCAL);
+  if (!/^https?:\/\/[^/]+/.test(url)) {
+    throw new Error(`BASE_URL=${url}: must be like ${LOCAL}`);
+  }
+  return url.replace(/\/+$/, '');
+}
+
+export function readSettings(env) {
+  const scenario = env.SCENARIO || 'slo';
+  const profile = SCENARIOS[scenario];
+  if (!profile) {
+    throw new Error(`SCENARIO=${scenario}: must be one of ${Object.keys(SCENARIOS).join(', ')}`);
+  }
+  return Object.freeze({
+    scenario,
+    baseUrl: baseUrl(env),
+    cacheRate: number(env, 'CACHE_RATE', 0.95, 0, 1),
+    rate: number(env, 'RATE', profile.rate, 0.1, 100000),
+    hold: env.DURATION ? seconds(env.DURATION) : profile.hold,
+    p99Ms: number(env, 'P99_MS', profile.p99Ms, 0.001, 3600000),
+    seed: env.SEED || '',
+    report: env.REPORT === undefined ? 'load-report' : env.REPORT,
+  });
+}
