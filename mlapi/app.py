@@ -137,6 +137,7 @@ class _Model:
     tokenizer: HfTokenizer
     executor: EngineExecutor
     streams: int
+    batch_tokens: int
     warm_up: WarmUp
 
 
@@ -157,6 +158,7 @@ def _load(settings: Settings) -> _Model:
         tokenizer=HfTokenizer.load(bundle.file(tokenizer.FILE), manifest.max_tokens),
         executor=executor,
         streams=engine.streams,
+        batch_tokens=engine.batch_tokens,
         warm_up=executor.warm_up(bucket_lengths(manifest.max_tokens)),
     )
 
@@ -178,7 +180,7 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         model.executor.run,
         admission=admission,
         bucket=partial(padded_length, max_tokens=model.manifest.max_tokens),
-        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_tokens=settings.max_batch_tokens or model.batch_tokens,
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,

@@ -71,7 +71,9 @@ class Settings(BaseModel):
     max_texts: int = Field(10_000, ge=1, le=1_000_000, description="Texts in one request.")
     max_text_chars: int = Field(20_000, ge=1, description="Characters in one text.")
     max_body_bytes: int = Field(8 * _MIB, ge=64, description="Bytes in one request body.")
-    max_batch_tokens: int = Field(1_024, ge=1, le=1_048_576, description="Padded tokens in one call of the engine.")
+    max_batch_tokens: int = Field(
+        0, ge=0, le=1_048_576, description="Padded tokens in one call of the engine; 0: as the engine likes it."
+    )
     max_waiting_tokens: int = Field(262_144, ge=1, description="Padded tokens that may wait for the engine.")
     deadline_s: float = Field(10.0, gt=0, le=3_600, description="Time budget of one request, seconds.")
     drain_s: float = Field(5.0, ge=0, le=3_600, description="Time between readiness off and closing, seconds.")

@@ -48,6 +48,10 @@ class Engine(Protocol):
         """How many calls to `infer` make progress side by side; at least 1."""
 
     @property
+    def batch_tokens(self) -> int:
+        """Padded tokens in one call of `infer` beyond which a token gets no cheaper."""
+
+    @property
     def batch_invariant(self) -> bool:
         """Whether a row's logits are the same bytes alone and among other rows of the same padded length."""
 

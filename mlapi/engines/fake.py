@@ -12,6 +12,7 @@ class FakeEngine:
     """Scores a text by its token ids alone, in microseconds; exactly batch-invariant."""
 
     batch_invariant = True
+    batch_tokens = 1024
 
     def __init__(self, labels: int, streams: int = 1) -> None:
         """Prepare for that many labels and calls side by side."""

@@ -28,6 +28,7 @@ class OpenVinoEngine:
     """
 
     batch_invariant = True
+    batch_tokens = 1024
 
     def __init__(self, compiled: ov.CompiledModel, precision: str, streams: int) -> None:
         """Wrap a compiled graph; `streams` calls may run side by side."""

@@ -1,7 +1,8 @@
 """The reference engine: runs a Hugging Face checkpoint with PyTorch, on the processor or on a CUDA device."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import torch
 import transformers
@@ -12,29 +13,50 @@ from transformers.utils import logging as transformers_logging
 
 from mlapi.bundles.store import Bundle
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
+from mlapi.engines.cuda import CudaGraphs
+from mlapi.engines.fixed_shapes import FixedShapes
 from mlapi.engines.instruction_set import instruction_set
 from mlapi.errors import BundleError
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 
+CPU_BATCH_TOKENS: Final = 1024
+CUDA_BUDGETS: Final = (512, 2048, 8192)
+"""Padded tokens in a call on a CUDA device: the smallest one is what a lone short text costs, the largest is where more
+no longer makes a token cheaper."""
+
 _CUDA_TYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class TorchEngine:
-    """A sequence classification model of `transformers`, one stream.
+class _Computing(Protocol):
+    """A model on some device."""
 
-    Not batch-invariant: matrix products choose their kernel by the number of rows, and kernels round differently.
+    @property
+    def invariant(self) -> bool: ...
+
+    def __call__(self, ids: TokenIds, mask: TokenIds) -> Logits: ...
+
+
+class TorchEngine:
+    """A sequence classification model of `transformers`.
+
+    On the processor not batch-invariant: matrix products choose their kernel by the number of rows, and kernels round
+    differently. On a CUDA device batches have fixed shapes, which makes it so; two calls overlap there, one of them
+    being prepared while the device computes the other.
     """
 
-    batch_invariant = False
-    streams = 1
-
-    def __init__(self, model: torch.nn.Module, identity: EngineIdentity, device: str) -> None:
-        """Wrap a model that is already in evaluation mode and on the device."""
+    def __init__(self, computing: _Computing, identity: EngineIdentity, *, streams: int, batch_tokens: int) -> None:
+        """Wrap a model that is ready to compute."""
         self.identity = identity
-        self._model = model
-        self._device = device
+        self.streams = streams
+        self.batch_tokens = batch_tokens
+        self._computing = computing
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether a row's logits depend on the row alone; on a CUDA device, as far as the shapes in use have shown."""
+        return self._computing.invariant
 
     @classmethod
     def load(cls, bundle: Bundle, threads: int) -> Self:
@@ -53,24 +75,48 @@ class TorchEngine:
             if precision not in _CUDA_TYPES:
                 msg = f"the engine torch computes in {' or '.join(_CUDA_TYPES)}, not in {precision}"
                 raise BundleError(msg)
-            model.to("cuda", _CUDA_TYPES[precision])
-            return cls(model, EngineIdentity("torch", version, precision, torch.cuda.get_device_name()), "cuda")
+            most = CUDA_BUDGETS[-1]
+            # The shape of a call decides on its kernels, so the budget is part of the identity.
+            identity = EngineIdentity(
+                "torch", f"{version}, calls of {most} tokens", precision, torch.cuda.get_device_name()
+            )
+            return cls(on_cuda(model, _CUDA_TYPES[precision], CUDA_BUDGETS), identity, streams=2, batch_tokens=most)
         # How a sum is split between threads can change its last bit, so their number is part of the identity.
-        threaded = f"{version}, {threads} threads"
-        return cls(model, EngineIdentity("torch", threaded, "fp32", instruction_set()), "cpu")
+        identity = EngineIdentity("torch", f"{version}, {threads} threads", "fp32", instruction_set())
+        return cls(_OnProcessor(model), identity, streams=1, batch_tokens=CPU_BATCH_TOKENS)
 
     def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         """Run the model on rows of token ids, shape [texts, padded length]."""
-        with torch.inference_mode():
-            output = self._model(
-                input_ids=torch.from_numpy(ids).to(self._device), attention_mask=torch.from_numpy(mask).to(self._device)
-            )
-        logits: Logits = output.logits.float().cpu().numpy()
-        return logits
+        return self._computing(ids, mask)
 
     def close(self) -> None:
         """Release the model."""
-        del self._model
+        del self._computing
+
+
+class _OnProcessor:
+    """Runs a model on the processor, rows as they come."""
+
+    invariant = False
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+
+    def __call__(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        with torch.inference_mode():
+            output = self._model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
+        logits: Logits = output.logits.numpy()
+        return logits
+
+
+def on_cuda(model: torch.nn.Module, number: torch.dtype, budgets: Sequence[int]) -> FixedShapes:
+    """Move a model to the CUDA device, to compute there in a number format in calls of these many padded tokens."""
+    # Sums that were cut in pieces must not be added up in the short format.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    model.to("cuda", number)
+    graphs = CudaGraphs(model, max(budgets[-1], model.config.max_position_embeddings))
+    return FixedShapes(graphs.prepare, budgets=budgets, vocabulary=model.config.vocab_size)
 
 
 def load_model(config: Path, weights: Path) -> torch.nn.Module:

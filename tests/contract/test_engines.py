@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlapi.batching.buckets import bucket_lengths, padded_length
 from mlapi.bundles.store import Bundle, open_bundle
 from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.fixed_shapes import Call, FixedShapes
 from mlapi.engines.registry import ENGINES, load_engine
 from mlapi.errors import BundleError
 from mlapi.settings import DEFAULT_BUNDLE
@@ -55,19 +56,38 @@ TINY: Final = [
         ("openvino", "bert", "int8"),
         ("torch", "distilbert", "fp32"),
         ("torch", "bert", "fp32"),
+        ("torch-in-fixed-shapes", "distilbert", "fp32"),
     )
 ]
 SHIPPED: Final = [pytest.param((engine, None, None), id=f"{engine}-shipped") for engine in ("fake", "openvino")]
 
 
+def in_fixed_shapes(engine: Engine) -> Engine:
+    """The torch engine as it computes on a CUDA device, on the processor and without graphs."""
+    from mlapi.engines.torch import TorchEngine  # noqa: PLC0415  only where it is installed
+
+    def prepare(rows: int, length: int) -> Call:
+        def call(ids: TokenIds, mask: TokenIds) -> Logits:
+            assert ids.shape == mask.shape == (rows, length)
+            return engine.infer(ids, mask)
+
+        return call
+
+    shapes = FixedShapes(prepare, budgets=(16, 64), vocabulary=len(VOCABULARY))
+    return TorchEngine(shapes, engine.identity, streams=2, batch_tokens=64)
+
+
 @pytest.fixture(scope="module", params=[*SHIPPED, *TINY])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    name, architecture, precision = request.param
+    kind, architecture, precision = request.param
+    name = kind.partition("-")[0]
     if architecture is None:
         bundle = open_bundle(DEFAULT_BUNDLE)
     else:
         bundle = tiny(tmp_path_factory.mktemp("tiny"), architecture, name, precision)
     engine = load_engine(name, bundle, 1)
+    if kind == "torch-in-fixed-shapes":
+        engine = in_fixed_shapes(engine)
     yield Case(name, engine, bundle)
     engine.close()
 
@@ -184,6 +204,7 @@ def test_the_identity_says_what_computes(case: Case) -> None:
     assert identity.instruction_set
     assert case.name == "fake" or identity.precision == case.bundle.manifest.precision
     assert case.engine.streams >= 1
+    assert case.engine.batch_tokens >= 1
 
 
 @pytest.mark.torch
