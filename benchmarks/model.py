@@ -12,16 +12,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
+from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
+from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.cli.traffic import Traffic, read_words
 from mlapi.settings import DEFAULT_BUNDLE
+
+Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
 
 TOKENIZER: Final = DEFAULT_BUNDLE / "tokenizer.json"
 LABELS: Final = ("NEGATIVE", "POSITIVE")
 LAYERS: Final = 6
 WIDTH: Final = 768
 INNER: Final = 3072
+LONGEST: Final = 512
 
 _SEED: Final = 66
 _SPREAD: Final = 0.5
@@ -53,18 +58,47 @@ def prepare(folder: Path, precisions: Sequence[str]) -> Model:
     Raises:
         subprocess.CalledProcessError: a bundle could not be made.
     """
-    checkpoint = folder / "checkpoint"
-    if not (checkpoint / _STAMP).exists():
-        shutil.rmtree(checkpoint, ignore_errors=True)
-        checkpoint.mkdir(parents=True)
-        _make(checkpoint)
-        (checkpoint / _STAMP).touch()
+    checkpoint = prepare_checkpoint(folder)
     bundles = {precision: folder / f"bundle-{precision}" for precision in precisions}
     for precision, bundle in bundles.items():
         if not (bundle / "bundle.json").exists():
             _build(checkpoint, bundle, precision)
     reference = json.loads((folder / "reference.json").read_bytes())
     return Model(checkpoint, bundles, reference)
+
+
+def prepare_checkpoint(folder: Path) -> Path:
+    """Return the checkpoint's folder, making it and `reference.json` beside it if it is not there yet."""
+    checkpoint = folder / "checkpoint"
+    if not (checkpoint / _STAMP).exists():
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        checkpoint.mkdir(parents=True)
+        _make(checkpoint)
+        (checkpoint / _STAMP).touch()
+    return checkpoint
+
+
+def torch_bundle(checkpoint: Path, folder: Path, precision: Precision) -> Bundle:
+    """Return a bundle of the checkpoint for mlapi's torch engine, without the pipeline, which needs OpenVINO."""
+
+    def describe(entries: Mapping[str, FileEntry]) -> Manifest:
+        return Manifest(
+            schema=SCHEMA,
+            name="distilbert-66m-random",
+            labels=LABELS,
+            activation="softmax",
+            max_tokens=LONGEST,
+            pad_id=0,
+            engine="torch",
+            precision=precision,
+            files=dict(entries),
+            provenance=Provenance(
+                source="seeded random weights", revision=str(_SEED), licence="unknown", built_with={}
+            ),
+        )
+
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    return write_bundle(folder, {name: checkpoint / name for name in names}, describe)
 
 
 def arithmetic(tokens: int, *, needed: bool) -> float:
@@ -112,7 +146,7 @@ def _make(folder: Path) -> None:
         n_layers=LAYERS,
         n_heads=12,
         hidden_dim=INNER,
-        max_position_embeddings=512,
+        max_position_embeddings=LONGEST,
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
     )
@@ -142,7 +176,7 @@ def _write_tokenizer(folder: Path, vocabulary: Mapping[str, int]) -> None:
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     settings = {
         "tokenizer_class": "DistilBertTokenizer",
-        "model_max_length": 512,
+        "model_max_length": LONGEST,
         "do_lower_case": True,
         "pad_token": "[PAD]",
         "unk_token": "[UNK]",

@@ -51,12 +51,12 @@ class TorchEngine:
         self.identity = identity
         self.streams = streams
         self.batch_tokens = batch_tokens
-        self._computing = computing
+        self.computing = computing
 
     @property
     def batch_invariant(self) -> bool:
         """Whether a row's logits depend on the row alone; on a CUDA device, as far as the shapes in use have shown."""
-        return self._computing.invariant
+        return self.computing.invariant
 
     @classmethod
     def load(cls, bundle: Bundle, threads: int) -> Self:
@@ -87,11 +87,11 @@ class TorchEngine:
 
     def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         """Run the model on rows of token ids, shape [texts, padded length]."""
-        return self._computing(ids, mask)
+        return self.computing(ids, mask)
 
     def close(self) -> None:
         """Release the model."""
-        del self._computing
+        del self.computing
 
 
 class _OnProcessor:
