@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks.dialects import INFERENCE_PROTOCOL, INFINITY, LISTED, PLAIN, Dialect
 
 FOLDER: Final = Path(__file__).parent / "peers"
+_HELLO: Final = "hello"
 
 
 class Cache(StrEnum):
@@ -57,12 +58,17 @@ class Peer:
     all_labels: bool = True
 
     @property
+    def slow(self) -> bool:
+        """Whether it computes so much slower than mlapi that it gets fewer texts."""
+        return bool(self.home) and self.home != _HELLO
+
+    @property
     def own_environment(self) -> bool:
         """Whether it is installed apart from us."""
         return (FOLDER / self.home / "requirements.txt").exists()
 
 
-_MODEL: Final = {"MODEL": "{checkpoint}", "PORT": "{port}"}
+_MODEL: Final = {"MODEL": "{model}", "PORT": "{port}"}
 _SERVE: Final = ("{bin}/python", "serve.py")
 _TOLERANCES: Final = {"int8": 0.08, "bf16": 0.03, "fp32": 0.002}
 
@@ -76,7 +82,7 @@ def _mlapi(precision: str) -> Peer:
         environment={
             "MLAPI_HOST": "127.0.0.1",
             "MLAPI_PORT": "{port}",
-            "MLAPI_BUNDLE": "{bundle}",
+            "MLAPI_BUNDLE": "{model}",
             "MLAPI_REDIS_URL": "{redis}",
             "MLAPI_DRAIN_S": "0",
             "MLAPI_LOG_LEVEL": "warning",
@@ -92,7 +98,7 @@ def _mlapi(precision: str) -> Peer:
     )
 
 
-HELLO: Final = Peer("hello", "bare uvicorn", "hello", (sys.executable, "serve.py"), environment={"PORT": "{port}"})
+HELLO: Final = Peer("hello", "bare uvicorn", _HELLO, (sys.executable, "serve.py"), environment={"PORT": "{port}"})
 """A limit, not a peer."""
 
 NAIVE: Final = Peer(
@@ -117,7 +123,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             "infinity, ONNX (optimum)",
             "infinity",
             (
-                *("{bin}/infinity_emb", "v2", "--model-id", "{checkpoint}", "--served-model-name", "classifier"),
+                *("{bin}/infinity_emb", "v2", "--model-id", "{model}", "--served-model-name", "classifier"),
                 *("--engine", "optimum", "--device", "cpu", "--port", "{port}", "--host", "127.0.0.1"),
                 *("--vector-disk-cache", "--no-model-warmup", "--log-level", "warning"),
             ),
@@ -145,7 +151,7 @@ PEERS: Final[Mapping[str, Peer]] = {
                 "MLSERVER_METRICS_PORT": "0",
                 "MLSERVER_CACHE_ENABLED": "true",
                 "MLSERVER_CACHE_SIZE": "10000",
-                "MLSERVER_MODEL_HUGGINGFACE_PRETRAINED_MODEL": "{checkpoint}",
+                "MLSERVER_MODEL_HUGGINGFACE_PRETRAINED_MODEL": "{model}",
             },
             single="/v2/models/classifier/infer",
             bulk="/v2/models/classifier/infer",

@@ -1,15 +1,19 @@
 """Gives each peer a virtual environment of its own, so that its pins never meet ours."""
 
+import filecmp
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from benchmarks.catalogue import FOLDER, Peer
 
 _TIMEOUT_S: Final = 1800.0
+_LARGE: Final = 2**20
 
 
 class InstallError(Exception):
@@ -37,11 +41,26 @@ def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
         _run([sys.executable, "-m", "venv", str(home)])
         # The lists are complete. Some peers also name packages that shadow one another, or that no index has any more.
         _run([f"{home}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(requirements)])
+        _share(home, [other for other in folder.iterdir() if other != home and (other / "installed").exists()])
         stamp.write_text(wanted)
     return home / "bin"
 
 
-def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path) -> Path:
+def _share(home: Path, others: Sequence[Path]) -> None:
+    """Keep a large file that another environment has too on the disk only once: most of them come with PyTorch."""
+    for path in home.rglob("*"):
+        if path.is_symlink() or not path.is_file() or path.stat().st_size < _LARGE:
+            continue
+        for other in others:
+            twin = other / path.relative_to(home)
+            if twin.is_file() and not twin.samefile(path) and filecmp.cmp(twin, path, shallow=False):
+                draft = path.with_name(f"{path.name}.shared")
+                os.link(twin, draft)
+                draft.replace(path)
+                break
+
+
+def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path, say: Callable[[str], None]) -> Path:
     """Return the checkpoint as a peer wants it, converting it the first time with the peer's own tools.
 
     Raises:
@@ -50,6 +69,8 @@ def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path) -> Path:
     made = folder / peer.home
     if peer.convert and not made.exists():
         draft = folder / f"{peer.home}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        say(f"converting the model for {peer.home}, once")
         _run([part.format(bin=programs, checkpoint=checkpoint, draft=draft) for part in peer.convert])
         draft.rename(made)
     return made if peer.convert else checkpoint

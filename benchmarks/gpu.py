@@ -39,7 +39,7 @@ _CLOSE: Final = 0.1
 """Texts whose two probabilities are closer may get either label from coarser arithmetic."""
 
 _LENGTHS: Final = (16, 32, 128, 512)
-_CONCURRENCY: Final = (16, 64, 512)
+_CALLERS: Final = {"cuda": (16, 64, 512), "cpu": (2,)}
 _PEAK_SIZE: Final = 8192
 _GIB: Final = 2**30
 _SHORT: Final = 32
@@ -140,9 +140,10 @@ def compare(scores: Sequence[tuple[float, ...]], expected: Sequence[tuple[float,
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Texts of mixed length, their probabilities in fp32, and the most tokens that any text here has."""
+    """Texts of mixed length, their probabilities in fp32, the most tokens that any text has, and how many ask at once."""
 
     longest: int
+    callers: Sequence[int]
     texts: Sequence[EncodedText]
     expected: Sequence[tuple[float, ...]]
 
@@ -159,17 +160,17 @@ async def measure(notes: Notes, name: str, loaded: TorchEngine, probes: Probes, 
     notes.add(f"{name}, texts whose bits moved", await gpu_load.moved(executor, loaded.batch_tokens, texts, scores))
     notes.add(f"{name}, uniform", await gpu_load.uniform(executor, loaded.batch_tokens, lengths, seconds))
     notes.add(f"{name}, one text at a time", await gpu_load.lone(executor, loaded, lengths, seconds))
-    mixed = {callers: await gpu_load.mixed(executor, loaded, texts, callers, seconds) for callers in _CONCURRENCY}
+    mixed = {callers: await gpu_load.mixed(executor, loaded, texts, callers, seconds) for callers in probes.callers}
     notes.add(f"{name}, mixed through the batcher, by callers", mixed)
     if isinstance(loaded.computing, FixedShapes):
         notes.add(f"{name}, rows in use", {str(length): rows for length, rows in loaded.computing.rungs.items()})
     executor.close()
 
 
-async def serve(bundle: Path, scratch: Path, traffic: Traffic, seconds: float) -> dict[str, Any]:
+async def serve(bundle: Path, traffic: Traffic, callers: Sequence[int], seconds: float) -> dict[str, Any]:
     """Start the whole service with the bundle and ask it over HTTP."""
     peer = PEERS["mlapi"]
-    places = Places(programs=Path(), checkpoint=Path(), bundle=bundle, redis="", scratch=scratch)
+    places = Places(programs=Path(), model=bundle, redis="", scratch=bundle.parent)
     free_before = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 0
     try:
         server = Server(peer, places, sorted(os.sched_getaffinity(0)), {}, peer.dialect.write(["a probe"]))
@@ -182,7 +183,7 @@ async def serve(bundle: Path, scratch: Path, traffic: Traffic, seconds: float) -
             "host_memory_mib": server.memory._asdict(),
             "device_memory_mib": (free_before - free_after) / 2**20,
         }
-        for connections in _CONCURRENCY:
+        for connections in callers:
             requests = (server.target.post(peer.single, peer.dialect.write([text])) for text in traffic.mixed())
             outcome = await closed_loop(
                 server.target, requests, connections=connections, seconds=seconds, clock=_CLOCK, timeout_s=120.0
@@ -212,15 +213,17 @@ def plan(device: str) -> list[tuple[str, torch.dtype, tuple[int, ...], bool]]:
     ]
 
 
-async def run(notes: Notes, device: str, count: int, seconds: float, scratch: Path) -> None:
+async def run(notes: Notes, device: str, count: int, seconds: float, folder: Path) -> None:
     """Measure everything."""
     notes.add("machine", look(device))
-    checkpoint = prepare_checkpoint(scratch)
+    if device == "cpu":
+        torch.set_num_threads(1)
+    checkpoint = prepare_checkpoint(folder)
     source = Traffic(read_words(TOKENIZER), "gpu")
     # On the processor it is only to be seen that everything works.
     longest = LONGEST if device == "cuda" else _SHORT
     texts = HfTokenizer.load(TOKENIZER, longest).encode(list(islice(source.mixed(), count)))
-    probes = Probes(longest, texts, reference(checkpoint, texts))
+    probes = Probes(longest, _CALLERS[device], texts, reference(checkpoint, texts))
     peaks = []
     for name, number, budgets, graphs in plan(device):
         if device == "cuda":
@@ -234,8 +237,9 @@ async def run(notes: Notes, device: str, count: int, seconds: float, scratch: Pa
         if device == "cuda":
             torch.cuda.empty_cache()
     precision: Precision = "bf16" if device == "cuda" else "fp32"
-    bundle = torch_bundle(checkpoint, scratch / "bundle", precision)
-    notes.add(f"service, {precision}", await serve(bundle.folder.resolve(), scratch, source, seconds))
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = torch_bundle(checkpoint, Path(scratch) / "bundle", precision)
+        notes.add(f"service, {precision}", await serve(bundle.folder.resolve(), source, probes.callers, seconds))
 
 
 def main() -> None:
@@ -245,9 +249,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--texts", type=int, default=4 * BLOCK, help="texts of mixed length whose scores are compared")
+    parser.add_argument("--model", type=Path, default=Path(".tools/bench/model"), help="where the model is, or is made")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        asyncio.run(run(Notes(given.output), given.device, given.texts, given.seconds, Path(scratch)))
+    asyncio.run(run(Notes(given.output), given.device, given.texts, given.seconds, given.model))
 
 
 if __name__ == "__main__":

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-_PREFIX: Final = "peak_"
 _REQUESTS: Final = 200_000
 _CLIENTS: Final = 64
 
 
-def matrix_peaks(processors: Sequence[int]) -> dict[str, float | str]:
-    """Return the peaks of matrix products by precision, GFLOP/s, on these processors."""
+def matrix_peaks(processors: Sequence[int]) -> dict[str, float]:
+    """Return the rates of matrix products by precision, GFLOP/s, on these processors, now."""
     bound = ["taskset", "--cpu-list", ",".join(map(str, processors))] if shutil.which("taskset") else []
     command = [*bound, sys.executable, "-m", "benchmarks.peaks", str(len(processors))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  our own command line
-    return {f"{_PREFIX}{name}": float(value) for name, value in json.loads(done.stdout).items()}
+    return {name: float(value) for name, value in json.loads(done.stdout).items()}
 
 
 def redis_rate(url: str) -> dict[str, float | str]:

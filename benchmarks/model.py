@@ -42,29 +42,35 @@ class Model:
     """The model on disk.
 
     Attributes:
+        folder: where everything is.
         checkpoint: folder for peers that read Hugging Face checkpoints.
-        bundles: mlapi's bundles of it, by precision.
         reference: texts and the probabilities of `LABELS` that PyTorch gives them in fp32, each text alone.
     """
 
+    folder: Path
     checkpoint: Path
-    bundles: Mapping[str, Path]
     reference: Mapping[str, Sequence[float]]
 
+    def bundle(self, precision: str) -> Path:
+        """Return mlapi's bundle in a precision, making it if it is not there yet (a minute; needs PyTorch).
 
-def prepare(folder: Path, precisions: Sequence[str]) -> Model:
-    """Return the model, making what is not there yet (a minute; needs PyTorch).
-
-    Raises:
-        subprocess.CalledProcessError: a bundle could not be made.
-    """
-    checkpoint = prepare_checkpoint(folder)
-    bundles = {precision: folder / f"bundle-{precision}" for precision in precisions}
-    for precision, bundle in bundles.items():
+        Raises:
+            ModelError: it cannot be made on this machine.
+        """
+        bundle = self.folder / f"bundle-{precision}"
         if not (bundle / "bundle.json").exists():
-            _build(checkpoint, bundle, precision)
-    reference = json.loads((folder / "reference.json").read_bytes())
-    return Model(checkpoint, bundles, reference)
+            _build(self.checkpoint, bundle, precision)
+        return bundle.resolve()
+
+
+class ModelError(Exception):
+    """A bundle of the model cannot be made here; the message says why."""
+
+
+def prepare(folder: Path) -> Model:
+    """Return the model, making the checkpoint if it is not there yet (a minute; needs PyTorch)."""
+    checkpoint = prepare_checkpoint(folder)
+    return Model(folder, checkpoint, json.loads((folder / "reference.json").read_bytes()))
 
 
 def prepare_checkpoint(folder: Path) -> Path:
@@ -101,6 +107,27 @@ def torch_bundle(checkpoint: Path, folder: Path, precision: Precision) -> Bundle
     return write_bundle(folder, {name: checkpoint / name for name in names}, describe)
 
 
+def bf16_distance(model: Model) -> float:
+    """Return how far PyTorch's own probabilities in bf16 are at most from those in fp32, on the reference's texts.
+
+    The measure for every bf16 engine: what this number format costs on these weights.
+    """
+    import torch  # noqa: PLC0415  needed for this alone, and it takes seconds
+    from tokenizers import Tokenizer  # noqa: PLC0415
+    from transformers import DistilBertForSequenceClassification  # noqa: PLC0415
+
+    short = DistilBertForSequenceClassification.from_pretrained(model.checkpoint, dtype=torch.bfloat16).eval()
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer.no_padding()
+    furthest = 0.0
+    with torch.inference_mode():
+        for text, expected in model.reference.items():
+            logits = short(input_ids=torch.tensor([tokenizer.encode(text).ids])).logits
+            apart = logits.float().softmax(-1)[0] - torch.tensor(expected)
+            furthest = max(furthest, float(apart.abs().max()))
+    return furthest
+
+
 def arithmetic(tokens: int, *, needed: bool) -> float:
     """Return the multiplications and additions that a text of so many tokens takes, in matrix products alone.
 
@@ -129,7 +156,9 @@ def work(texts_per_s: float, lengths: Sequence[int]) -> dict[str, float]:
 def _build(checkpoint: Path, bundle: Path, precision: str) -> None:
     command = [sys.executable, "-m", "mlapi", "bundle", "build", "--source", str(checkpoint), "--output", str(bundle)]
     command += ["--name", "distilbert-66m-random", "--precision", precision, "--no-evaluation"]
-    subprocess.run(command, check=True)  # noqa: S603  our own command line
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command line
+    if done.returncode:
+        raise ModelError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message")
 
 
 def _make(folder: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.results import NOISY, Summary, Table
-from benchmarks.rows import ROWS
+from benchmarks.results import MACHINE, NOISY, Summary, Table
+from benchmarks.rows import HELLO_ROWS, ROWS
 
 _OURS: Final = "mlapi"
 _BASE: Final = "naive"
@@ -68,8 +68,8 @@ def _mixed_times(peer: str) -> Callable[[Table], float | None]:
 
 def _of_peak(row: str) -> Callable[[Table], float | None]:
     def value(table: Table) -> float | None:
-        work, peak = table.get(_OURS, row, "needed_gflops"), table.record.limits.get("peak_int8")
-        return 100 * work.median / peak if work and isinstance(peak, float) else None
+        work, peak = table.get(_OURS, row, "needed_gflops"), table.get(MACHINE, "peak", "int8")
+        return 100 * work.median / peak.high if work and peak else None
 
     return value
 
@@ -172,7 +172,7 @@ def _rows(table: Table) -> Iterator[str]:
     yield ""
     yield "| row | service | requests/s | texts/s | p50, ms | p99, ms | failed | server's processors |"
     yield "|---|---|---|---|---|---|---|---|"
-    for row, title in [("hello", "bare uvicorn, 64 connections"), *((row.name, row.title) for row in ROWS.values())]:
+    for row, title in [(row.name, row.title) for row in (*HELLO_ROWS, *ROWS.values())]:
         for peer, service in ({"hello": "bare uvicorn"} | table.record.peers).items():
             measures = ("requests_per_s", "texts_per_s", "p50_ms", "p99_ms", "failed", "server_processors")
             found = [table.get(peer, row, measure) for measure in measures]
@@ -185,13 +185,17 @@ def _rows(table: Table) -> Iterator[str]:
 def _limits(table: Table) -> Iterator[str]:
     yield "## Limits of the machine, same run"
     yield ""
-    hello = table.get("hello", "hello", "requests_per_s")
-    yield f"- bare uvicorn, GET, 64 connections: {spread(hello) or 'not measured'} requests/s"
+    for row in HELLO_ROWS:
+        yield f"- {row.title}: {spread(table.get('hello', row.name, 'requests_per_s')) or 'not measured'} requests/s"
     redis = table.record.limits.get("redis_get_per_s", "not measured")
     yield f"- redis-benchmark, GET of 64 bytes, 64 clients: {number(redis) if isinstance(redis, float) else redis}"
     for precision in ("int8", "bf16", "fp32"):
-        peak = table.record.limits.get(f"peak_{precision}")
-        yield f"- matrix products, {precision}: {f'{number(peak)} GFLOP/s' if isinstance(peak, float) else 'not there'}"
+        peak = table.get(MACHINE, "peak", precision)
+        best = f"best of {peak.rounds} {number(peak.high)} (from {number(peak.low)}) GFLOP/s" if peak else "not there"
+        yield f"- matrix products, {precision}: {best}"
+    distance = table.record.limits.get("bf16_distance")
+    if distance:
+        yield f"- furthest from fp32 that PyTorch's own bf16 gets: {number(float(distance))}"
 
 
 def _remarks(table: Table) -> Iterator[str]:

@@ -10,6 +10,9 @@ import msgspec
 NOISY: Final = 0.05
 """Foreign share of the processors above which an observation is marked."""
 
+MACHINE: Final = "machine"
+"""What stands as the peer where the machine itself was measured."""
+
 
 class Observation(msgspec.Struct, frozen=True):
     """What one row gave for one peer in one round."""

@@ -1,10 +1,11 @@
-"""Runs the benchmark: `python -m benchmarks.run --profile short|full [--rows …] [--peers …]`."""
+"""Runs the benchmark: `python -m benchmarks.run --profile short|full|smoke [--rows …] [--peers …]`."""
 
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,9 @@ from benchmarks import chart, environments, limits, model, report, results
 from benchmarks.catalogue import FOLDER, PEERS, Peer
 from benchmarks.machine import look
 from benchmarks.results import Failure, Record
-from benchmarks.rows import ROWS, Effort
+from benchmarks.rows import ROWS
 from benchmarks.session import Cast, Player, Session, choose_rows
+from benchmarks.workloads import Effort
 from tools.private_redis import PrivateRedis
 
 _WORKSPACE: Final = Path(".tools/bench")
@@ -23,8 +25,9 @@ _SHORT: Final = ("naive", "mlapi")
 _EFFORTS: Final = {
     "short": Effort(seconds=3.0, lone=40, blocks=4, slow_blocks=1),
     "full": Effort(seconds=8.0, lone=100, blocks=8, slow_blocks=1),
+    "smoke": Effort(seconds=0.3, lone=2, blocks=0.1, slow_blocks=0.1, known=50, foreground=5, bulk=50),
 }
-_ROUNDS: Final = {"short": 2, "full": 3}
+_ROUNDS: Final = {"short": 2, "full": 3, "smoke": 1}
 _NEEDED: Final = 2
 
 
@@ -52,16 +55,27 @@ def _bind(processors: Sequence[int]) -> None:
 
 
 @click.command()
-@click.option("--profile", type=click.Choice(["short", "full"]), default="short", show_default=True)
+@click.option("--profile", type=click.Choice(list(_EFFORTS)), default="short", show_default=True)
 @click.option("--rows", callback=_names(list(ROWS)), help="Only these rows, comma-separated.")
 @click.option("--peers", callback=_names(list(PEERS)), help="Only these peers, comma-separated.")
-@click.option("--rounds", type=click.IntRange(1), help="How often everything is repeated; 2, or 3 in the full profile.")
+@click.option("--rounds", type=click.IntRange(1), help="How often everything is repeated; default: 2, 3, 1.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Of each row that is bound by time.")
 @click.option("--workspace", type=click.Path(path_type=Path), default=_WORKSPACE, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the results; default: in the workspace.")
 def main(
-    profile: str, rows: list[str], peers: list[str], *, rounds: int | None, workspace: Path, output: Path | None
+    profile: str,
+    rows: list[str],
+    peers: list[str],
+    *,
+    rounds: int | None,
+    seconds: float | None,
+    workspace: Path,
+    output: Path | None,
 ) -> None:
     """Compare mlapi with other services on two processors of this machine.
+
+    `short` compares with the naive service, `full` with all; `smoke` shows whether everything works, as fast as it can,
+    and its figures mean nothing.
 
     Writes results.json, results.md and results.svg. The first run installs the peers and makes the model.
     """
@@ -77,8 +91,9 @@ def main(
     )
     chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
     record.peers = {name: peer.title for name, peer in chosen.items()}
-    made = model.prepare(workspace / "model", sorted({peer.precision for peer in chosen.values() if peer.precision}))
-    ready = _install(chosen, workspace.resolve(), made.checkpoint.resolve(), record)
+    _say("the model")
+    made = model.prepare(workspace.resolve() / "model")
+    ready = _install(chosen, workspace.resolve(), made, record)
     cast = Cast(ready, server_processor=available[0], load_processor=available[1])
     with ExitStack() as stack:
         # Redis is on the load's processor, always: it inherits that from us.
@@ -86,15 +101,17 @@ def main(
         databases = {peer.name: stack.enter_context(PrivateRedis()).url for peer in chosen.values()}
         record.limits |= limits.redis_rate(stack.enter_context(PrivateRedis()).url)
         _bind(available)
-        record.limits |= limits.matrix_peaks(cast.both)
+        distance = model.bf16_distance(made) if any(peer.precision == "bf16" for peer in chosen.values()) else 0.0
+        record.limits["bf16_distance"] = distance
         session = Session(
             cast=cast,
-            rows=choose_rows(rows, full=profile == "full"),
-            effort=_EFFORTS[profile],
+            rows=choose_rows(rows, full=profile != "short"),
+            effort=replace(_EFFORTS[profile], seconds=seconds or _EFFORTS[profile].seconds),
             model=made,
             redis_url=lambda peer: databases.get(peer.name, ""),
             scratch=workspace / "scratch" / time.strftime("%Y%m%d-%H%M%S"),
             record=record,
+            bf16_distance=distance,
             bind=_bind,
             say=_say,
         )
@@ -105,14 +122,19 @@ def main(
             _publish(record, output or workspace / "results" / profile)
 
 
-def _install(chosen: dict[str, Peer], workspace: Path, checkpoint: Path, record: Record) -> list[Player]:
+def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record: Record) -> list[Player]:
     """Install the peers; those that cannot be are recorded with the reason."""
     ready = []
     for name, peer in chosen.items():
         try:
             programs = environments.ensure(peer, workspace / "venvs", _say)
-            ready.append(Player(peer, programs, environments.convert(peer, programs, checkpoint, workspace / "model")))
-        except environments.InstallError as error:
+            if peer.precision:
+                _say(f"the bundle in {peer.precision}, if it is not there yet (a minute)")
+                read = made.bundle(peer.precision)
+            else:
+                read = environments.convert(peer, programs, made.checkpoint, made.folder, _say)
+            ready.append(Player(peer, programs, read))
+        except (environments.InstallError, model.ModelError) as error:
             _say(f"{name} cannot be installed: {error}")
             record.failures.append(Failure(name, "", f"cannot be installed: {error}"))
             continue

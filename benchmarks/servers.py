@@ -50,8 +50,7 @@ class Places:
     """Where a peer finds what it needs: its programs, the model, the Redis, and a folder to write to."""
 
     programs: Path
-    checkpoint: Path
-    bundle: Path
+    model: Path
     redis: str
     scratch: Path
 
@@ -60,8 +59,7 @@ class Places:
         return template.format(
             bin=self.programs,
             port=port,
-            checkpoint=self.checkpoint,
-            bundle=self.bundle,
+            model=self.model,
             redis=self.redis,
             scratch=self.scratch,
         )
