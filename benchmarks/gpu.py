@@ -140,7 +140,7 @@ def compare(scores: Sequence[tuple[float, ...]], expected: Sequence[tuple[float,
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Texts of mixed length, their probabilities in fp32, the most tokens that any text has, and how many ask at once."""
+    """Texts of mixed length and their scores in fp32, the most tokens that any text has, and how many ask at once."""
 
     longest: int
     callers: Sequence[int]
