@@ -1,4 +1,4 @@
-// Load tests of mlapi with k6: `k6 run load.js`; docs/load-testing.md says what can be asked for and how to read the answer.
+// Load tests of mlapi with k6: `k6 run load.js`; docs/load-testing.md says what can be asked for, and how to read it.
 
 import exec from 'k6/execution';
 import http from 'k6/http';

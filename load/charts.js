@@ -39,6 +39,12 @@ function scale(values, log, top) {
   };
 }
 
+function stroke(points, color) {
+  const places = points.map((point) => point.join(',')).join(' ');
+  return `<polyline points="${places}" fill="none" stroke="${color}" stroke-width="2"/>`;
+}
+
+// A line is broken where there is no value; a lone value is a dot.
 function line(points, color) {
   const runs = [];
   let run = [];
@@ -52,16 +58,18 @@ function line(points, color) {
   }
   return runs
     .map((some) =>
-      some.length === 1
-        ? `<circle cx="${some[0][0]}" cy="${some[0][1]}" r="3" fill="${color}"/>`
-        : `<polyline points="${some.map((point) => point.join(',')).join(' ')}" fill="none" stroke="${color}" stroke-width="2"/>`,
+      some.length === 1 ? `<circle cx="${some[0][0]}" cy="${some[0][1]}" r="3" fill="${color}"/>` : stroke(some, color),
     )
     .join('');
 }
 
 // `series`: [{ name, color, values }], one value or null for each of `seconds`. `top`: where a linear axis ends.
 export function chart({ title, seconds, end, series, format, time, log = false, top }) {
-  const { ticks, place } = scale(series.flatMap(({ values }) => values), log, top);
+  const { ticks, place } = scale(
+    series.flatMap(({ values }) => values),
+    log,
+    top,
+  );
   const x = (second) => Math.round(10 * (LEFT + (second / end) * (WIDTH - LEFT - RIGHT))) / 10;
   const y = (value) => Math.round(10 * (HEIGHT - BOTTOM - place(value) * (HEIGHT - TOP - BOTTOM))) / 10;
   const grid = ticks.map(
@@ -73,7 +81,10 @@ export function chart({ title, seconds, end, series, format, time, log = false, 
     (part) => `<text x="${x(part * end)}" y="${HEIGHT - 8}" text-anchor="middle">${escaped(time(part * end))}</text>`,
   );
   const lines = series.map(({ values, color }) =>
-    line(values.map((value, i) => (value === null || (log && value <= 0) ? null : [x(seconds[i]), y(value)])), color),
+    line(
+      values.map((value, i) => (value === null || (log && value <= 0) ? null : [x(seconds[i]), y(value)])),
+      color,
+    ),
   );
   const legend = series.map(({ name, color }) => `<span><i style="background:${color}"></i>${escaped(name)}</span>`);
   return (

@@ -1,5 +1,6 @@
-// Turns a scenario into what k6 runs and judges: scenarios, thresholds, and the slices of time that the report shows.
+// Turns a scenario into what k6 runs and judges, and into the slices of time that the report shows.
 
+import { failures, goals, threshold } from './goals.js';
 import { SCENARIOS } from './profiles.js';
 
 const TEXTS = 2;
@@ -7,19 +8,10 @@ const TEXTS = 2;
 const MISS_TEXTS = 16;
 const HOT_TEXTS = 64;
 const SLICES = 20;
-const HITS_P99_MS = 2000;
 const STATS = ['min', 'avg', 'med', 'max', 'p(90)', 'p(95)', 'p(99)', 'p(99.99)'];
 
 // Metrics that are kept for each slice too; k6 keeps a submetric when thresholds name it, even with an empty list.
-const SLICED = [
-  'http_reqs',
-  'http_req_failed',
-  'duration_hit',
-  'duration_miss',
-  'hit_rate',
-  'refused',
-  'texts_model',
-];
+const SLICED = ['http_reqs', 'http_req_failed', 'duration_hit', 'duration_miss', 'hit_rate', 'refused', 'texts_model'];
 
 function sliceName(index) {
   return String(index).padStart(2, '0');
@@ -76,39 +68,6 @@ function area(points) {
   return points.slice(1).reduce((sum, [time, rate], i) => sum + ((rate + points[i][1]) / 2) * (time - points[i][0]), 0);
 }
 
-// Requests that were neither answered nor refused in the way that the scenario expects, those before the start left out.
-function failures(profile, settings) {
-  return profile.hitsRate ? 'http_req_failed' : `http_req_failed{scenario:${settings.scenario}}`;
-}
-
-// What must hold. One table makes the thresholds and the words of the summary, so they cannot say different things.
-function goals(profile, settings, requests) {
-  const wanted = [
-    { says: 'failed requests', metric: failures(profile, settings), stat: 'rate', limit: 0.001, unit: '%' },
-    { says: 'answers of the documented shape', metric: 'checks', stat: 'rate', op: '>', limit: 0.999, unit: '%' },
-    { says: 'same text, same answer', metric: 'same_answer', stat: 'rate', op: '>=', limit: 1, unit: '%' },
-  ];
-  if (profile.hitsRate) {
-    wanted.unshift(
-      { says: 'p99 of accepted new texts', metric: 'duration_miss', stat: 'p(99)', limit: settings.p99Ms, unit: 'ms' },
-      { says: 'p99 of known texts', metric: 'http_req_duration{scenario:hits}', stat: 'p(99)', limit: HITS_P99_MS, unit: 'ms' },
-      { says: 'known texts refused', metric: 'refused{scenario:hits}', stat: 'rate', limit: 0.001, unit: '%' },
-    );
-  } else {
-    wanted.unshift(
-      { says: 'p99 of requests', metric: `http_req_duration{scenario:${settings.scenario}}`, stat: 'p(99)', limit: settings.p99Ms, unit: 'ms' },
-      { says: 'hit rate', metric: 'hit_rate', stat: 'rate', op: '>', limit: 0.95, unit: '%' },
-    );
-  }
-  if (profile.mayRefuse) {
-    wanted.push({ says: 'refusals with Retry-After', metric: 'proper_refusal', stat: 'rate', op: '>=', limit: 1, unit: '%' });
-  } else {
-    const limit = Math.max(1, Math.ceil(requests / 1000));
-    wanted.push({ says: 'requests not sent: all users busy', metric: 'dropped_iterations', stat: 'count', limit, unit: '' });
-  }
-  return wanted.map((goal) => ({ op: '<', ...goal }));
-}
-
 export function plan(settings) {
   const profile = SCENARIOS[settings.scenario];
   const main = arrivals(profile, settings);
@@ -123,7 +82,7 @@ export function plan(settings) {
   return {
     scenarios,
     goals: goals(profile, settings, area(points)),
-    failures: failures(profile, settings),
+    failures: failures(profile, settings.scenario),
     corners: points,
     seconds: total,
     slices: SLICES,
@@ -143,8 +102,8 @@ export function options(made) {
       thresholds[sliced(metric, index)] = [];
     }
   }
-  for (const { metric, stat, op, limit } of made.goals) {
-    thresholds[metric] = [`${stat}${op}${limit}`];
+  for (const goal of made.goals) {
+    thresholds[goal.metric] = [threshold(goal)];
   }
   return { scenarios: made.scenarios, thresholds, summaryTrendStats: STATS, userAgent: 'mlapi-load' };
 }

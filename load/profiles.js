@@ -13,11 +13,26 @@ export const SCENARIOS = Object.freeze({
   smoke: { rate: 5, hold: 15, p99Ms: 2000 },
   slo: { rate: 10, hold: 600, stages: UP_HOLD_DOWN, users: 10, p99Ms: 2000 },
   average: { rate: 20, hold: 300, stages: UP_HOLD_DOWN, p99Ms: 2000 },
-  stress: { rate: 100, hold: 300, stages: [[0.4, 1], [1, 1], [0.2, 0]], p99Ms: 2000 },
+  stress: {
+    rate: 100,
+    hold: 300,
+    stages: [
+      [0.4, 1],
+      [1, 1],
+      [0.2, 0],
+    ],
+    p99Ms: 2000,
+  },
   spike: {
     rate: 300,
     hold: 30,
-    stages: [[1, 0.03], [0.2, 1], [1, 1], [0.2, 0.03], [2, 0.03]],
+    stages: [
+      [1, 0.03],
+      [0.2, 1],
+      [1, 1],
+      [0.2, 0.03],
+      [2, 0.03],
+    ],
     start: 0.03,
     mayRefuse: true,
     p99Ms: 2000,

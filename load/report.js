@@ -15,13 +15,15 @@ const STYLE = `
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } td, th { padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; }
+td, th { padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
 th { text-align: left; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .held { color: ${GREEN}; } .failed { color: ${RED}; font-weight: bold; }
 .verdict { padding: .6rem 1rem; border-left: .4rem solid; margin: 1rem 0; }
 figure { margin: 1.5rem 0; } figcaption { font-weight: 600; } svg { width: 100%; height: auto; }
 svg text { font-size: 11px; fill: currentColor; } .grid { stroke: var(--line); }
-.legend span, .bar + .legend span { margin-right: 1.2rem; } i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; }
+.legend { margin-bottom: 1rem; } .legend span { margin-right: 1.2rem; }
+i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; }
 .bar { display: flex; height: 1.6rem; } .bar div { min-width: 1px; }
 `;
 
@@ -30,12 +32,9 @@ function row(cells, tag = 'td') {
 }
 
 function goals(found) {
+  const mark = (held) => `<span class="${held ? 'held">✓ held' : 'failed">✗ failed'}</span>`;
   const rows = found.goals.map((goal) =>
-    row([
-      `<span class="${goal.held ? 'held' : 'failed'}">${goal.held ? '✓ held' : '✗ failed'}</span> ${escaped(goal.says)}`,
-      escaped(limit(goal)),
-      escaped(shown(goal.value, goal.unit)),
-    ]),
+    row([`${mark(goal.held)} ${escaped(goal.says)}`, escaped(limit(goal)), escaped(shown(goal.value, goal.unit))]),
   );
   return `<table>${row(['Goal', 'wanted', 'measured'], 'th')}${rows.join('')}</table>`;
 }
@@ -121,7 +120,10 @@ export function report(found) {
     ['ran', `${clock(found.seconds.took)} of ${clock(found.seconds.planned)}`],
     ['seed', escaped(found.seed)],
     ['model', `${escaped(found.model)}${found.sameModel === undefined || found.sameModel === 1 ? '' : ', and others'}`],
-    ['requests', `${requests.sent}: ${requests.failed} failed, ${requests.refused} refused, ${requests.dropped} not sent`],
+    [
+      'requests',
+      `${requests.sent}: ${requests.failed} failed, ${requests.refused} refused, ${requests.dropped} not sent`,
+    ],
     ['texts', `${texts.l1} from L1, ${texts.l2} from L2, ${texts.collapsed} collapsed, ${texts.model} by the model`],
     ...(found.knee ? [['knee', kneeSays(found.knee)]] : []),
   ];

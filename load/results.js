@@ -1,5 +1,6 @@
 // Gathers what k6 measured into one plain value: what the terminal, the JSON file and the report are made of.
 
+import { threshold } from './goals.js';
 import { sliced } from './plan.js';
 
 const KNEE_REFUSED = 0.01;
@@ -68,8 +69,7 @@ function sampled(metric) {
 
 function judge(goal, metrics) {
   const metric = metrics[goal.metric];
-  const expression = `${goal.stat}${goal.op}${goal.limit}`;
-  const verdict = metric && metric.thresholds && metric.thresholds[expression];
+  const verdict = metric && metric.thresholds && metric.thresholds[threshold(goal)];
   return { ...goal, value: sampled(metric)[goal.stat], held: verdict ? verdict.ok : true };
 }
 

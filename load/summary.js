@@ -95,7 +95,8 @@ export function summary(found) {
     return '\nmlapi load test: nothing was measured; the reason stands above.\n';
   }
   const { requests, texts, seconds } = found;
-  const all = texts.l1 + texts.l2 + texts.collapsed + texts.model;
+  const { l1, l2, collapsed } = texts;
+  const all = l1 + l2 + collapsed + texts.model;
   const lines = [
     '',
     `mlapi load test "${found.scenario}" of ${found.url}`,
@@ -104,8 +105,9 @@ export function summary(found) {
     '',
     ...goals(found),
     '',
-    `  requests  ${requests.sent} sent, ${requests.failed} failed, ${requests.refused} refused, ${requests.dropped} not sent`,
-    `  texts     ${all}: ${texts.l1} from L1, ${texts.l2} from L2, ${texts.collapsed} collapsed, ${texts.model} by the model`,
+    `  requests  ${requests.sent} sent, ${requests.failed} failed, ${requests.refused} refused, ` +
+      `${requests.dropped} not sent`,
+    `  texts     ${all}: ${l1} from L1, ${l2} from L2, ${collapsed} collapsed, ${texts.model} by the model`,
     `  model     ${model(found)}`,
     ...(found.knee ? [`  knee      ${kneeSays(found.knee)}`] : []),
     '',

@@ -51,8 +51,8 @@ export class Traffic {
     return { hot: true, texts: Array.from({ length: texts }, () => this.popular(random())) };
   }
 
-  // In number exact, and spread over each hundred: neither the share nor the first minute may depend on luck. Each
-  // comes somewhere in the second half of its part of the hundred, so that a short run has not more of them than a long one.
+  // Exact in number, and spread over each hundred: neither the share nor the first minute may depend on luck. Each
+  // comes somewhere in the second half of its part of the hundred, so that a short run does not have more of them.
   isNew(k) {
     const number = Math.floor(k / BLOCK);
     if (number !== this.block.number) {

@@ -1,0 +1,22 @@
+"""The load test's own modules are kept like the rest: one job each, said in the first line, and short."""
+
+import re
+
+from tests.architecture.source_rules import ROOT
+
+MODULES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in (ROOT / "load").rglob("*.js")}
+ENTRY = (ROOT / "load.js").read_text(encoding="utf-8")
+
+
+def test_each_says_its_job_and_is_short() -> None:
+    assert len(MODULES) > 5
+    for path, text in [*MODULES.items(), (ROOT / "load.js", ENTRY)]:
+        assert re.match(r"// [A-Z].+\.\n\n", text), path
+        assert text.count("\n") <= 300, path
+        assert max(map(len, text.splitlines())) <= 120, path
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    for path, text in MODULES.items():
+        sources = re.findall(r"from '([^']+)'", text)
+        assert all(source.startswith(("./", "k6")) for source in sources), path
