@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh)
 
-.PHONY: help run test test-quick test-cluster check format bench tools lock clean
+.PHONY: help run test test-quick test-cluster check format bench monitor tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -46,6 +46,10 @@ format: ## Format the code and apply the safe fixes.
 bench: ## Compare mlapi with the naive service; PROFILE=full with every peer, tens of GB of them.
 	@tools/install.sh full
 	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short)
+
+monitor: ## Watch the service of this machine with Prometheus and Alertmanager, and the project's rules; Ctrl-C stops them.
+	@tools/install.sh quick
+	@exec $(BIN)/python -m tools.monitor
 
 tools: ## Build kustomize, k6, promtool and the like, where the PATH has other versions.
 	@tools/go_tools.sh

@@ -79,7 +79,7 @@ class PrivateRedis:
             raise StartError(msg)
         self._server = server
         for _ in range(_PORTS_TO_TRY):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self._process = self._start()
             except StartError as error:
@@ -144,7 +144,7 @@ class PrivateRedis:
         command = [str(self._server), "--bind", _HOST, "--port", str(self.port), "--dir", tempfile.gettempdir()]
         command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"]
         with tempfile.TemporaryFile() as log:
-            process = _tethered(command, signal.SIGKILL, dict(os.environ), output=log)
+            process = tethered(command, signal.SIGKILL, dict(os.environ), output=log)
             give_up_at = time.monotonic() + _START_TIMEOUT_S
             while not self._answers(process.pid):
                 if process.poll() is not None or time.monotonic() > give_up_at:
@@ -181,7 +181,7 @@ def run(command: list[str]) -> int:
             except StartError as error:
                 sys.stderr.write(f"{error}: serving with the in-process cache only\n")
                 environment[URL_VARIABLE] = ""
-        child = _tethered(command, signal.SIGTERM, environment)
+        child = tethered(command, signal.SIGTERM, environment)
 
         def forward(number: int, _: FrameType | None) -> None:
             child.send_signal(number)
@@ -203,12 +203,13 @@ def main() -> int:
     return run(command)
 
 
-def _tethered(
+def tethered(
     command: list[str],
     death_signal: signal.Signals,
     environment: dict[str, str],
     output: IO[bytes] | None = None,
 ) -> "subprocess.Popen[bytes]":
+    """Start a command that gets this signal when we end, however that happens; its output may go to a file."""
     tether = [sys.executable, "-I", "-S", "-c", _TETHER, str(os.getpid()), str(int(death_signal)), *command]
     # A session of its own: what Ctrl-C sends to the terminal's foreground then reaches only us, who pass it on once.
     return subprocess.Popen(  # noqa: S603 - running what it is told to is its purpose
@@ -216,7 +217,8 @@ def _tethered(
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a loopback port that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]

@@ -65,9 +65,9 @@ class TestServer:
 
     def test_a_port_that_is_taken_is_left_to_its_owner(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with PrivateRedis() as owner:
-            free = private_redis._free_port
+            free = private_redis.free_port
             ports = iter([owner.port, free()])
-            monkeypatch.setattr(private_redis, "_free_port", lambda: next(ports))
+            monkeypatch.setattr(private_redis, "free_port", lambda: next(ports))
             with PrivateRedis() as other:
                 assert other.port != owner.port
             assert ping(owner.port) == b"+PONG\r\n"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.monitoring.programs import required
+from tests.programs import find_program
 
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "monitoring" / "rules"
@@ -30,7 +30,7 @@ def identity(alert: dict[str, Any]) -> tuple[str, str]:
 
 
 def promtool(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([required("promtool"), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([find_program("promtool"), *arguments], capture_output=True, text=True, check=False)
 
 
 def unit_tests() -> list[dict[str, Any]]:

@@ -1,0 +1,216 @@
+"""Real Prometheus, real service: every delivered query has an answer, and an alert travels to Alertmanager and ends."""
+
+import math
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import yaml
+
+from tests.monitoring.queries import RULE_FILES, Query, always_there, dashboard_queries, rule_queries
+from tests.programs import find_program
+from tests.service_process import HOST, ServiceProcess, eventually
+from tools.monitor import prometheus_config, running_alertmanager, running_prometheus
+from tools.private_redis import PrivateRedis, free_port
+
+FOREIGN: Final = (Path(__file__).parent / "foreign.prom").read_text(encoding="utf-8")
+QUERIES: Final = [
+    Query(f"{query.where} ({part})", part)
+    for query in rule_queries()
+    for part in ([query.record] if query.record else always_there(query.expr))
+] + dashboard_queries()
+ROUNDS: Final = 3
+
+pytestmark = pytest.mark.timeout(300)  # four programs to start, and seconds of real time to scrape in
+
+
+def quick_rules(folder: Path) -> list[str]:
+    """Copy the rules with a quick pace: each group every second, alerts after a second."""
+    copies = folder / "rules"
+    copies.mkdir()
+    for path in RULE_FILES:
+        rules = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in rules["groups"]:
+            group["interval"] = "1s"
+            for rule in group["rules"]:
+                if "for" in rule:
+                    rule["for"] = "1s"
+        (copies / path.name).write_text(yaml.safe_dump(rules), encoding="utf-8")
+    return [str(copies / "*.yaml")]
+
+
+def configuration(service: ServiceProcess, folder: Path, alertmanager: str | None = None) -> dict[str, Any]:
+    """Return the local stack's configuration with a quick pace, and labels as the cluster gives them."""
+    config = prometheus_config(f"{HOST}:{service.port}", alertmanager)
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["scrape_configs"][0]["static_configs"][0]["labels"] = {"namespace": "mlapi", "pod": "mlapi-1"}
+    config["rule_files"] = quick_rules(folder)
+    return config
+
+
+class Prometheus:
+    """Asks one for the present value of expressions."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def values(self, expr: str) -> list[float]:
+        answer = self._client.get("/api/v1/query", params={"query": expr}).json()
+        assert answer["status"] == "success", f"{expr}: {answer}"
+        result = answer["data"]["result"]
+        if answer["data"]["resultType"] == "scalar":
+            return [float(result[1])]
+        return [float(sample["value"][1]) for sample in result]
+
+    def scrapes(self) -> float:
+        return sum(self.values('count_over_time(mlapi_ready{job="mlapi"}[10m])'))
+
+
+@contextmanager
+def exporter(text: str) -> Iterator[int]:
+    """Expose canned series on a port; counters grow with each scrape, as real ones do."""
+    counters = {
+        line.split()[2] for line in text.splitlines() if line.startswith("# TYPE") and line.endswith(" counter")
+    }
+    scrapes = iter(range(1, 1_000_000))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = next(scrapes)
+            lines = []
+            for line in text.splitlines():
+                series, _, value = line.rpartition(" ")
+                grows = series.partition("{")[0] in counters
+                lines.append(f"{series} {float(value) * number}" if grows else line)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(("\n".join(lines) + "\n").encode())
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer((HOST, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def touch_everything(service: ServiceProcess, number: int) -> None:
+    """Send requests that move every metric: hits of both tiers, misses, duplicates, refusals, cut texts, failures."""
+    known = [f"a text that comes again, number {index}" for index in range(60)]
+    service.predict(known)
+    service.predict(known[:20])
+    service.predict(["the same text twice", f"new {number}", f"new {number}"])
+    service.predict(f"long {number} " + "word " * 700)
+    service.predict(f"unknown {number}", headers={"Cache-Control": "only-if-cached"})
+    service.client.post(f"{service.root}/bulk-predict", json={"text": known})
+    service.client.post(f"{service.root}/predict", content=b"not json", headers={"Content-Type": "application/json"})
+    with ThreadPoolExecutor(6) as callers:
+        bursts = [[f"burst {number} {caller} {index}: " + "word " * 10 for index in range(25)] for caller in range(6)]
+        list(callers.map(service.predict, bursts))
+
+
+def wait_for_scrapes(prometheus: Prometheus, number: int) -> None:
+    before = prometheus.scrapes()
+    eventually(lambda: prometheus.scrapes() >= before + number, f"{number} more scrapes", 30.0)
+
+
+@pytest.fixture(scope="module")
+def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that scraped the real service under load, and canned series of other programs."""
+    program = find_program("prometheus")
+    folder = tmp_path_factory.mktemp("queries")
+    redis_process.resume()
+    if not redis_process.running:
+        redis_process.restart()
+    with (
+        ServiceProcess(redis_url=redis_process.url, l1_bytes="10000", max_waiting_tokens="1024") as service,
+        exporter(FOREIGN) as port,
+    ):
+        config = configuration(service, folder)
+        config["scrape_configs"].append(
+            {"job_name": "foreign", "honor_labels": True, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
+        )
+        with (
+            running_prometheus(program, config, folder, free_port()) as url,
+            httpx.Client(base_url=url, timeout=30.0) as client,
+        ):
+            prometheus = Prometheus(client)
+            eventually(prometheus.scrapes, "a first scrape", 30.0)
+            for number in range(ROUNDS):
+                touch_everything(service, number)
+                wait_for_scrapes(prometheus, 2)
+            yield prometheus
+
+
+def test_every_query_has_an_answer(prometheus: Prometheus) -> None:
+    """Of the rules and the dashboards; where an alert compares, both sides of the comparison."""
+
+    def empty() -> list[str]:
+        return [query.where for query in QUERIES if all(map(math.isnan, prometheus.values(query.expr)))]
+
+    left: list[str] = []
+
+    def none_left() -> bool:
+        left[:] = empty()
+        return not left
+
+    assert len(QUERIES) > 100
+    try:
+        eventually(none_left, "every query has an answer", 20.0)
+    except AssertionError:
+        assert left == []
+
+
+def test_no_series_of_a_query_that_names_nothing(prometheus: Prometheus) -> None:
+    """The test above can fail: a query with a misspelt value is empty."""
+    assert prometheus.values('mlapi_texts_total{source="l1"}')
+    assert prometheus.values('mlapi_texts_total{source="L1"}') == []
+
+
+def test_an_alert_reaches_alertmanager_and_ends(tmp_path: Path) -> None:
+    """Redis stops: the breaker's alert fires. Redis is back: it is resolved."""
+    program, alertmanager = find_program("prometheus"), find_program("alertmanager")
+    port = free_port()
+    with (
+        PrivateRedis() as redis,
+        ServiceProcess(engine="fake", redis_url=redis.url) as service,
+        running_alertmanager(alertmanager, tmp_path, port) as alerts,
+        running_prometheus(
+            program, configuration(service, tmp_path, f"{HOST}:{port}"), tmp_path, free_port()
+        ) as prometheus,
+        httpx.Client(base_url=prometheus, timeout=30.0) as prometheus_client,
+        httpx.Client(base_url=alerts, timeout=30.0) as alertmanager_client,
+    ):
+        texts = iter(range(1_000_000))
+
+        def firing() -> list[dict[str, str]]:
+            """Ask for a text that no tier knows, so that Redis is needed, and then Alertmanager for what it holds."""
+            assert service.predict(f"text {next(texts)}").is_success
+            held = alertmanager_client.get(
+                "/api/v2/alerts", params={"filter": "alertname=MlapiCacheBreakerOpen"}
+            ).json()
+            return [alert["labels"] for alert in held]
+
+        eventually(
+            lambda: Prometheus(prometheus_client).values("mlapi_cache_breaker_state == 0"),
+            "a scrape of a closed breaker",
+            30.0,
+        )
+        assert firing() == []
+        redis.stop()
+        (labels,) = eventually(firing, "the alert is in Alertmanager", 40.0)
+        assert (labels["severity"], labels["namespace"], labels["job"]) == ("ticket", "mlapi", "mlapi")
+        redis.restart()
+        eventually(lambda: not firing(), "the alert is resolved", 40.0)
