@@ -77,8 +77,14 @@ class Admission:
         if excess > 0:
             self._refuse("queue_full", excess / self.rate)
 
-    def admit(self, tokens: int, deadline: float, *, texts: int) -> None:
-        """Let in a request of so many tokens and texts, or say why not.
+    def admit(self, tokens: int, deadline: float, *, texts: int, ahead: int) -> None:
+        """Let in a request, or say why not.
+
+        Args:
+            tokens: padded tokens of its texts.
+            deadline: when they must be scored.
+            texts: how many they are.
+            ahead: padded tokens of others that go before the last of them; not all that wait do (see `FairQueue`).
 
         Raises:
             BatchTooLargeError: the request alone exceeds the bound: it can never be let in.
@@ -91,7 +97,7 @@ class Admission:
             self._shed.labels("deadline").inc()
             msg = "the deadline passed before the texts could be queued"
             raise DeadlineExceededError(msg)
-        late_s = now + (self._waiting + tokens) / self.rate - deadline
+        late_s = now + (ahead + tokens) / self.rate - deadline
         if late_s > 0 and not self._gives_benefit_of_doubt(texts, now):
             self._refuse("deadline", late_s)
         self._waiting += tokens

@@ -78,13 +78,12 @@ class Batcher:
         self._run = run
         self._admission = admission
         self._bucket = bucket
-        self._max_batch_tokens = max_batch_tokens
         self._streams = streams
         self._clock = clock
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens.labels("real")
         self._padded_tokens = metrics.batch_tokens.labels("padded")
-        self._queue: FairQueue[_Job] = FairQueue()
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
         self._tasks: set[asyncio.Task[None]] = set()
         self._active = 0
         self._closing = False
@@ -109,7 +108,7 @@ class Batcher:
         if not texts:
             return []
         lengths = [self._bucket(len(text.ids)) for text in texts]
-        self._admission.admit(sum(lengths), deadline, texts=len(texts))
+        self._admission.admit(sum(lengths), deadline, texts=len(texts), ahead=self._queue.ahead(lengths))
         loop = asyncio.get_running_loop()
         now = self._clock()
         request: Request[_Job] = Request(deadline)
@@ -166,7 +165,7 @@ class Batcher:
         """Take a batch out of the queue; empty when nothing waits."""
         while self._queue:
             now = self._clock()
-            taken = self._queue.take(self._max_batch_tokens, now)
+            taken = self._queue.take(now)
             for job in taken.expired:
                 self._admission.withdrawn(job.padded)
                 _fail(job, _expired())

@@ -1,7 +1,7 @@
 """Picks what goes into the next batch, so that no request holds up another."""
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Hashable
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,6 +30,11 @@ class Request(Generic[ItemT]):
             lane = self.lanes[padded] = OrderedDict()
         lane[item] = place
 
+    @property
+    def tokens(self) -> int:
+        """Padded tokens of all its items."""
+        return sum(padded * len(lane) for padded, lane in self.lanes.items())
+
     def oldest_length(self) -> int:
         """Return the padded length of the first item that still waits; there is one."""
         return min(self.lanes, key=lambda padded: next(iter(self.lanes[padded].values())))
@@ -50,56 +55,117 @@ class Taken(Generic[ItemT]):
     expired: list[ItemT]
 
 
+class _Class(Generic[ItemT]):
+    """Requests of one class: in the order of their turns, and by the lengths that they hold, in order of arrival."""
+
+    __slots__ = ("lanes", "tokens", "turns")
+
+    def __init__(self) -> None:
+        self.turns: OrderedDict[Request[ItemT], None] = OrderedDict()
+        self.lanes: defaultdict[int, OrderedDict[Request[ItemT], None]] = defaultdict(OrderedDict)
+        self.tokens = 0
+
+    def add(self, request: Request[ItemT]) -> None:
+        self.turns[request] = None
+        self.tokens += request.tokens
+        for padded in request.lanes:
+            self.lanes[padded][request] = None
+
+    def taken(self, request: Request[ItemT], padded: int, items: int) -> None:
+        """Note that a request's lane lost so many items."""
+        self.tokens -= padded * items
+        if request.lanes[padded]:
+            return
+        del request.lanes[padded]
+        del self.lanes[padded][request]
+        if not request.lanes:
+            del self.turns[request]
+
+    def remove(self, request: Request[ItemT]) -> list[ItemT]:
+        """Take a request out, with all its items."""
+        items: list[ItemT] = []
+        for padded, lane in list(request.lanes.items()):
+            items += lane
+            count = len(lane)
+            lane.clear()
+            self.taken(request, padded, count)
+        return items
+
+
 class FairQueue(Generic[ItemT]):
     """Requests in turn; each batch belongs to one of them, and others of equal padded length share the ride.
 
-    The turn goes to a newcomer, a request that had no turn yet, in order of arrival; but after a newcomer was preferred
-    to requests that have had turns, the next turn is one of theirs, in rotation. So, whatever the size of anything:
-
-    - a newcomer behind `n` other newcomers has its turn within `2n + 2` batches, and at once if it is the only one and
-      none was preferred just before;
-    - a request that has had a turn, with `m` of its kind before it, has the next one within `2m + 2` batches.
+    A request of at most a batch's worth of tokens, the budget B, is small, any other is large. Small ones are served in
+    order of arrival. Large ones rotate. Between the classes the turn changes by tokens: once the batches of small ones
+    came to B tokens while a large one waited, the next turn is a large one's. So a small request waits for the batch
+    that runs, for the small ones before it, and for one batch of large ones per B tokens of small ones; a large one has
+    at least every second token, shared with the other large ones. `ahead` says it in tokens.
 
     A turn takes the length of the request's first item, then its items of that length as far as the budget goes, then
-    those of other requests in order of arrival. Every operation costs O(1) an item, plus O(lengths) a batch.
+    those of small requests in order of arrival. Large ones fill what room is left in a turn of a large one only: a
+    small request would wait longer for the batch that they make long.
+
+    Every operation costs O(1) an item, plus O(lengths) a batch or a request.
     """
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._newcomers: OrderedDict[Request[ItemT], None] = OrderedDict()
-        self._rotation: OrderedDict[Request[ItemT], None] = OrderedDict()
-        self._lanes: defaultdict[int, OrderedDict[Request[ItemT], None]] = defaultdict(OrderedDict)
-        self._overtaken = False
+    def __init__(self, budget: int) -> None:
+        """Start empty; a batch holds at most `budget` padded tokens, or a single item."""
+        self._budget = budget
+        self._small: _Class[ItemT] = _Class()
+        self._large: _Class[ItemT] = _Class()
+        self._preferred = 0
+        self._longest = budget
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
-        return bool(self._newcomers or self._rotation)
+        return bool(self._small.turns or self._large.turns)
+
+    def ahead(self, lengths: Iterable[int]) -> int:
+        """Return how many padded tokens of others go before the last of a new request, at most.
+
+        Of those that wait now; who comes later can only ride along, or have the turns of its own class.
+
+        Args:
+            lengths: padded lengths of the new request's items.
+        """
+        counts = Counter(lengths)
+        tokens = sum(padded * count for padded, count in counts.items())
+        if tokens <= self._budget:
+            turns = 1 + (self._small.tokens + tokens) // self._budget
+        else:
+            own = sum(-(-count // max(1, self._budget // padded)) for padded, count in counts.items())
+            turns = own * (len(self._large.turns) + 1)
+        batch = max(self._longest, *counts) if counts else self._longest
+        return min(self._small.tokens + self._large.tokens, self._small.tokens + turns * batch)
 
     def add(self, request: Request[ItemT]) -> None:
         """Queue a request, which holds at least one item."""
-        self._newcomers[request] = None
-        for padded in request.lanes:
-            self._lanes[padded][request] = None
+        (self._small if request.tokens <= self._budget else self._large).add(request)
+        self._longest = max(self._longest, *request.lanes)
 
-    def take(self, budget: int, now: float) -> Taken[ItemT]:
-        """Take the next batch: at most `budget` padded tokens, but always at least one item if one waits in time."""
+    def take(self, now: float) -> Taken[ItemT]:
+        """Take the next batch: at least one item if one waits in time."""
         expired: list[ItemT] = []
         while self:
-            request = self._next_turn()
+            owners = self._next_class()
+            request = next(iter(owners.turns))
             if request.deadline <= now:
-                expired += self._remove(request)
+                expired += owners.remove(request)
                 continue
+            owners.turns.move_to_end(request, last=owners is self._large)
             padded = request.oldest_length()
-            room = max(1, budget // padded)
+            room = max(1, self._budget // padded)
             batch: list[ItemT] = []
-            self._move(request, padded, batch, room)
-            sharing = self._lanes[padded]
-            while len(batch) < room and sharing:
-                other = next(iter(sharing))
-                if other.deadline <= now:
-                    expired += self._remove(other)
-                else:
-                    self._move(other, padded, batch, room)
+            _move(owners, request, padded, batch, room)
+            for others in (self._small,) if owners is self._small else (self._small, self._large):
+                sharing = others.lanes[padded]
+                while len(batch) < room and sharing:
+                    other = next(iter(sharing))
+                    if other.deadline <= now:
+                        expired += others.remove(other)
+                    else:
+                        _move(others, other, padded, batch, room)
+            self._preferred = self._preferred + padded * len(batch) if owners is self._small else 0
             return Taken(padded, batch, expired)
         return Taken(0, [], expired)
 
@@ -109,50 +175,29 @@ class FairQueue(Generic[ItemT]):
         if lane is None or item not in lane:
             return False
         del lane[item]
-        self._forget_if_empty(request, padded)
+        (self._small if request in self._small.turns else self._large).taken(request, padded, 1)
         return True
 
     def clear(self) -> list[ItemT]:
         """Take out everything."""
         items: list[ItemT] = []
-        for request in [*self._newcomers, *self._rotation]:
-            items += self._remove(request)
+        for each in (self._small, self._large):
+            for request in list(each.turns):
+                items += each.remove(request)
         return items
 
-    def _next_turn(self) -> Request[ItemT]:
-        if self._rotation and (self._overtaken or not self._newcomers):
-            self._overtaken = False
-            request = next(iter(self._rotation))
-            self._rotation.move_to_end(request)
-        else:
-            self._overtaken = bool(self._rotation)
-            request, _ = self._newcomers.popitem(last=False)
-            self._rotation[request] = None
-        return request
+    def _next_class(self) -> _Class[ItemT]:
+        if not self._large.turns:
+            self._preferred = 0
+            return self._small
+        return self._large if not self._small.turns or self._preferred >= self._budget else self._small
 
-    def _move(self, request: Request[ItemT], padded: int, batch: list[ItemT], room: int) -> None:
-        """Fill the batch up to `room` items with the request's items of one length."""
-        lane = request.lanes[padded]
-        for _ in range(min(len(lane), room - len(batch))):
-            item, _ = lane.popitem(last=False)
-            batch.append(item)
-        self._forget_if_empty(request, padded)
 
-    def _forget_if_empty(self, request: Request[ItemT], padded: int) -> None:
-        if request.lanes[padded]:
-            return
-        del request.lanes[padded]
-        del self._lanes[padded][request]
-        if not request.lanes:
-            self._newcomers.pop(request, None)
-            self._rotation.pop(request, None)
-
-    def _remove(self, request: Request[ItemT]) -> list[ItemT]:
-        items: list[ItemT] = []
-        for padded, lane in request.lanes.items():
-            items += lane
-            del self._lanes[padded][request]
-        request.lanes.clear()
-        self._newcomers.pop(request, None)
-        self._rotation.pop(request, None)
-        return items
+def _move(owners: _Class[ItemT], request: Request[ItemT], padded: int, batch: list[ItemT], room: int) -> None:
+    """Fill the batch up to `room` items with a request's items of one length."""
+    lane = request.lanes[padded]
+    count = min(len(lane), room - len(batch))
+    for _ in range(count):
+        item, _ = lane.popitem(last=False)
+        batch.append(item)
+    owners.taken(request, padded, count)

@@ -18,8 +18,10 @@ class Door:
         self.metrics = Metrics()
         self.admission = Admission(max_waiting_tokens=1000, rate=rate, clock=self.clock, metrics=self.metrics)
 
-    def admit(self, tokens: int, within_s: float = 1000.0, texts: int = 2) -> None:
-        self.admission.admit(tokens, self.clock.now + within_s, texts=texts)
+    def admit(self, tokens: int, within_s: float = 1000.0, texts: int = 2, ahead: int | None = None) -> None:
+        """Ask to be let in, behind all that waits unless told otherwise."""
+        ahead = self.admission.waiting_tokens if ahead is None else ahead
+        self.admission.admit(tokens, self.clock.now + within_s, texts=texts, ahead=ahead)
 
     def refusal(self, tokens: int, within_s: float = 1000.0) -> OverloadedError:
         with pytest.raises(OverloadedError) as caught:
@@ -66,6 +68,14 @@ def test_who_cannot_be_served_by_the_deadline_is_sent_away_at_once() -> None:
     assert door.refusal(100, within_s=6.5).retry_after_s == 3  # done in 9 s
     assert door.shed("deadline") == 1.0
     door.admit(100, within_s=9.0)
+
+
+def test_what_waits_but_has_to_stand_back_turns_nobody_away() -> None:
+    door = Door()
+    door.admit(900)
+    door.admit(20, within_s=0.5, ahead=30)
+    with pytest.raises(OverloadedError):
+        door.admit(20, within_s=0.5, ahead=31)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0.001, MAX_RETRY_AFTER_S), (1e9, 1)])

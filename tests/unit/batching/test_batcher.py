@@ -91,6 +91,19 @@ async def test_a_single_text_is_in_the_next_batch_whatever_bulk_is_queued(stream
     assert (await bench.model.call(formed)).tags == [-1]
 
 
+async def test_a_bulk_that_will_not_make_the_deadline_of_a_single_text_does_not_have_it_refused() -> None:
+    bench = Bench(max_batch_tokens=512)
+    bench.batcher.submit([text(16, tag) for tag in range(10_000)], deadline=bench.later)
+    running = await bench.model.call(0)
+    # 160 000 padded tokens wait, and drain at a million a second.
+    (single,) = bench.batcher.submit([text(16, tag=-1)], deadline=bench.clock.now + 0.01)
+    running.finish()
+    (await bench.model.call(1)).finish()
+    assert (await single).scores == (-1.0, 16.0)
+    with pytest.raises(OverloadedError):
+        bench.batcher.submit([text(16, tag) for tag in range(10_000)], deadline=bench.clock.now + 0.2)
+
+
 async def test_what_admission_refuses_leaves_nothing_behind() -> None:
     bench = Bench(max_waiting_tokens=24, max_batch_tokens=8)
     bench.batcher.submit([text(8, 0), text(8, 1)], deadline=bench.later)

@@ -14,107 +14,159 @@ def queued(queue: FairQueue[str], name: str, *lengths: int, deadline: float = FA
     return request
 
 
-def batches(queue: FairQueue[str], budget: int) -> list[list[str]]:
+def batches(queue: FairQueue[str]) -> list[list[str]]:
     taken = []
     while queue:
-        taken.append(queue.take(budget, now=0.0).batch)
+        taken.append(queue.take(now=0.0).batch)
     return taken
 
 
 def test_nothing_waits_in_a_new_queue() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(64)
     assert not queue
-    assert queue.take(64, now=0.0).batch == []
+    assert queue.take(now=0.0).batch == []
+    assert queue.ahead([8]) == 0
 
 
 def test_a_batch_has_one_length_and_keeps_to_its_budget() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(32)
     queued(queue, "a", 16, 8, 16, 16, 8)
-    assert batches(queue, budget=32) == [["a0", "a2"], ["a1", "a4"], ["a3"]]
+    assert batches(queue) == [["a0", "a2"], ["a1", "a4"], ["a3"]]
 
 
 def test_an_item_larger_than_the_budget_goes_alone() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(64)
     queued(queue, "a", 512, 512)
-    assert batches(queue, budget=64) == [["a0"], ["a1"]]
+    assert batches(queue) == [["a0"], ["a1"]]
 
 
 def test_the_turn_takes_its_own_items_first_and_then_those_of_others_by_arrival() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(24)
     queued(queue, "a", 8)
     queued(queue, "b", 16, 8)
     queued(queue, "c", 8, 8)
-    assert batches(queue, budget=24) == [["a0", "b1", "c0"], ["b0"], ["c1"]]
+    assert batches(queue) == [["a0", "b1", "c0"], ["b0"], ["c1"]]
 
 
-def test_a_newcomer_overtakes_who_had_a_turn_and_newcomers_keep_their_order() -> None:
-    queue: FairQueue[str] = FairQueue()
+def test_a_small_request_goes_before_a_large_one_that_came_first() -> None:
+    queue: FairQueue[str] = FairQueue(16)
     queued(queue, "bulk", *[8] * 5)
-    assert queue.take(8, now=0.0).batch == ["bulk0"]
+    assert queue.take(now=0.0).batch == ["bulk0", "bulk1"]
     queued(queue, "x", 16)
-    queued(queue, "y", 24)
-    assert batches(queue, budget=8) == [["x0"], ["bulk1"], ["y0"], ["bulk2"], ["bulk3"], ["bulk4"]]
+    assert batches(queue) == [["x0"], ["bulk2", "bulk3"], ["bulk4"]]
+
+
+def test_a_large_request_has_a_turn_after_a_batch_of_tokens_of_small_ones() -> None:
+    queue: FairQueue[str] = FairQueue(16)
+    queued(queue, "bulk", *[24] * 3)
+    for name in "wxyz":
+        queued(queue, name, 8)
+        queued(queue, name.upper(), 16)
+    assert batches(queue) == [
+        ["w0", "x0"],
+        ["bulk0"],
+        ["W0"],
+        ["bulk1"],
+        ["X0"],
+        ["bulk2"],
+        ["y0", "z0"],
+        ["Y0"],
+        ["Z0"],
+    ]
+
+
+def test_the_batch_of_a_small_request_is_not_made_longer_by_a_large_one() -> None:
+    queue: FairQueue[str] = FairQueue(32)
+    queued(queue, "bulk", *[8] * 6)
+    queued(queue, "x", 8)
+    queued(queue, "y", 8)
+    assert queue.take(now=0.0).batch == ["x0", "y0"]
+
+
+def test_small_requests_ride_along_with_a_large_one() -> None:
+    queue: FairQueue[str] = FairQueue(16)
+    queued(queue, "bulk", 8, 16)
+    queued(queue, "other", 8, 16)
+    queued(queue, "x", 16)
+    queued(queue, "y", 8)
+    assert batches(queue) == [["x0"], ["bulk0", "y0"], ["other0"], ["bulk1"], ["other1"]]
 
 
 def test_large_requests_take_turns() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(8)
     queued(queue, "a", 8, 8, 8)
     queued(queue, "b", 16, 16, 16)
     queued(queue, "c", 24, 24)
-    assert batches(queue, budget=8) == [["a0"], ["b0"], ["a1"], ["c0"], ["b1"], ["a2"], ["c1"], ["b2"]]
+    assert batches(queue) == [["a0"], ["b0"], ["c0"], ["a1"], ["b1"], ["c1"], ["a2"], ["b2"]]
+
+
+def test_only_a_batch_of_what_waits_goes_before_a_small_request() -> None:
+    queue: FairQueue[str] = FairQueue(64)
+    queued(queue, "bulk", *[16] * 1000)
+    assert queue.ahead([16]) == 64
+    queued(queue, "x", 32)
+    assert queue.ahead([16]) == 32 + 64
+    assert queue.ahead([16, 24]) == 32 + 2 * 64
+
+
+def test_a_large_request_has_its_share_ahead_and_never_more_than_what_waits() -> None:
+    queue: FairQueue[str] = FairQueue(64)
+    queued(queue, "bulk", *[16] * 1000)
+    assert queue.ahead([16] * 9) == 3 * 2 * 64
+    assert queue.ahead([16] * 1000) == 16_000
 
 
 def test_a_discarded_item_is_gone_and_discarding_it_again_changes_nothing() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(64)
     request = queued(queue, "a", 8, 8, 16)
     assert queue.discard(request, 8, "a0")
     assert not queue.discard(request, 8, "a0")
-    assert batches(queue, budget=64) == [["a1"], ["a2"]]
+    assert batches(queue) == [["a1"], ["a2"]]
     assert not queue.discard(request, 16, "a2")
 
 
 def test_a_request_without_items_leaves_the_queue() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(8)
     request = queued(queue, "a", 8, 16)
     assert queue.discard(request, 8, "a0")
     assert queue.discard(request, 16, "a1")
     assert not queue
     had_a_turn = queued(queue, "b", 8, 8)
-    queue.take(8, now=0.0)
+    queue.take(now=0.0)
     assert queue.discard(had_a_turn, 8, "b1")
     assert not queue
 
 
 def test_a_request_past_its_deadline_leaves_when_its_turn_comes() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(64)
     queued(queue, "late", 8, 16, deadline=1.0)
     queued(queue, "a", 8)
-    taken = queue.take(64, now=1.0)
+    taken = queue.take(now=1.0)
     assert (taken.batch, taken.expired) == (["a0"], ["late0", "late1"])
     assert not queue
 
 
 def test_a_request_past_its_deadline_takes_no_room_in_the_batch_of_another() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(16)
     queued(queue, "a", 8)
-    queued(queue, "late", 8, 16, deadline=1.0)
+    queued(queue, "late", 8, 8, deadline=1.0)
     queued(queue, "b", 8)
-    taken = queue.take(16, now=1.0)
+    taken = queue.take(now=1.0)
     assert (taken.batch, taken.expired) == (["a0", "b0"], ["late0", "late1"])
 
 
 def test_when_all_that_waits_is_late_there_is_no_batch() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(64)
     queued(queue, "late", 8, deadline=1.0)
-    taken = queue.take(64, now=2.0)
+    taken = queue.take(now=2.0)
     assert (taken.batch, taken.expired) == ([], ["late0"])
     assert not queue
 
 
 def test_clearing_returns_all_that_waited() -> None:
-    queue: FairQueue[str] = FairQueue()
+    queue: FairQueue[str] = FairQueue(8)
     queued(queue, "a", 8, 16)
-    queue.take(8, now=0.0)
+    queue.take(now=0.0)
     queued(queue, "b", 8)
     assert sorted(queue.clear()) == ["a1", "b0"]
     assert not queue
