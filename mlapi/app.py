@@ -180,7 +180,8 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
         model.executor.run,
         admission=admission,
         bucket=partial(padded_length, max_tokens=model.manifest.max_tokens),
-        max_batch_tokens=settings.max_batch_tokens or model.batch_tokens,
+        # Where texts are computed one by one, a batch of several would only make its first text wait for its last.
+        max_batch_tokens=(settings.max_batch_tokens or model.batch_tokens) if model.warm_up.batch_invariant else 1,
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,

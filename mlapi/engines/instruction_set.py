@@ -35,3 +35,10 @@ def instruction_set(cpuinfo: Path = _CPUINFO) -> str:
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     present = set(flags.partition(":")[2].split())
     return f"{platform.machine()}:{','.join(name for name in sorted(_RELEVANT) if name in present)}"
+
+
+def multiplies_int8(names: str) -> bool:
+    """Tell from `instruction_set` whether the processor multiplies and adds 8-bit integers in one instruction."""
+    architecture, _, extensions = names.partition(":")
+    wanted = ("amx_int8", "avx512_vnni", "avx_vnni") if architecture == "x86_64" else ("asimddp", "i8mm")
+    return not set(wanted).isdisjoint(extensions.split(","))

@@ -21,7 +21,7 @@ from mlapi.errors import BundleError
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 
-CPU_BATCH_TOKENS: Final = 1024
+CPU_BATCH_TOKENS: Final = 512
 CUDA_BUDGETS: Final = (512, 2048, 8192)
 """Padded tokens in a call on a CUDA device: the smallest one is what a lone short text costs, the largest is where more
 no longer makes a token cheaper."""

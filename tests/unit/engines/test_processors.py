@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlapi.engines.instruction_set import instruction_set
+from mlapi.engines.instruction_set import instruction_set, multiplies_int8
 from mlapi.engines.processors import usable_processors
 
 
@@ -48,3 +48,20 @@ def test_the_instruction_set_names_what_changes_a_score(tmp_path: Path) -> None:
     cpuinfo.write_text("Features\t: fp asimd i8mm\n")
     assert instruction_set(cpuinfo).endswith(":asimd,i8mm")
     assert ":" not in instruction_set(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("names", "able"),
+    [
+        ("x86_64:avx2,avx512_vnni,avx512f", True),
+        ("x86_64:avx2,avx_vnni", True),
+        ("x86_64:amx_int8", True),
+        ("x86_64:avx2,avx512_bf16,avx512f", False),
+        ("x86_64:", False),
+        ("x86_64", False),
+        ("aarch64:asimd,asimddp", True),
+        ("aarch64:asimd", False),
+    ],
+)
+def test_int8_arithmetic_is_told_from_the_instruction_set(names: str, *, able: bool) -> None:
+    assert multiplies_int8(names) is able
