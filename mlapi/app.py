@@ -33,7 +33,7 @@ from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
 from mlapi.cache.tiered import TieredStore
-from mlapi.engines import tokenizer
+from mlapi.engines import memory, tokenizer
 from mlapi.engines.activation import POSTPROCESSING_VERSION
 from mlapi.engines.base import EngineIdentity
 from mlapi.engines.executor import EngineExecutor, WarmUp
@@ -143,6 +143,7 @@ class _Model:
 
 def _load(settings: Settings) -> _Model:
     """Open, verify, load and warm up; blocks."""
+    memory.return_large_blocks()
     bundle: Bundle = open_bundle(settings.bundle)
     manifest = bundle.manifest
     engine = load_engine(settings.engine or manifest.engine, bundle, settings.threads or usable_processors())
@@ -151,6 +152,8 @@ def _load(settings: Settings) -> _Model:
         "normalisation": tokenizer.NORMALISATION_VERSION,
         "postprocessing": POSTPROCESSING_VERSION,
     }
+    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens))
+    memory.release(bundle.folder)
     return _Model(
         manifest=manifest,
         identity=engine.identity,
@@ -159,7 +162,7 @@ def _load(settings: Settings) -> _Model:
         executor=executor,
         streams=engine.streams,
         batch_tokens=engine.batch_tokens,
-        warm_up=executor.warm_up(bucket_lengths(manifest.max_tokens)),
+        warm_up=warm_up,
     )
 
 
@@ -214,11 +217,11 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
 def _open_cache(
     settings: Settings, digest: str, renderer: Renderer, metrics: Metrics
 ) -> tuple[TieredStore, _CacheState]:
-    memory = MemoryStore(
+    in_process = MemoryStore(
         max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
     )
     if not settings.redis_url:
-        return TieredStore(memory, None), _CacheState(None)
+        return TieredStore(in_process, None), _CacheState(None)
     timeout_s = settings.redis_timeout_ms / 1000
     redis = RedisStore(
         connect(settings.redis_url, timeout_s=timeout_s),
@@ -233,7 +236,7 @@ def _open_cache(
         ttl_s=settings.cache_ttl_s,
         timeout_s=timeout_s,
     )
-    return TieredStore(memory, redis), _CacheState(redis)
+    return TieredStore(in_process, redis), _CacheState(redis)
 
 
 def _describe(model: _Model) -> ModelInfo:

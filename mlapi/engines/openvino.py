@@ -24,9 +24,9 @@ class OpenVinoEngine:
     """A compiled OpenVINO graph with inputs `input_ids` and `attention_mask` and one output, the logits.
 
     Batch-invariant: kernels reduce along the row's own dimensions only, and int8 activations are scaled per group of
-    values within a token (https://docs.openvino.ai, "Dynamic quantization"); the warm-up verifies it. Except for int8 on
-    a processor without int8 arithmetic: there OpenVINO widens the weights and multiplies in fp32, with kernels that it
-    chooses by the number of rows.
+    values within a token (https://docs.openvino.ai, "Dynamic quantization"); the warm-up verifies it. Except for int8
+    on a processor without int8 arithmetic: there OpenVINO widens the weights and multiplies in fp32, with kernels that
+    it chooses by the number of rows.
     """
 
     batch_tokens = 512

@@ -67,6 +67,7 @@ def test_the_model_card_gives_the_measured_figures() -> None:
         assert figure in CARD
 
 
+@pytest.mark.timeout(900)  # a thousand texts and more, on a machine that may be slow and busy
 def test_its_accuracy_is_the_measured_one_here_too(runner: Runner, tokenizer: HfTokenizer) -> None:
     data = read_labelled(shared_folder() / "data" / "sst2" / "dev.tsv", MANIFEST.labels, "SST-2 dev")
     encoded = tokenizer.encode(data.texts)

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 
+from mlapi.batching.buckets import bucket_lengths
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.engines.executor import EngineExecutor
 from mlapi.engines.fake import FakeEngine
@@ -77,7 +78,37 @@ async def test_texts_are_padded_to_the_length_asked_for() -> None:
     assert [sum(row) for row in scores] == pytest.approx([1, 1])
 
 
-async def test_the_warm_up_runs_every_length_and_measures() -> None:
+async def test_the_warm_up_runs_every_short_length_and_the_longest_alone() -> None:
+    engine = SpyEngine()
+    executor(engine).warm_up(bucket_lengths(512))
+    alone = {length for rows, length in engine.shapes if rows == 1}
+    assert alone == {*range(8, 129, 8), 512}
+
+
+class ThresholdEngine(SpyEngine):
+    """Depends on the batch from so many rows and tokens on, as libraries do that choose kernels by size."""
+
+    def __init__(self, rows: int, tokens: int) -> None:
+        super().__init__()
+        self.rows, self.tokens = rows, tokens
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        changed = len(ids) >= self.rows and ids.size >= self.tokens
+        return super().infer(ids, mask) + np.float32(changed * 1e-6)
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(2, 0), (8, 0), (32, 0), (2, 100), (2, 256)])
+async def test_kernels_that_change_with_the_number_of_rows_or_tokens_are_noticed(rows: int, tokens: int) -> None:
+    assert not executor(ThresholdEngine(rows, tokens)).warm_up(bucket_lengths(512)).batch_invariant
+
+
+async def test_the_check_takes_a_fraction_of_what_it_stands_for() -> None:
+    engine = SpyEngine()
+    executor(engine).warm_up(bucket_lengths(512))
+    assert sum(rows * length for rows, length in engine.shapes) < sum(bucket_lengths(512)) / 2
+
+
+async def test_the_warm_up_measures() -> None:
     engine = SpyEngine()
     found = executor(engine).warm_up(LENGTHS)
     assert {length for _, length in engine.shapes} == set(LENGTHS)
