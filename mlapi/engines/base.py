@@ -52,6 +52,10 @@ class Engine(Protocol):
         """Padded tokens in one call of `infer` beyond which a token gets no cheaper."""
 
     @property
+    def warm_tokens(self) -> int:
+        """Padded length up to which a first call takes notably longer than the next: a warm-up runs all of these."""
+
+    @property
     def batch_invariant(self) -> bool:
         """Whether a row's logits are the same bytes alone and among other rows of the same padded length."""
 

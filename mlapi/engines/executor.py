@@ -16,10 +16,6 @@ from mlapi.predictions import EncodedText
 
 _log = logging.getLogger(__name__)
 
-_WARM_TOKENS: Final = 128
-"""Up to here every padded length is run before traffic comes: the first run of a length prepares kernels for its shape,
-which is a good part of a short run and a few hundredths of a longer one. The longest length is run for its memory."""
-
 _CHECK_TOKENS: Final = 256
 """Padded tokens of a batch of the invariance check: half of what a batch holds by default, so that a start does not
 wait long for what the test suite proves at length."""
@@ -71,6 +67,8 @@ class EngineExecutor:
     def warm_up(self, lengths: Sequence[int]) -> WarmUp:
         """Run the lengths that need it, so that nothing slow is left for traffic, and check batch invariance.
 
+        Of the lengths above the engine's `warm_tokens` the longest alone is run, because it takes the most memory.
+
         The check compares, to the bit, rows computed alone with the same rows among others, for the shortest length,
         the longest of which its batch holds two, and one between. Where it fails, texts are computed one by one from
         then on. Blocks; call it before `run`.
@@ -81,7 +79,7 @@ class EngineExecutor:
         # The first call of all pays for more than its length.
         self._engine.infer(*self._sample(1, lengths[0]))
         started = self._clock()
-        warmed = [length for length in lengths if length <= _WARM_TOKENS or length == lengths[-1]]
+        warmed = [length for length in lengths if length <= self._engine.warm_tokens or length == lengths[-1]]
         for length in warmed:
             self._engine.infer(*self._sample(1, length))
         seconds = self._clock() - started

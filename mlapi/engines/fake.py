@@ -13,6 +13,7 @@ class FakeEngine:
 
     batch_invariant = True
     batch_tokens = 1024
+    warm_tokens = 128
 
     def __init__(self, labels: int, streams: int = 1) -> None:
         """Prepare for that many labels and calls side by side."""

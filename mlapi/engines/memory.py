@@ -1,4 +1,4 @@
-"""Gives memory back to the system: large blocks as soon as they are freed, and after loading what is not needed again."""
+"""Gives memory back to the system: large blocks when they are freed, and what loading leaves behind."""
 
 import ctypes
 import mmap

@@ -1,5 +1,6 @@
 """The reference engine: runs a Hugging Face checkpoint with PyTorch, on the processor or on a CUDA device."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -45,6 +46,9 @@ class TorchEngine:
     differently. On a CUDA device batches have fixed shapes, which makes it so; two calls overlap there, one of them
     being prepared while the device computes the other.
     """
+
+    # On a CUDA device the first call of a length records the kernels of all later ones.
+    warm_tokens = sys.maxsize
 
     def __init__(self, computing: _Computing, identity: EngineIdentity, *, streams: int, batch_tokens: int) -> None:
         """Wrap a model that is ready to compute."""

@@ -43,6 +43,7 @@ class BrokenEngine:
     identity = EngineIdentity("broken", "1", "fp32", "any")
     streams = 1
     batch_tokens = 64
+    warm_tokens = 64
     batch_invariant = True
 
     def __init__(self, answer: Logits | Exception) -> None:
