@@ -3,7 +3,7 @@ PYTHON ?=
 VENV ?= .venv
 export PYTHON VENV
 BIN := $(VENV)/bin
-SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh)
+SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh) build-push.sh deploy.sh
 
 .PHONY: help run test test-quick test-cluster check format bench monitor tools lock clean
 .DEFAULT_GOAL := help

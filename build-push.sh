@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Build the image of this commit, examine it, and push it to ECR under the commit's name.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+usage() {
+  cat <<'TEXT'
+usage: ./build-push.sh [OPTION…]
+
+The working tree has to be clean: the tag is the commit, and says what is in the image; another model or flavour is
+named behind it. What is in ECR already is not built again.
+
+Options:
+  --flavour serve|torch   serve (the default) runs on processors, torch has PyTorch with CUDA
+  --bundle FOLDER         another model, such as models/mine; default: the one that ships with the source
+  --create-repository     make the ECR repository if there is none; tags in it cannot be moved
+  --dry-run               ask git and AWS, but build and push nothing: print what would be run
+  -h, --help
+
+Environment:
+  ECR_REPOSITORY           default: mlapi
+  AWS_PROFILE, AWS_REGION  as the AWS command line reads them
+  ENGINE, BUILD_IMAGE      see tools/image.sh --help
+
+Exit codes: 0 it is in ECR, 1 a step failed, 2 wrong usage or something is missing.
+TEXT
+}
+
+say() { echo "build-push: $*"; }
+
+stop() {
+  echo "build-push: $*" >&2
+  exit 2
+}
+
+run() {
+  if [[ -n $dry_run ]]; then
+    echo "would run: $(printf '%q ' "$@")"
+  else
+    "$@"
+  fi
+}
+
+parse() {
+  flavour=serve bundle='' create='' dry_run=''
+  while (($#)); do
+    case $1 in
+      --create-repository) create=yes ;;
+      --dry-run) dry_run=yes ;;
+      -h | --help) usage && exit ;;
+      --flavour | --bundle)
+        (($# > 1)) && [[ -n $2 ]] || stop "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift
+        ;;
+      *) stop "I do not know $1; see ./build-push.sh --help" ;;
+    esac
+    shift
+  done
+  [[ $flavour == serve || $flavour == torch ]] || stop "--flavour is serve or torch, not $flavour"
+  [[ -z $bundle || -f $bundle/bundle.json ]] || stop "$bundle is not a model bundle: it has no bundle.json"
+  [[ -z $bundle || $bundle == models/* ]] || stop "--bundle takes a folder below models/: nothing else reaches the builder"
+}
+
+check_tree() {
+  command -v git >/dev/null || stop "git is missing; install it: https://git-scm.com/downloads"
+  local changes
+  changes=$(git status --porcelain)
+  [[ -z $changes ]] || stop "the working tree has changes, so that a commit's name would not say what is in the image;" \
+    "commit or stash them:"$'\n'"$changes"
+}
+
+check_repository() {
+  local registry=${image%%/*} repository=${image#*/}
+  repository=${repository%:*}
+  region=$(cut -d . -f 4 <<<"$registry")
+  aws ecr describe-repositories --region "$region" --repository-names "$repository" >/dev/null 2>&1 && return
+  local command=(aws ecr create-repository --region "$region" --repository-name "$repository"
+    --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true)
+  [[ -n $create ]] || stop "there is no repository $repository in $registry (or you may not see it);" \
+    "make it: ./build-push.sh --create-repository, or ${command[*]}"
+  run "${command[@]}" >&2
+}
+
+# The digest under which ECR has an image, if it has it.
+pushed() {
+  local repository=${image#*/}
+  aws ecr describe-images --region "$region" --repository-name "${repository%:*}" --image-ids "imageTag=${image##*:}" \
+    --query 'imageDetails[0].imageDigest' --output text 2>/dev/null
+}
+
+log_in() {
+  local registry=${image%%/*}
+  if [[ -n $dry_run ]]; then
+    echo "would run: aws ecr get-login-password --region $region | $engine login --username AWS --password-stdin $registry"
+  else
+    aws ecr get-login-password --region "$region" | "$engine" login --username AWS --password-stdin "$registry"
+  fi
+}
+
+main() {
+  parse "$@"
+  check_tree
+  local engine region='' digest image tag options=(--build-arg "FLAVOUR=$flavour")
+  engine=$(tools/image.sh engine) || exit 2
+  tag=$(tools/image.sh tag)
+  if [[ -n $bundle ]]; then
+    bundle=${bundle%/}
+    options+=(--build-arg "BUNDLE=$bundle")
+    tag+=-${bundle##*/}
+  fi
+  [[ $flavour == serve ]] || tag+=-$flavour
+  image=$(tools/ecr.sh "$tag") || exit 2
+  check_repository
+  if digest=$(pushed); then
+    say "$image is there already: $digest"
+    return
+  fi
+  run tools/image.sh build "$image" "${options[@]}"
+  run tools/image.sh check "$image" "$flavour"
+  log_in
+  run "$engine" push "$image"
+  [[ -n $dry_run ]] && return
+  digest=$(pushed) || stop "ECR does not know $image after the push"
+  say "pushed $image, $digest"
+  say "next: ./deploy.sh prod --context NAME"
+}
+
+main "$@"

@@ -1,0 +1,51 @@
+"""Asks a service for the same new text twice and says how it was answered."""
+
+import http.client
+import json
+import secrets
+import sys
+import time
+from urllib.parse import urlsplit
+
+PATIENCE_S = 60.0
+ANSWER_S = 20.0
+
+
+def connect(address: str, give_up_at: float) -> http.client.HTTPConnection:
+    """Return an open connection; the policies that let us through may take a while to be known everywhere."""
+    while True:
+        connection = http.client.HTTPConnection(address, timeout=ANSWER_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            if time.monotonic() > give_up_at:
+                sys.exit(f"{address} cannot be reached: {error}")
+            time.sleep(0.5)
+        else:
+            return connection
+
+
+def ask(connection: http.client.HTTPConnection, path: str, text: str) -> str:
+    """Ask for a prediction, write it out, and return its `Cache-Status`."""
+    connection.request("POST", path, json.dumps({"text": text}), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    body = response.read().decode()
+    cache = response.getheader("Cache-Status", "")
+    sys.stdout.write(f"{response.status} {cache}\n{body}\n")
+    if response.status != http.HTTPStatus.OK or "predictions" not in json.loads(body):
+        sys.exit("this is not a prediction")
+    return cache
+
+
+def main(url: str) -> None:
+    """Ask twice, on one connection: so the second answer comes from the process that gave the first."""
+    parts = urlsplit(url)
+    connection = connect(parts.netloc, time.monotonic() + PATIENCE_S)
+    text = f"The rollout went well, thank you. {secrets.token_hex(4)}"
+    ask(connection, f"{parts.path}/predict", text)
+    cache = ask(connection, f"{parts.path}/predict", text)
+    sys.stdout.write(f"the second answer: {'a hit' if '; hit' in cache else 'no hit, the cache is off or away'}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

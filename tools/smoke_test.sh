@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Ask a deployed service for a prediction, twice, from a pod of its namespace, through its Service.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage='usage: tools/smoke_test.sh CONTEXT NAMESPACE IMAGE ROOT_PATH'
+context=${1:?$usage} namespace=${2:?$usage} image=${3:?$usage} root_path=${4:?$usage}
+name=mlapi-smoke-test-$RANDOM
+limit=90
+
+kube() { kubectl --context "$context" --namespace "$namespace" "$@"; }
+
+# The pod is as restricted as the namespace demands. It may reach the API and the name server, nothing else.
+manifest() {
+  cat <<YAML
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: $name
+spec:
+  podSelector:
+    matchLabels:
+      app.kubernetes.io/name: $name
+  policyTypes: [Ingress, Egress]
+  egress:
+    - to:
+        - podSelector:
+            matchLabels:
+              app.kubernetes.io/name: mlapi
+              app.kubernetes.io/component: api
+    - ports:
+        - {port: 53, protocol: UDP}
+        - {port: 53, protocol: TCP}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: $name
+  labels:
+    app.kubernetes.io/name: $name
+    mlapi/client: "true"
+spec:
+  restartPolicy: Never
+  activeDeadlineSeconds: $limit
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: 0
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 10001
+    seccompProfile: {type: RuntimeDefault}
+  containers:
+    - name: ask
+      image: $image
+      imagePullPolicy: IfNotPresent
+      command: [python, -c]
+      args:
+        - |
+$(sed 's/^/          /' tools/smoke_test.py)
+        - http://mlapi-service:8000$root_path
+      resources:
+        requests: {cpu: 50m, memory: 64Mi}
+        limits: {memory: 64Mi}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities: {drop: [ALL]}
+YAML
+}
+
+remove() { kube delete --ignore-not-found --wait=false "pod/$name" "networkpolicy/$name" >/dev/null; }
+
+trap remove EXIT
+manifest | kube apply --filename - >/dev/null
+while true; do
+  phase=$(kube get pod "$name" --output 'jsonpath={.status.phase}')
+  if [[ $phase == Succeeded || $phase == Failed ]] || ((SECONDS >= limit)); then
+    break
+  fi
+  sleep 1
+done
+if ! kube logs "$name" || [[ $phase != Succeeded ]]; then
+  kube get events --field-selector "involvedObject.name=$name" >&2 || true
+  echo "tools/smoke_test.sh: no prediction through the Service within $limit s (the pod that asks: ${phase:-unknown})" >&2
+  exit 1
+fi
