@@ -7,7 +7,7 @@ from monitoring.dashboards.catalogue import DASHBOARDS
 from monitoring.dashboards.grafana import grafana_json
 
 FOLDER: Final = Path(__file__).resolve().parent
-RENDERED: Final = FOLDER / "rendered"
+COMPONENT: Final = FOLDER.parent / ".k8s" / "components" / "monitoring"
 
 _RULE_HEAD: Final = """\
 # Written by `python -m monitoring.render` from monitoring/rules; a test proves it fresh.
@@ -15,15 +15,18 @@ apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
   name: mlapi
+  labels:
+    app.kubernetes.io/name: mlapi
+    release: kube-prometheus-stack
 spec:
   groups:
 """
 
 
 def rendered() -> dict[str, str]:
-    """Return the text of every rendered file by its name."""
-    files = {f"{page.name}.json": grafana_json(page) for page in DASHBOARDS}
-    return files | {"prometheusrule.yaml": _RULE_HEAD + "\n".join(_groups(path) for path in _rule_files())}
+    """Return the text of every rendered file by its path in the kustomize component `monitoring`."""
+    files = {f"dashboards/{page.name}.json": grafana_json(page) for page in DASHBOARDS}
+    return files | {"prometheus-rule.yaml": _RULE_HEAD + "\n".join(_groups(path) for path in _rule_files())}
 
 
 def _rule_files() -> list[Path]:
@@ -37,6 +40,5 @@ def _groups(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    RENDERED.mkdir(exist_ok=True)
     for name, text in rendered().items():
-        (RENDERED / name).write_text(text, encoding="utf-8")
+        (COMPONENT / name).write_text(text, encoding="utf-8")

@@ -139,7 +139,9 @@ def main() -> int:
             sys.stderr.write(f"nothing answers at {service} yet: `make run` in another terminal\n")
         lines = [f"Prometheus    {url}/alerts"]
         lines += [f"Alertmanager  {alerts}"] if alerts else []
-        lines += [f"Grafana       not started: import {MONITORING / 'rendered'}/*.json into one, or docker compose up"]
+        lines += [
+            "Grafana       not started: docker compose up, or import .k8s/components/monitoring/dashboards/*.json"
+        ]
         sys.stdout.write("\n".join([*lines, "Ctrl-C stops them", ""]))
         sys.stdout.flush()
         signal.pause()

@@ -10,9 +10,12 @@ from typing import Any, Final
 import promql_parser as promql
 import yaml
 
+from monitoring.render import COMPONENT
+
 MONITORING: Final = Path(__file__).parents[2] / "monitoring"
 RULE_FILES: Final = sorted((MONITORING / "rules").glob("*.yaml"))
-DASHBOARD_FILES: Final = sorted((MONITORING / "rendered").glob("*.json"))
+DASHBOARD_FILES: Final = sorted((COMPONENT / "dashboards").glob("*.json"))
+SCALED_OBJECT: Final = COMPONENT.parent / "autoscaling-by-compute" / "scaled-object.yaml"
 
 _VARIABLES: Final = {"$__rate_interval": "1m", "$namespace": ".*", "$job": ".*", "$price": "0.04"}
 _COMPARISONS: Final = {"==", "!=", ">", "<", ">=", "<="}
@@ -48,6 +51,14 @@ def dashboard_queries() -> list[Query]:
         for path in DASHBOARD_FILES
         for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]
         for target in panel.get("targets", [])
+    ]
+
+
+def scaler_queries() -> list[Query]:
+    return [
+        Query(f"scaled-object.yaml: {trigger['name']}", trigger["metadata"]["query"])
+        for trigger in yaml.safe_load(SCALED_OBJECT.read_text(encoding="utf-8"))["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
     ]
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.dashboards.catalogue import DASHBOARDS
 from monitoring.dashboards.panels import Dashboard
-from monitoring.render import RENDERED, rendered
+from monitoring.render import COMPONENT, rendered
 from tests.contract.test_metrics_catalogue import CATALOGUE
 from tests.monitoring.queries import (
     Query,
@@ -19,6 +19,7 @@ from tests.monitoring.queries import (
     grouping_labels,
     nodes,
     rule_queries,
+    scaler_queries,
     selectors,
     variable_queries,
 )
@@ -37,7 +38,7 @@ DEFAULTS: Final = {
 }
 """The client library's own metrics that we use; the test of the metrics' catalogue sees them exposed."""
 
-QUERIES: Final = rule_queries() + dashboard_queries()
+QUERIES: Final = rule_queries() + dashboard_queries() + scaler_queries()
 
 
 def samples(family: str, kind: str, labels: set[str]) -> dict[str, set[str]]:
@@ -73,12 +74,13 @@ def unknown(query: Query) -> list[str]:
 
 def test_rendered_files_are_fresh() -> None:
     """Otherwise: `python -m monitoring.render`."""
-    committed = {path.name: path.read_text(encoding="utf-8") for path in RENDERED.iterdir()}
+    paths = [*(COMPONENT / "dashboards").iterdir(), COMPONENT / "prometheus-rule.yaml"]
+    committed = {path.relative_to(COMPONENT).as_posix(): path.read_text(encoding="utf-8") for path in paths}
     assert committed == rendered()
 
 
 def test_the_prometheus_rule_holds_the_rules() -> None:
-    rule = yaml.safe_load((RENDERED / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    rule = yaml.safe_load((COMPONENT / "prometheus-rule.yaml").read_text(encoding="utf-8"))
     expressions = {entry["expr"] for group in rule["spec"]["groups"] for entry in group["rules"]}
     assert expressions == {query.expr for query in rule_queries()}
 
@@ -94,7 +96,7 @@ def test_a_dashboard_fills_its_rows(page: Dashboard) -> None:
 
 @pytest.mark.parametrize("page", DASHBOARDS, ids=lambda page: page.name)
 def test_panels_do_not_overlap(page: Dashboard) -> None:
-    panels: list[dict[str, Any]] = json.loads(rendered()[f"{page.name}.json"])["panels"]
+    panels: list[dict[str, Any]] = json.loads(rendered()[f"dashboards/{page.name}.json"])["panels"]
     taken = [
         (panel["gridPos"]["x"] + column, panel["gridPos"]["y"] + line)
         for panel in panels

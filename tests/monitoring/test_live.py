@@ -13,18 +13,22 @@ import httpx
 import pytest
 import yaml
 
-from tests.monitoring.queries import RULE_FILES, Query, always_there, dashboard_queries, rule_queries
+from tests.monitoring.queries import RULE_FILES, Query, always_there, dashboard_queries, rule_queries, scaler_queries
 from tests.programs import find_program
 from tests.service_process import HOST, ServiceProcess, eventually
 from tools.monitor import prometheus_config, running_alertmanager, running_prometheus
 from tools.private_redis import PrivateRedis, free_port
 
 FOREIGN: Final = (Path(__file__).parent / "foreign.prom").read_text(encoding="utf-8")
-QUERIES: Final = [
-    Query(f"{query.where} ({part})", part)
-    for query in rule_queries()
-    for part in ([query.record] if query.record else always_there(query.expr))
-] + dashboard_queries()
+QUERIES: Final = (
+    [
+        Query(f"{query.where} ({part})", part)
+        for query in rule_queries()
+        for part in ([query.record] if query.record else always_there(query.expr))
+    ]
+    + dashboard_queries()
+    + scaler_queries()
+)
 ROUNDS: Final = 3
 
 pytestmark = pytest.mark.timeout(300)  # four programs to start, and seconds of real time to scrape in
@@ -155,7 +159,7 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
 
 
 def test_every_query_has_an_answer(prometheus: Prometheus) -> None:
-    """Of the rules and the dashboards; where an alert compares, both sides of the comparison."""
+    """Of the rules, the dashboards and the autoscaler; where an alert compares, both sides of the comparison."""
 
     def empty() -> list[str]:
         return [query.where for query in QUERIES if all(map(math.isnan, prometheus.values(query.expr)))]
