@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 declare -A source=(
   [alertmanager]='github.com/prometheus/alertmanager/cmd/alertmanager github.com/prometheus/alertmanager --version'
   [amtool]='github.com/prometheus/alertmanager/cmd/amtool github.com/prometheus/alertmanager --version'
+  [compose-spec]='github.com/compose-spec/compose-go/v2/cmd github.com/compose-spec/compose-go/v2 --version'
   [k6]='go.k6.io/k6 go.k6.io/k6 version'
   [kubeconform]='github.com/yannh/kubeconform/cmd/kubeconform github.com/yannh/kubeconform -v'
   [kustomize]='sigs.k8s.io/kustomize/kustomize/v5 sigs.k8s.io/kustomize/kustomize/v5 version'

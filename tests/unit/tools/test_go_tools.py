@@ -140,4 +140,4 @@ def test_a_build_that_fails_leaves_no_program(checkout: Checkout) -> None:
 def test_a_program_that_does_not_exist(checkout: Checkout) -> None:
     done = checkout.provide("kustomise")
     assert done.returncode == 1
-    assert done.stderr.startswith("mlapi: no such program: kustomise (one of: alertmanager amtool k6 ")
+    assert done.stderr.startswith("mlapi: no such program: kustomise (one of: alertmanager amtool compose-spec ")
