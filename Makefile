@@ -43,9 +43,10 @@ format: ## Format the code and apply the safe fixes.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: ## Compare mlapi with the naive service; PROFILE=full with every peer, tens of GB of them.
+bench: ## Compare mlapi with the naive service; PROFILE=full with every peer. Also PEERS=, ROWS=, ROUNDS=, SECONDS=.
 	@tools/install.sh full
-	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short)
+	@$(BIN)/python -m benchmarks.run --profile $(or $(PROFILE),short) $(if $(PEERS),--peers $(PEERS)) \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 monitor: ## Watch the service of this machine with Prometheus and Alertmanager, and the project's rules; Ctrl-C stops them.
 	@tools/install.sh quick

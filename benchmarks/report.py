@@ -1,95 +1,14 @@
 """Renders a record as Markdown: the design's targets, the peers side by side, the limits, and what went wrong."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
+from benchmarks import targets
 from benchmarks.results import MACHINE, NOISY, Summary, Table
 from benchmarks.rows import HELLO_ROWS, ROWS
+from benchmarks.targets import number
 
-_OURS: Final = "mlapi"
-_BASE: Final = "naive"
 _BUSY: Final = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A line of the design's table: what, against what, and what is asked for."""
-
-    work: str
-    value: Callable[[Table], float | None]
-    wanted: float
-    unit: str
-    at_least: bool = True
-
-
-def _ratio(ours: Summary | None, theirs: Summary | None) -> float | None:
-    return ours.median / theirs.median if ours and theirs and theirs.median else None
-
-
-def _times(row: str, measure: str, *, lower_is_better: bool = False) -> Callable[[Table], float | None]:
-    def value(table: Table) -> float | None:
-        ours, theirs = table.get(_OURS, row, measure), table.get(_BASE, row, measure)
-        quotient = _ratio(ours, theirs)
-        return 1 / quotient if quotient and lower_is_better else quotient
-
-    return value
-
-
-def _of_hello(row: str) -> Callable[[Table], float | None]:
-    def value(table: Table) -> float | None:
-        share = _ratio(table.get(_OURS, row, "requests_per_s"), table.get("hello", "hello", "requests_per_s"))
-        return None if share is None else 100 * share
-
-    return value
-
-
-def _plain(row: str, measure: str) -> Callable[[Table], float | None]:
-    def value(table: Table) -> float | None:
-        found = table.get(_OURS, row, measure)
-        return found.median if found else None
-
-    return value
-
-
-def better_mixed(table: Table, peer: str) -> float | None:
-    """Return a peer's better rate of mixed texts: one a request, or 32."""
-    found = [summary.median for row in ("mixed", "mixed-32") if (summary := table.get(peer, row, "texts_per_s"))]
-    return max(found, default=None)
-
-
-def _mixed_times(peer: str) -> Callable[[Table], float | None]:
-    def value(table: Table) -> float | None:
-        ours, theirs = better_mixed(table, _OURS), better_mixed(table, peer)
-        return ours / theirs if ours and theirs else None
-
-    return value
-
-
-def _of_peak(row: str) -> Callable[[Table], float | None]:
-    def value(table: Table) -> float | None:
-        work, peak = table.get(_OURS, row, "needed_gflops"), table.get(MACHINE, "peak", "int8")
-        return 100 * work.median / peak.high if work and peak else None
-
-    return value
-
-
-_TARGETS: Final = (
-    _Target("hit in L1, 2 texts, 64 connections, of bare uvicorn's rate", _of_hello("hit"), 80, "%"),
-    _Target("the same, p99", _plain("hit", "p99_ms"), 5, "ms", at_least=False),
-    _Target("hit in L2, same, of bare uvicorn's rate", _of_hello("hit-l2"), 60, "%"),
-    _Target("bulk request of 1 000 known texts, against naive", _times("bulk-known", "requests_per_s"), 100, "x"),
-    _Target("miss, one text of 16 tokens, against naive", _times("miss-16", "p50_ms", lower_is_better=True), 7, "x"),
-    _Target("miss, one text of 128 tokens", _times("miss-128", "p50_ms", lower_is_better=True), 4.5, "x"),
-    _Target("misses of mixed length, saturated, against the better naive", _mixed_times(_BASE), 7, "x"),
-    _Target("the same, against infinity with ONNX", _mixed_times("infinity"), 3, "x"),
-    _Target("useful arithmetic of the int8 peak, mixed lengths", _of_peak("mixed"), 60, "%"),
-    _Target("the same, 32 texts a request", _of_peak("mixed-32"), 60, "%"),
-    _Target("the same, 128 tokens throughout", _of_peak("uniform-128"), 60, "%"),
-    _Target("process start to first answer", _plain("resources", "first_answer_s"), 1.5, "s", at_least=False),
-    _Target("resident memory, steady", _plain("resources", "steady_mib"), 300, "MiB", at_least=False),
-    _Target("resident memory, peak while loading", _plain("resources", "loaded_peak_mib"), 400, "MiB", at_least=False),
-)
 
 _COLUMNS: Final = (
     ("start to first answer, s", "resources", "first_answer_s"),
@@ -100,20 +19,39 @@ _COLUMNS: Final = (
     ("mixed 4 x 32, texts/s", "mixed-32", "texts_per_s"),
     ("hits, requests/s", "hit", "requests_per_s"),
     ("hits p99, ms", "hit", "p99_ms"),
+    ("hits, no body twice, requests/s", "hit-fresh", "requests_per_s"),
     ("bulk of 1 000 known, requests/s", "bulk-known", "requests_per_s"),
     ("furthest from fp32", "answers", "furthest"),
+)
+
+_SHORT_COLUMNS: Final = (
+    ("known texts, requests/s", "hit", "requests_per_s"),
+    ("unknown texts of mixed length, texts/s", "mixed", "texts_per_s"),
+    ("one unknown text of 16 tokens, ms", "miss-16", "p50_ms"),
+    ("start to first answer, s", "resources", "first_answer_s"),
+    ("memory, MiB", "resources", "steady_mib"),
 )
 
 
 def render(table: Table) -> str:
     """Return the whole report."""
-    parts = [_heading(table), *_targets(table), "", *_peers(table), "", *_rows(table), "", *_limits(table)]
-    return "\n".join([*parts, "", *_remarks(table)]).rstrip() + "\n"
+    return f"# Benchmark, {table.record.profile} profile, {table.record.started}\n\n{sections(table)}"
 
 
-def number(value: float) -> str:
-    """Write a figure with three significant digits, thousands apart."""
-    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004
+def sections(table: Table) -> str:
+    """Return the report without its title."""
+    parts = [conditions(table)]
+    for title, lines in (
+        ("Targets", targets.render(table)),
+        ("Peers", peers(table)),
+        ("Every row", rows(table)),
+        ("Limits of the machine, same run", limits(table)),
+        ("Doubts", remarks(table)),
+    ):
+        written = list(lines)
+        if written:
+            parts += ["", f"## {title}", "", *written]
+    return "\n".join(parts) + "\n"
 
 
 def spread(summary: Summary | None) -> str:
@@ -125,37 +63,20 @@ def spread(summary: Summary | None) -> str:
     return f"{number(summary.median)} ({number(summary.low)}-{number(summary.high)})"
 
 
-def _heading(table: Table) -> str:
-    record = table.record
-    machine = record.machine
+def conditions(table: Table) -> str:
+    """Say on what machine, with which versions and when it was measured."""
+    machine = table.record.machine
     tools = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"# Benchmark, {record.profile} profile, {record.started}\n\n"
         f"{machine['processor']}, {machine['used']} of {machine['processors']} processors, "
         f"{machine['memory_gib']} GiB, {' '.join(machine['flags'])}; {machine['system']}; Python {machine['python']}; "
-        f"{tools}.\nModel: DistilBERT, 66 million seeded random weights. Medians of the rounds, (smallest-largest).\n"
+        f"{tools}. Model: DistilBERT, 66 million seeded random weights. Profile `{table.record.profile}`, "
+        f"{table.record.started}. Medians of the rounds, (smallest-largest)."
     )
 
 
-def _targets(table: Table) -> Iterator[str]:
-    yield "## Targets"
-    yield ""
-    yield "| work | measured | target | |"
-    yield "|---|---|---|---|"
-    for target in _TARGETS:
-        value = target.value(table)
-        sign = "≥" if target.at_least else "<"
-        wanted = f"{sign} {target.wanted:g} {target.unit}"
-        if value is None:
-            yield f"| {target.work} | not measured | {wanted} | |"
-            continue
-        met = value >= target.wanted if target.at_least else value < target.wanted
-        yield f"| {target.work} | {number(value)} {target.unit} | {wanted} | {'met' if met else '**missed**'} |"
-
-
-def _peers(table: Table) -> Iterator[str]:
-    yield "## Peers"
-    yield ""
+def peers(table: Table) -> Iterator[str]:
+    """Yield the table of the peers side by side."""
     yield f"| | {' | '.join(title for title, _, _ in _COLUMNS)} |"
     yield "|---" * (len(_COLUMNS) + 1) + "|"
     for peer, title in table.record.peers.items():
@@ -167,9 +88,18 @@ def _peers(table: Table) -> Iterator[str]:
         yield f"| {title} | {' | '.join(cells)} |"
 
 
-def _rows(table: Table) -> Iterator[str]:
-    yield "## Every row"
-    yield ""
+def summary(table: Table) -> Iterator[str]:
+    """Yield a short table of the peers: what one looks for first."""
+    yield f"| | {' | '.join(title for title, _, _ in _SHORT_COLUMNS)} |"
+    yield "|---" * (len(_SHORT_COLUMNS) + 1) + "|"
+    for peer, title in table.record.peers.items():
+        found = [table.get(peer, row, measure) for _, row, measure in _SHORT_COLUMNS]
+        cells = [number(item.median) if item else "-" for item in found]
+        yield f"| {title} | {' | '.join(cells)} |"
+
+
+def rows(table: Table) -> Iterator[str]:
+    """Yield the table of all rows."""
     yield "| row | service | requests/s | texts/s | p50, ms | p99, ms | failed | server's processors |"
     yield "|---|---|---|---|---|---|---|---|"
     for row, title in [(row.name, row.title) for row in (*HELLO_ROWS, *ROWS.values())]:
@@ -182,9 +112,8 @@ def _rows(table: Table) -> Iterator[str]:
                 yield f"| {title} | {service} | failed: {reason} | | | | | |"
 
 
-def _limits(table: Table) -> Iterator[str]:
-    yield "## Limits of the machine, same run"
-    yield ""
+def limits(table: Table) -> Iterator[str]:
+    """Yield what no server can exceed on this machine."""
     for row in HELLO_ROWS:
         yield f"- {row.title}: {spread(table.get('hello', row.name, 'requests_per_s')) or 'not measured'} requests/s"
     redis = table.record.limits.get("redis_get_per_s", "not measured")
@@ -198,7 +127,7 @@ def _limits(table: Table) -> Iterator[str]:
         yield f"- furthest from fp32 that PyTorch's own bf16 gets: {number(float(distance))}"
 
 
-def _remarks(table: Table) -> Iterator[str]:
+def remarks(table: Table) -> Iterator[str]:
     """Say what makes figures doubtful."""
     remarks = [
         f"- {table.record.peers[item.peer]}{', ' if item.row else ''}{item.row}: {item.reason}"
@@ -215,7 +144,4 @@ def _remarks(table: Table) -> Iterator[str]:
             remarks.append(f"- {peer}, {row}: the server used {busy.median:.2f} processors, though it was given one")
         if busy and busy.median < _BUSY:
             remarks.append(f"- {peer}, {row}: the server used only {busy.median:.2f} of its processor: load-bound")
-    if remarks:
-        yield "## Doubts"
-        yield ""
-        yield from remarks
+    yield from remarks

@@ -1,0 +1,68 @@
+"""Puts the committed results into the documentation: `python -m benchmarks.publish [--check]`.
+
+A document says where: whatever stands between `<!-- results: NAME -->` and `<!-- end -->` is replaced. So no figure is
+typed by hand, and a test can tell whether the documents are those of the results.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from benchmarks import chart, gpu_report, report, results, targets
+from benchmarks.results import Table
+
+ROOT: Final = Path(__file__).parent.parent
+RESULTS: Final = Path(__file__).parent / "results"
+DOCUMENTS: Final = ("README.md", "docs/performance.md")
+_CHART: Final = "docs/performance.svg"
+_PLACE: Final = re.compile(r"(<!-- results: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_NOT_YET: Final = "Not measured yet: there are no results in `benchmarks/results/`.\n"
+_NO_GPU: Final = "Not measured: no GPU was there. What runs on one is covered by the tests on the processor alone.\n"
+
+
+def parts(folder: Path) -> dict[str, str]:
+    """Return what can be put into documents, by name."""
+    comparison, device = folder / "comparison.json", folder / "gpu.json"
+    table = Table(results.read(comparison)) if comparison.exists() else None
+    made: Mapping[str, Callable[[Table], str]] = {
+        "conditions": report.conditions,
+        "targets": lambda known: "\n".join(targets.render(known)),
+        "peers": lambda known: "\n".join(report.peers(known)),
+        "rows": lambda known: "\n".join(report.rows(known)),
+        "limits": lambda known: "\n".join(report.limits(known)),
+        "doubts": lambda known: "\n".join(report.remarks(known)) or "None.",
+        "summary": lambda known: "\n".join(report.summary(known)),
+    }
+    found = {name: make(table) + "\n" if table else _NOT_YET for name, make in made.items()}
+    return found | {"gpu": gpu_report.render(device.read_bytes()) if device.exists() else _NO_GPU}
+
+
+def fill(document: str, known: Mapping[str, str]) -> str:
+    """Return a document with the parts in their places.
+
+    Raises:
+        KeyError: a place names a part that there is not.
+    """
+    return _PLACE.sub(lambda place: f"{place[1]}\n{known[place[2]]}\n{place[3]}", document)
+
+
+def main() -> None:
+    """Write the documents; with `--check` only say, by the exit code, whether they are fresh."""
+    known, stale = parts(RESULTS), []
+    wanted = {ROOT / name: fill((ROOT / name).read_text(encoding="utf-8"), known) for name in DOCUMENTS}
+    comparison = RESULTS / "comparison.json"
+    if comparison.exists():
+        wanted[ROOT / _CHART] = chart.render(Table(results.read(comparison)))
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+            if "--check" not in sys.argv[1:]:
+                path.write_text(text, encoding="utf-8")
+    if "--check" in sys.argv[1:] and stale:
+        sys.exit(f"not those of the results: {', '.join(stale)}; run python -m benchmarks.publish")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The documentation shows the committed results, and nothing that was not measured."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import publish
+from benchmarks.results import Observation, Record, write
+
+ROOT = publish.ROOT
+
+
+@pytest.mark.parametrize("name", publish.DOCUMENTS)
+def test_the_figures_are_those_of_the_results(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text == publish.fill(text, publish.parts(publish.RESULTS)), "run python -m benchmarks.publish"
+    assert "<!-- results:" in text
+
+
+def test_what_was_not_measured_is_said_to_be() -> None:
+    known = publish.parts(Path("nowhere"))
+    assert known["targets"].startswith("Not measured yet")
+    assert known["gpu"].startswith("Not measured: no GPU")
+
+
+def test_results_replace_whatever_stands_in_their_place(tmp_path: Path) -> None:
+    record = Record(
+        profile="full",
+        started="2026-11-26",
+        machine={
+            "processor": "P",
+            "used": 2,
+            "processors": 2,
+            "memory_gib": 8,
+            "flags": ["avx2"],
+            "system": "Linux",
+            "python": "3.11",
+            "versions": {"openvino": "1"},
+        },
+        peers={"mlapi": "mlapi, int8"},
+        observations=[Observation("mlapi", "hit", 1, {"requests_per_s": 12_345.0})],
+    )
+    write(record, tmp_path / "comparison.json")
+    known = publish.parts(tmp_path)
+    document = "before\n<!-- results: summary -->\nold\n<!-- end -->\nafter\n"
+    filled = publish.fill(document, known)
+    assert "| mlapi, int8 | 12 345 | - |" in filled
+    assert "old" not in filled
+    assert filled.startswith("before\n")
+    assert filled.endswith("\nafter\n")
+    assert publish.fill(filled, known) == filled
