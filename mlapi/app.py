@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,10 @@ from mlapi.api.client_limit import ClientLimit
 from mlapi.api.decoding import TextLimits
 from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
+from mlapi.api.known_bodies import KnownBodies
 from mlapi.api.predict import PredictionRoute, RouteConfig
 from mlapi.api.schemas import ModelInfo, ModelQuality
+from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
@@ -66,28 +69,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Applicatio
     state = ServiceState()
     metrics.ready.set_function(lambda: float(state.phase is Phase.READY))
     request_ids = RequestIds()
-    reader = BodyReader(
-        settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
-    )
-    client_limit = ClientLimit(settings.client_texts_per_s, _CLOCK)
-    config = RouteConfig(
-        limits=TextLimits(settings.max_texts, settings.max_text_chars),
-        deadline_s=settings.deadline_s,
-        allow_no_cache=settings.allow_no_cache,
-        client_header=settings.client_header.lower().encode(),
-    )
-    routes = {
-        name: PredictionRoute(
-            config=config,
-            state=state,
-            reader=reader,
-            client_limit=client_limit,
-            accounting=Accounting(metrics, f"{settings.root_path}/{name}"),
-            request_ids=request_ids,
-            clock=_CLOCK,
-        )
-        for name in _ROUTES
-    }
+    routes, shortcuts = _prediction_ways(settings, metrics, state, request_ids)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
@@ -105,6 +87,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Applicatio
     return Application(
         root=settings.root_path,
         predictions=routes,
+        shortcuts=shortcuts,
         state=state,
         metrics=metrics,
         request_ids=request_ids,
@@ -113,6 +96,50 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Applicatio
         tracing=tracing_wanted(environment),
         clock=_CLOCK,
     )
+
+
+def _prediction_ways(
+    settings: Settings, metrics: Metrics, state: ServiceState, request_ids: RequestIds
+) -> tuple[dict[str, PredictionRoute], dict[str, Shortcut]]:
+    """Build the ordinary way and the short way of each prediction route, by the last part of its path."""
+    reader = BodyReader(
+        settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
+    )
+    client_limit = ClientLimit(settings.client_texts_per_s, _CLOCK)
+    config = RouteConfig(
+        limits=TextLimits(settings.max_texts, settings.max_text_chars),
+        deadline_s=settings.deadline_s,
+        allow_no_cache=settings.allow_no_cache,
+        client_header=settings.client_header.lower().encode(),
+    )
+    accounting = {name: Accounting(metrics, f"{settings.root_path}/{name}") for name in _ROUTES}
+    routes = {
+        name: PredictionRoute(
+            config=config,
+            state=state,
+            reader=reader,
+            client_limit=client_limit,
+            accounting=accounting[name],
+            request_ids=request_ids,
+            clock=_CLOCK,
+        )
+        for name in _ROUTES
+    }
+    bodies = KnownBodies(secrets.token_bytes(16))
+    shortcuts = {
+        name: Shortcut(
+            limits=config.limits,
+            max_body_bytes=settings.max_body_bytes,
+            state=state,
+            bodies=bodies,
+            accounting=accounting[name],
+            request_ids=request_ids,
+            clock=_CLOCK,
+        )
+        for name in _ROUTES
+        if not client_limit.active
+    }
+    return routes, shortcuts
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple, Self
 
 
 class Source(StrEnum):
@@ -13,6 +14,20 @@ class Source(StrEnum):
     L2 = "l2"
     COLLAPSED = "collapsed"
     MODEL = "model"
+
+
+class SourceCounts(NamedTuple):
+    """How many of a request's texts came from where."""
+
+    l1: int = 0
+    l2: int = 0
+    collapsed: int = 0
+    model: int = 0
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Self:
+        """Count."""
+        return cls(*map(sources.count, Source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,26 @@ class Prediction:
     fragment: bytes
     tokens: int
     truncated: bool
+
+
+class Answer(NamedTuple):
+    """The answers to a request's texts, in their order.
+
+    Attributes:
+        predictions: one a text.
+        sources: where each came from.
+        digests: the texts' digests (see `mlapi.cache.keys`).
+        counts: how many came from where.
+        queue_s: longest time that one of the texts waited for the model, seconds.
+        model_s: longest time that one of the texts spent in the model, seconds.
+    """
+
+    predictions: Sequence[Prediction]
+    sources: Sequence[Source]
+    digests: Sequence[bytes]
+    counts: SourceCounts
+    queue_s: float = 0.0
+    model_s: float = 0.0
 
 
 class Renderer:

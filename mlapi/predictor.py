@@ -21,7 +21,7 @@ from mlapi.errors import (
     NotCachedError,
     Violation,
 )
-from mlapi.predictions import EncodedText, Prediction, Renderer, Source
+from mlapi.predictions import Answer, EncodedText, Prediction, Renderer, Source, SourceCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +51,11 @@ class Outcome:
     model_s: float = 0.0
 
 
-class Answer(NamedTuple):
-    """The answers to a request's texts, in their order.
-
-    Attributes:
-        predictions: one a text.
-        sources: where each came from.
-        digests: the texts' digests (see `mlapi.cache.keys`).
-        queue_s: longest time that one of the texts waited for the model, seconds.
-        model_s: longest time that one of the texts spent in the model, seconds.
-    """
-
-    predictions: Sequence[Prediction]
-    sources: Sequence[Source]
-    digests: Sequence[bytes]
-    queue_s: float = 0.0
-    model_s: float = 0.0
-
-
 class Query(NamedTuple):
     """A request's texts and their digests (see `mlapi.cache.keys`), in one order."""
 
     texts: Sequence[str]
-    digests: Sequence[bytes]
+    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +107,11 @@ class Predictor:
             empty = [index for index, form in enumerate(canonical) if not form]
             msg = "a text must hold at least one character that the model can read"
             raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
-        return Query(texts, [self._digest(form) for form in canonical])
+        return Query(texts, tuple([self._digest(form) for form in canonical]))
+
+    def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
+        """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""
+        return self._store.peek_all(digests)
 
     def recall(self, query: Query) -> list[Prediction | None]:
         """Look every text up in the in-process tier."""
@@ -290,6 +276,7 @@ def _assemble(query: Query, outcomes: Mapping[bytes, Outcome]) -> Answer:
         predictions,
         sources,
         query.digests,
+        SourceCounts.of(sources),
         max(outcome.queue_s for outcome in outcomes.values()),
         max(outcome.model_s for outcome in outcomes.values()),
     )

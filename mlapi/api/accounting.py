@@ -1,11 +1,14 @@
 """Counts what the routes answered."""
 
 from collections.abc import Sequence
-from http import HTTPStatus
+from functools import cache
+from typing import Final
 
 from mlapi.errors import BatchTooLargeError, MlapiError, RateLimitedError
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction, Source
+
+_OK: Final = 200
 
 
 class Accounting:
@@ -17,27 +20,29 @@ class Accounting:
         self._route = route
         self._served = metrics.http_requests.labels(route, "POST", "200")
         self._duration = metrics.http_request_duration.labels(route)
-        self._sources = [(source, metrics.texts.labels(source.value)) for source in Source]
-        self._predictions = metrics.predictions
+        self._l1, self._l2, self._collapsed, self._model = (metrics.texts.labels(source.value) for source in Source)
+        self._winner = cache(metrics.predictions.labels)
         self._truncated = metrics.truncated_texts
         self._shed = metrics.shed
 
     def request(self, status: int, seconds: float) -> None:
         """Count one request."""
-        if status == HTTPStatus.OK:
-            self._served.inc()
+        if status == _OK:
+            self._served.value += 1
         else:
             self._requests.labels(self._route, "POST", str(status)).inc()
         self._duration.observe(seconds)
 
-    def texts(self, predictions: Sequence[Prediction], sources: Sequence[Source]) -> int:
+    def texts(self, predictions: Sequence[Prediction], *, l1: int, l2: int, collapsed: int, model: int) -> int:
         """Count the texts of one answered request; return how many of them were truncated."""
-        for source, series in self._sources:
-            series.inc(sources.count(source))
-        truncated = 0
-        for prediction in predictions:
-            self._predictions.labels(prediction.label).inc()
-            truncated += prediction.truncated
+        self._l1.value += l1
+        self._l2.value += l2
+        self._collapsed.value += collapsed
+        self._model.value += model
+        winners = [prediction.label for prediction in predictions]
+        for label in set(winners):
+            self._winner(label).value += winners.count(label)
+        truncated = [prediction.truncated for prediction in predictions].count(True)
         if truncated:
             self._truncated.inc(truncated)
         return truncated

@@ -17,6 +17,7 @@ from mlapi.api.openapi import add_problem_schema, prediction_extra, prediction_r
 from mlapi.api.predict import PredictionRoute
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.schemas import PredictResponse
+from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
 from mlapi.errors import InvalidRequestError, MethodNotAllowedError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
@@ -46,6 +47,7 @@ class Application(FastAPI):
         *,
         root: str,
         predictions: Mapping[str, PredictionRoute],
+        shortcuts: Mapping[str, Shortcut],
         state: ServiceState,
         metrics: Metrics,
         request_ids: RequestIds,
@@ -54,7 +56,20 @@ class Application(FastAPI):
         tracing: bool,
         clock: Callable[[], float],
     ) -> None:
-        """Mount all routes; `predictions` are the prediction routes by the last part of their path."""
+        """Mount all routes.
+
+        Args:
+            root: what the paths of the public routes begin with.
+            predictions: the prediction routes by the last part of their path.
+            shortcuts: what may answer a prediction without waiting, by the same names; nothing does with tracing on.
+            state: what the routes know of the service.
+            metrics: where requests are counted.
+            request_ids: gives every request an id.
+            lifespan: loads the model, and releases it.
+            version: of the service.
+            tracing: whether requests are traced.
+            clock: tells seconds.
+        """
         super().__init__(
             title="mlapi",
             version=version,
@@ -69,6 +84,7 @@ class Application(FastAPI):
         )
         self.state.service = state
         self.state.registry = metrics.registry
+        self.shortcuts = {} if tracing else {f"{root}/{name}".encode(): short for name, short in shortcuts.items()}
         self._direct: dict[str, ASGIApp] = {}
         for name, route in predictions.items():
             self._add_prediction_route(f"{root}/{name}", name, route)

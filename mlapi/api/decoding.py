@@ -62,12 +62,23 @@ def decode_texts(body: bytes, limits: TextLimits) -> Texts:
         BatchTooLargeError: more texts than one request may hold.
     """
     try:
-        raw = _BODY.decode(body).text
-        if len(body) - len(raw) > _FRAME_BYTES:
-            _check_members(body, bytes(raw))
-        value = _TEXT.decode(raw)
+        return read_texts(body, limits)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         _explain(body, error)
+
+
+def read_texts(body: bytes, limits: TextLimits) -> Texts:
+    """Read `{"text": …}` without looking for words for what is wrong with it.
+
+    Raises:
+        msgspec.DecodeError, ValueError, RecursionError: `decode_texts` would say what it is.
+        InvalidRequestError: a duplicate member, no text, a too long text.
+        BatchTooLargeError: more texts than one request may hold.
+    """
+    raw = _BODY.decode(body).text
+    if len(body) - len(raw) > _FRAME_BYTES:
+        _check_members(body, bytes(raw))
+    value = _TEXT.decode(raw)
     bare = isinstance(value, str)
     items = [value] if isinstance(value, str) else value
     _check_limits(items, limits, bare=bare)

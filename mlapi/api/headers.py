@@ -3,14 +3,16 @@
 import itertools
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 from mlapi.errors import UnsupportedMediaError
-from mlapi.predictions import Source
+from mlapi.predictions import SourceCounts
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-_JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+PLAIN_JSON: Final = frozenset(
+    {b"", b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
+)
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
@@ -29,20 +31,15 @@ class RequestHead(NamedTuple):
 
 
 def read_head(headers: Headers, client_header: bytes) -> RequestHead:
-    """Pick the headers that matter in one pass; of a repeated one the last counts."""
-    content_type = content_length = cache_control = request_id = client = b""
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value
-        elif name == b"content-length":
-            content_length = value
-        elif name == b"cache-control":
-            cache_control = value
-        elif name == b"x-request-id":
-            request_id = value
-        if client_header and name == client_header:
-            client = value
-    return RequestHead(content_type, content_length, cache_control, request_id, client)
+    """Pick the headers that matter; of a repeated one the last counts."""
+    value = dict(headers).get
+    return RequestHead(
+        value(b"content-type", b""),
+        value(b"content-length", b""),
+        value(b"cache-control", b""),
+        value(b"x-request-id", b""),
+        value(client_header, b""),
+    )
 
 
 class RequestIds:
@@ -66,7 +63,7 @@ def check_content_type(value: bytes) -> None:
     Raises:
         UnsupportedMediaError: another media type, or another charset.
     """
-    if value in _JSON or not value:
+    if value in PLAIN_JSON:
         return
     media_type, _, parameters = value.lower().partition(b";")
     media_type = media_type.strip()
@@ -89,10 +86,9 @@ def cache_directives(value: bytes) -> frozenset[bytes]:
     return frozenset(item.partition(b"=")[0].strip() for item in value.lower().split(b","))
 
 
-def cache_status(sources: Sequence[Source], *, stored: bool) -> bytes:
+def cache_status(counts: SourceCounts, *, stored: bool) -> bytes:
     """Write the `Cache-Status` member of this cache (RFC 9211): `hit` only if no text needed the model."""
-    l1, l2 = sources.count(Source.L1), sources.count(Source.L2)
-    collapsed, model = sources.count(Source.COLLAPSED), sources.count(Source.MODEL)
+    l1, l2, collapsed, model = counts
     if not (collapsed or model):
         return b'mlapi; hit; detail="l1=%d l2=%d collapsed=0 model=0"' % (l1, l2)
     return b'mlapi; fwd=miss%s%s; detail="l1=%d l2=%d collapsed=%d model=%d"' % (

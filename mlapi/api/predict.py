@@ -26,11 +26,12 @@ from mlapi.api.headers import (
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
-from mlapi.predictions import Prediction, Source
-from mlapi.predictor import Answer, Policy
+from mlapi.predictions import Answer, Prediction, Source, SourceCounts
+from mlapi.predictor import Policy
 
 _log = logging.getLogger(__name__)
 
+_L1: Final = Source.L1
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -124,12 +125,12 @@ class PredictionRoute:
             if texts.bare and error.violations:
                 error.violations = tuple(replace(item, pointer="/text") for item in error.violations)
             raise
-        truncated = self._accounting.texts(answer.predictions, answer.sources)
+        truncated = self._accounting.texts(answer.predictions, **answer.counts._asdict())
         content = _render(answer, service, detail=wishes.detail)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),
-            (b"cache-status", cache_status(answer.sources, stored=stored)),
+            (b"cache-status", cache_status(answer.counts, stored=stored)),
             (b"server-timing", server_timing(self._clock() - started, answer.queue_s, answer.model_s)),
             service.digest_header,
         ]
@@ -147,7 +148,7 @@ class PredictionRoute:
         recalled = predictor.recall(query) if read else [None] * len(query.digests)
         known = [prediction for prediction in recalled if prediction is not None]
         if len(known) == len(recalled):
-            return Answer(known, (Source.L1,) * len(known), query.digests), False
+            return Answer(known, (_L1,) * len(known), query.digests, SourceCounts(l1=len(known))), False
         policy = Policy(
             started + self._config.deadline_s,
             read=read,
@@ -155,7 +156,7 @@ class PredictionRoute:
             compute=b"only-if-cached" not in directives,
         )
         answer = await _while_connected(predictor.predict(query, recalled, policy), receive)
-        return answer, policy.store and Source.MODEL in answer.sources
+        return answer, policy.store and answer.counts.model > 0
 
     def _public(self, raised: Exception, request_id: bytes) -> MlapiError:
         if not isinstance(raised, MlapiError):

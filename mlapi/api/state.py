@@ -1,6 +1,6 @@
 """What the routes know of the running service, and whether it takes traffic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -27,16 +27,23 @@ class CacheState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that exist once the model is loaded."""
+    """The parts that exist once the model is loaded.
+
+    Attributes:
+        predictor: answers texts.
+        model: which model that is.
+        cache: how the cache is doing.
+        digest_header: the response header that says which model answered.
+    """
 
     predictor: Predictor
     model: ModelInfo
     cache: CacheState
+    digest_header: tuple[bytes, bytes] = field(init=False)
 
-    @property
-    def digest_header(self) -> tuple[bytes, bytes]:
-        """The response header that says which model answered."""
-        return (b"model-digest", self.model.digest.encode())
+    def __post_init__(self) -> None:
+        """Write the header once, for all answers."""
+        object.__setattr__(self, "digest_header", (b"model-digest", self.model.digest.encode()))
 
 
 class ServiceState:

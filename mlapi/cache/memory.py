@@ -97,6 +97,21 @@ class MemoryStore:
             self._misses.inc(len(found) - hits)
         return found
 
+    def lookup_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
+        """Return what is stored if that is every text; else None, and nothing is counted: the caller will `lookup`."""
+        now = self._clock()
+        entries = self._entries
+        found: list[Prediction] = []
+        for digest in digests:
+            entry = entries.get(digest)
+            if entry is None or entry[1] <= now:
+                return None
+            found.append(entry[0])
+        for digest in digests:
+            entries.move_to_end(digest)
+        self._hits.inc(len(found))
+        return found
+
     def put(self, digest: bytes, prediction: Prediction) -> None:
         """Store a prediction as the most recently used, unless it alone exceeds the bound.
 

@@ -36,6 +36,10 @@ class TieredStore:
         """Return what L1 holds, in the order asked for, without waiting."""
         return self._memory.lookup(digests)
 
+    def peek_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
+        """Return what L1 holds if it holds every text; else None, and nothing is counted."""
+        return self._memory.lookup_all(digests)
+
     async def fetch_many(self, digests: Sequence[bytes], *, store: bool = True) -> list[Prediction | None]:
         """Return what L2 holds, in the order asked for: for the texts that `peek` did not find.
 

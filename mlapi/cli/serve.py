@@ -13,6 +13,7 @@ from typing import Final
 import click
 import uvicorn
 
+from mlapi.api.protocol import ShortcutProtocol
 from mlapi.app import create_app
 from mlapi.errors import ConfigurationError
 from mlapi.observability.logs import configure_logging
@@ -91,7 +92,7 @@ def _server(settings: Settings) -> DrainingServer:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=ShortcutProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

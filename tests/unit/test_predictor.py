@@ -21,8 +21,8 @@ from mlapi.errors import (
     OverloadedError,
 )
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import EncodedText, Prediction, Renderer, Source
-from mlapi.predictor import Answer, Policy, Predictor
+from mlapi.predictions import Answer, EncodedText, Prediction, Renderer, Source
+from mlapi.predictor import Policy, Predictor
 
 DIGEST = "0" * 32
 RENDERER = Renderer(["NEGATIVE", "POSITIVE"])

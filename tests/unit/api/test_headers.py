@@ -13,10 +13,10 @@ from mlapi.api.headers import (
     server_timing,
 )
 from mlapi.errors import UnsupportedMediaError
-from mlapi.predictions import Source
+from mlapi.predictions import SourceCounts
 
 
-def test_the_head_is_read_in_one_pass() -> None:
+def test_the_head_is_what_matters_of_the_headers() -> None:
     head = read_head(
         [(b"host", b"x"), (b"content-length", b"3"), (b"x-forwarded-for", b"10.1.1.1")],
         client_header=b"x-forwarded-for",
@@ -72,16 +72,16 @@ def test_directives_are_read_whatever_their_case_and_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sources", "stored", "expected"),
+    ("counts", "stored", "expected"),
     [
-        ([Source.L1, Source.L2], False, b'mlapi; hit; detail="l1=1 l2=1 collapsed=0 model=0"'),
-        ([Source.L1, Source.MODEL], True, b'mlapi; fwd=miss; stored; detail="l1=1 l2=0 collapsed=0 model=1"'),
-        ([Source.MODEL], False, b'mlapi; fwd=miss; detail="l1=0 l2=0 collapsed=0 model=1"'),
-        ([Source.COLLAPSED], False, b'mlapi; fwd=miss; collapsed; detail="l1=0 l2=0 collapsed=1 model=0"'),
+        (SourceCounts(l1=1, l2=1), False, b'mlapi; hit; detail="l1=1 l2=1 collapsed=0 model=0"'),
+        (SourceCounts(l1=1, model=1), True, b'mlapi; fwd=miss; stored; detail="l1=1 l2=0 collapsed=0 model=1"'),
+        (SourceCounts(model=1), False, b'mlapi; fwd=miss; detail="l1=0 l2=0 collapsed=0 model=1"'),
+        (SourceCounts(collapsed=1), False, b'mlapi; fwd=miss; collapsed; detail="l1=0 l2=0 collapsed=1 model=0"'),
     ],
 )
-def test_cache_status_sums_a_request_up(sources: list[Source], stored: bool, expected: bytes) -> None:  # noqa: FBT001
-    assert cache_status(sources, stored=stored) == expected
+def test_cache_status_sums_a_request_up(counts: SourceCounts, stored: bool, expected: bytes) -> None:  # noqa: FBT001
+    assert cache_status(counts, stored=stored) == expected
 
 
 def test_server_timing_is_in_milliseconds_and_adds_up() -> None:

@@ -1,0 +1,61 @@
+"""Remembers which texts a request's body held, so that the same body need not be read twice."""
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+Digests: TypeAlias = tuple[bytes, ...]
+
+MAX_BODY_BYTES: Final = 4096
+"""Longer bodies are not remembered: their texts take most of the time, and every other order is another body."""
+
+_MAX_BYTES: Final = 4 * 1024 * 1024
+_BODY_COST: Final = 256
+_TEXT_COST: Final = 80
+"""What an entry takes, and each text in it, in bytes: the objects' own sizes, and a share of the dictionary's."""
+
+
+class KnownBodies:
+    """The digests of the texts in bodies that were found valid, the least recently used dropped first.
+
+    A body is known by 128 bits of BLAKE2b, salted so that nobody can prepare two bodies that share them; itself it is
+    not kept. What a body holds never changes, nor do the limits that it was found to keep: nothing here can be stale.
+    """
+
+    def __init__(self, salt: bytes, max_bytes: int = _MAX_BYTES) -> None:
+        """Start empty; `salt` is 16 random bytes, `max_bytes` what the entries take at most."""
+        self._hash = blake2b(digest_size=16, salt=salt).copy
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[bytes, Digests] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many bodies are known."""
+        return len(self._entries)
+
+    def get(self, body: bytes) -> Digests | None:
+        """Return the digests of a body's texts, in their order, if it is known."""
+        key = self._key(body)
+        digests = self._entries.get(key)
+        if digests is not None:
+            self._entries.move_to_end(key)
+        return digests
+
+    def put(self, body: bytes, digests: Digests) -> None:
+        """Remember a valid body that is not known yet, if it is short."""
+        cost = _cost(digests)
+        if len(body) > MAX_BODY_BYTES or cost > self._max_bytes:
+            return
+        self._entries[self._key(body)] = digests
+        self._bytes += cost
+        while self._bytes > self._max_bytes:
+            self._bytes -= _cost(self._entries.popitem(last=False)[1])
+
+    def _key(self, body: bytes) -> bytes:
+        state = self._hash()
+        state.update(body)
+        return state.digest()
+
+
+def _cost(digests: Digests) -> int:
+    return _BODY_COST + _TEXT_COST * len(digests)

@@ -1,0 +1,229 @@
+"""The short way answers plain requests at once; all others are served as uvicorn's own protocol serves them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from mlapi.api.protocol import ShortcutProtocol
+from tests.stores import until
+
+PATH = b"/short"
+DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
+ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\ncontent-length: 5\r\n\r\nshort"
+
+
+class Wire(asyncio.Transport):
+    """Takes down what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closed = False
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Nothing comes that is not handed over."""
+
+    def resume_reading(self) -> None:
+        """See above."""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
+
+
+class App:
+    """Answers every request with what it was asked, when `open` is set; has one shortcut, which remembers its calls."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.short: list[tuple[Mapping[bytes, bytes], bytes]] = []
+        self.scopes: list[Scope] = []
+        self._answers = answers
+        self.shortcuts = {PATH: self}
+
+    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
+        self.short.append((headers, body))
+        return ANSWER.partition(DATE + b"\r\n")[2] if self._answers else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        await self.open.wait()
+        self.scopes.append(scope)
+        content = b"%b %b" % (scope["method"].encode(), body)
+        headers = [(b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+class Connection:
+    """One connection to an application through a protocol."""
+
+    def __init__(self, protocol: type[HttpToolsProtocol], app: App, **settings: object) -> None:
+        options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False} | settings
+        config = uvicorn.Config(app, http=protocol, **options)
+        config.load()
+        self.server = ServerState()
+        self.server.default_headers = [(b"date", DATE)]
+        self.protocol = protocol(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
+        self.wire = Wire()
+        self.protocol.connection_made(self.wire)
+
+    async def exchange(self, *pieces: bytes, answers: int = 1) -> bytes:
+        for piece in pieces:
+            self.protocol.data_received(piece)
+            await asyncio.sleep(0)
+        await until(lambda: self.server.total_requests >= answers or self.wire.closed)
+        return self.wire.sent
+
+
+def post(body: bytes, *lines: bytes, path: bytes = PATH, version: bytes = b"1.1", method: bytes = b"POST") -> bytes:
+    head = [b"%b %b HTTP/%b" % (method, path, version), b"Host: test", *lines, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+CHUNKED = b"POST /short HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+NOT_PLAIN = {
+    "another path": (post(b"hello", path=b"/long"),),
+    "a query string": (post(b"hello", path=b"/short?a=b"),),
+    "an escaped path": (post(b"hello", path=b"/%73hort"),),
+    "another method": (post(b"hello", method=b"PUT"),),
+    "HTTP/1.0": (post(b"hello", version=b"1.0"),),
+    "HTTP/1.0 kept alive": (post(b"hello", b"Connection: keep-alive", version=b"1.0"),),
+    "a connection to be closed": (post(b"hello", b"Connection: close"),),
+    "a wish to continue": (post(b"hello", b"Expect: 100-continue"),),
+    "an upgrade": (post(b"hello", b"Connection: Upgrade", b"Upgrade: h2c"),),
+    "chunks": (CHUNKED,),
+    "no body": (b"POST /short HTTP/1.1\r\nHost: test\r\n\r\n",),
+    "a body that comes later": (post(b"hello")[:-5], b"hello"),
+    "a body in pieces": (post(b"hello")[:-3], b"l", b"lo"),
+    "a body larger than what is read at once": (post(b"a" * 100_000)[:70_000], post(b"a" * 100_000)[70_000:]),
+}
+
+
+async def test_a_plain_request_is_answered_when_its_last_byte_is_read() -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app)
+    for count in (1, 2):
+        connection.protocol.data_received(post(b"hello", b"X-Name: value", b"Connection: keep-alive"))
+        assert connection.wire.sent == ANSWER * count
+        assert connection.server.total_requests == count
+    headers, body = app.short[0]
+    assert (headers[b"x-name"], body) == (b"value", b"hello")
+    assert not connection.server.tasks
+
+
+async def test_a_head_may_come_in_pieces_if_the_body_comes_with_its_end() -> None:
+    connection = Connection(ShortcutProtocol, App())
+    request = post(b"hello")
+    for piece in (request[:7], request[7:25], request[25:]):
+        connection.protocol.data_received(piece)
+    assert connection.wire.sent == ANSWER
+
+
+@pytest.mark.parametrize("pieces", NOT_PLAIN.values(), ids=NOT_PLAIN.keys())
+async def test_any_other_request_is_served_as_uvicorn_does(pieces: tuple[bytes, ...]) -> None:
+    app, reference = App(), App()
+    served = await Connection(ShortcutProtocol, app).exchange(*pieces)
+    assert served == await Connection(HttpToolsProtocol, reference).exchange(*pieces)
+    assert app.short == []
+    assert app.scopes == reference.scopes
+
+
+async def test_what_the_shortcut_leaves_is_served_as_uvicorn_does() -> None:
+    app, reference = App(answers=False), App()
+    request = post(b"hello" * 20_000, b"X-Name: value")
+    served = await Connection(ShortcutProtocol, app).exchange(request)
+    assert served == await Connection(HttpToolsProtocol, reference).exchange(request)
+    assert len(app.short) == 1
+    assert app.scopes == reference.scopes
+
+
+async def test_answers_keep_the_order_of_their_requests() -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app)
+    app.open.clear()
+    connection.protocol.data_received(post(b"1") + post(b"2", path=b"/long") + post(b"3") + post(b"4"))
+    assert connection.wire.sent == ANSWER
+    app.open.set()
+    sent = await connection.exchange(answers=4)
+    assert [line for line in sent.split(b"\r\n") if line.startswith((b"POST", b"short"))] == [
+        *(b"shortHTTP/1.1 200 OK", b"POST 2HTTP/1.1 200 OK", b"POST 3HTTP/1.1 200 OK", b"POST 4"),
+    ]
+    connection.protocol.data_received(post(b"5"))
+    assert connection.wire.sent == sent + ANSWER
+
+
+async def test_who_does_not_read_waits() -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app)
+    connection.protocol.pause_writing()
+    connection.protocol.data_received(post(b"hello"))
+    assert (connection.wire.sent, app.short) == (b"", [])
+    connection.protocol.resume_writing()
+    assert (await connection.exchange()).endswith(b"POST hello")
+
+
+@pytest.mark.parametrize(
+    "close", [lambda connection: connection.protocol.shutdown(), lambda connection: connection.wire.close()]
+)
+async def test_a_connection_at_its_end_is_closed_and_answers_nothing_more(close: Callable[[Connection], None]) -> None:
+    connection = Connection(ShortcutProtocol, App())
+    connection.protocol.data_received(post(b"hello"))
+    close(connection)
+    assert connection.wire.closed
+    connection.protocol.data_received(post(b"too late"))
+    assert connection.wire.sent == ANSWER
+
+
+async def test_an_idle_connection_is_closed_after_a_while() -> None:
+    connection = Connection(ShortcutProtocol, App(), timeout_keep_alive=0.01)
+    connection.protocol.data_received(post(b"hello"))
+    assert not connection.wire.closed
+    await until(lambda: connection.wire.closed)
+
+
+async def test_the_date_is_as_fresh_as_uvicorn_keeps_it() -> None:
+    connection = Connection(ShortcutProtocol, App())
+    connection.protocol.data_received(post(b"hello"))
+    connection.server.default_headers = [(b"date", b"another"), (b"x-more", b"too")]
+    connection.protocol.data_received(post(b"hello"))
+    assert b"date: another\r\nx-more: too\r\n" in connection.wire.sent
+
+
+@pytest.mark.parametrize("settings", [{"access_log": True}, {"limit_concurrency": 10}])
+async def test_a_server_that_logs_or_limits_requests_serves_them_all_itself(
+    settings: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+    if "access_log" in settings:
+        settings = settings | {"log_level": "critical"}
+    await Connection(ShortcutProtocol, app, **settings).exchange(post(b"hello"))
+    assert app.short == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_broken_request_ends_the_connection() -> None:
+    connection = Connection(ShortcutProtocol, App())
+    connection.protocol.data_received(post(b"hello") + b"\r\n\r\nnot HTTP\r\n\r\n")
+    assert connection.wire.sent.startswith(ANSWER + b"HTTP/1.1 400")
+    assert connection.wire.closed
