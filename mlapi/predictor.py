@@ -85,9 +85,9 @@ class Predictor:
         clock: Callable[[], float],
     ) -> None:
         """Wire the parts; `tokenize` encodes off the event loop, `clock` tells seconds."""
-        self._normalise = tokenizer.normalise
+        self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize
-        self._digest = keys.digest
+        self._digest_many = keys.digest_many
         self._store = store
         self._admission = admission
         self._batcher = batcher
@@ -102,12 +102,12 @@ class Predictor:
         Raises:
             InvalidRequestError: texts with nothing in them to read; names them all.
         """
-        canonical = [self._normalise(text) for text in texts]
-        if not all(canonical):
-            empty = [index for index, form in enumerate(canonical) if not form]
+        forms = self._canonical_forms(texts)
+        if not all(forms):
+            empty = [index for index, form in enumerate(forms) if not form]
             msg = "a text must hold at least one character that the model can read"
             raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
-        return Query(texts, tuple([self._digest(form) for form in canonical]))
+        return Query(texts, self._digest_many(forms))
 
     def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""

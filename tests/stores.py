@@ -19,7 +19,12 @@ OTHER_MODEL = "a7" * 32
 RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
 NAMESPACE = namespace(MODEL)
 CODEC = Codec(MODEL, RENDERER)
-digest = KeyMaker(MODEL).digest
+_KEYS = KeyMaker(MODEL)
+
+
+def digest(text: str) -> bytes:
+    """Return the digest of a text that is in canonical form."""
+    return _KEYS.digest(text.encode())
 
 
 class Clock:

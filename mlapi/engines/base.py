@@ -67,10 +67,13 @@ class Engine(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Text to token ids, and text to the canonical form that has the same token ids."""
+    """Texts to token ids, and texts to the canonical forms that have the same token ids."""
 
-    def normalise(self, text: str) -> str:
-        """Return a canonical form: texts with the same form have the same token ids, whatever else differs."""
+    def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
+        """Return a canonical form of each text: texts with the same form have the same token ids, whatever differs.
+
+        The form of a text depends on that text alone, and is empty if there is nothing in it to read.
+        """
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise texts, truncating each as the model's own tokenizer does."""

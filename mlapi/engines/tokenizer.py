@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from tokenizers import Tokenizer as RustTokenizer
 
+from mlapi.engines.plain_text import plain_forms
 from mlapi.errors import BundleError
 from mlapi.predictions import EncodedText
 
@@ -21,6 +22,9 @@ _VERBATIM: Final = "\0"
 
 
 _PART_CHARS: Final = 65_536
+
+_FEW: Final = 16
+"""So many texts are not worth a look at all of them together."""
 
 
 def parts(texts: Sequence[str]) -> Iterator[slice]:
@@ -45,6 +49,7 @@ class HfTokenizer:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder().values()
         self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
+        self._added_openings = {token.content[:1] for token in added}
         spec = json.loads(tokenizer.to_str())
         bert = (spec["normalizer"] or {}).get("type") == "BertNormalizer" and (
             (spec["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
@@ -84,6 +89,22 @@ class HfTokenizer:
         else:
             folded = self._tokenizer.normalizer.normalize_str(text)
         return " ".join(folded.split())
+
+    def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
+        """Return what `normalise` makes of each text, in UTF-8."""
+        if len(texts) > _FEW and self._foldable:
+            forms = None if self._may_hold_added(texts) else plain_forms(texts, lowercase=self._lowercase)
+            if forms is not None:
+                return forms
+            # What is not plain is seldom everywhere.
+            middle = len(texts) // 2
+            return self.canonical_forms(texts[:middle]) + self.canonical_forms(texts[middle:])
+        return [self.normalise(text).encode() for text in texts]
+
+    def _may_hold_added(self, texts: Sequence[str]) -> bool:
+        """Whether some text may spell an added token; a look for its first character alone is the fastest there is."""
+        joined = "".join(texts)
+        return any(opening in joined for opening in self._added_openings)
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise texts, cutting each to the model's maximum as the tokenizer itself does."""

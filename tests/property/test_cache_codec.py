@@ -71,7 +71,7 @@ def test_bytes_from_anywhere_never_decode(text: str, record: bytes) -> None:
 def test_a_record_of_another_model_never_decodes(text: str, prediction: Prediction) -> None:
     theirs = Codec(OTHER_MODEL, RENDERER)
     # Even under our own digest: a copy that someone moved from their namespace into ours.
-    for owner in (digest(text), KeyMaker(OTHER_MODEL).digest(text)):
+    for owner in (digest(text), KeyMaker(OTHER_MODEL).digest(text.encode())):
         with pytest.raises(CorruptRecordError):
             CODEC.decode(digest(text), theirs.encode(owner, prediction))
 

@@ -59,6 +59,22 @@ def test_texts_with_the_same_form_have_the_same_ids(tokenizer: HfTokenizer, one:
         assert tokenizer.encode([one]) == tokenizer.encode([other])
 
 
+words = st.text(st.sampled_from("abcXYZ019.,'!-]~"), min_size=1, max_size=9)
+plain_texts = st.lists(words, min_size=1, max_size=4).map(" ".join)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.one_of(st.lists(plain_texts, max_size=80), st.lists(st.one_of(plain_texts, texts), max_size=80)))
+@example(["plain"] * 40)
+@example(["plain"] * 39 + ["[SEP]"])
+@example([*["Two Words"] * 20, "\x7f", *["a"] * 20])
+@example([*["a"] * 20, "", *["a"] * 20])
+@example([*["a"] * 20, " b", *["a"] * 20, "c "])
+@example([*["a"] * 20, "a\tb", "a  b", *["\u00e9"] * 20])
+def test_the_forms_of_many_texts_are_those_of_each_alone(tokenizer: HfTokenizer, many: list[str]) -> None:
+    assert tokenizer.canonical_forms(many) == [tokenizer.normalise(text).encode() for text in many]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -105,6 +121,7 @@ def test_other_kinds_of_tokenizer_keep_texts_as_they_are() -> None:
     tokenizer = HfTokenizer(whole, 8)
     assert tokenizer.normalise(" A  b") == " A  b"
     assert tokenizer.normalise(" \n ") == ""
+    assert tokenizer.canonical_forms([" A  b", "A"] * 20) == [b" A  b", b"A"] * 20
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:

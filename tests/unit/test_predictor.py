@@ -34,6 +34,9 @@ class WordTokenizer:
     def normalise(self, text: str) -> str:
         return text.strip().lower()
 
+    def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
+        return [self.normalise(text).encode() for text in texts]
+
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         return [EncodedText(tuple(map(ord, self.normalise(text))), truncated=len(text) > 30) for text in texts]
 
@@ -167,7 +170,7 @@ async def test_a_hit_of_either_tier_is_the_bytes_of_the_miss_that_made_it(house:
 
 
 async def test_what_the_shared_tier_holds_is_not_computed_and_moves_up(house: House) -> None:
-    digest = KeyMaker(DIGEST).digest("text")
+    digest = KeyMaker(DIGEST).digest(b"text")
     house.shared.entries[digest] = RENDERER.prediction((0.5, 0.5), tokens=4, truncated=False)
     answer = await house.ask("text", "text")
     assert answer.sources == [Source.L2, Source.L2]
