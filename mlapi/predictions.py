@@ -1,7 +1,7 @@
 """The value types that every part shares: a prediction, where it came from, a text ready for the model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -80,6 +80,18 @@ class Answer(NamedTuple):
     counts: SourceCounts
     queue_s: float = 0.0
     model_s: float = 0.0
+
+
+class Findings(NamedTuple):
+    """What the cache holds of a request's texts.
+
+    Attributes:
+        held: what L1 holds, one a text, in their order.
+        shared: what L2 holds of the others, by digest; None if it was not asked.
+    """
+
+    held: Sequence[Prediction | None]
+    shared: Mapping[bytes, Prediction] | None = None
 
 
 class Renderer:

@@ -21,7 +21,7 @@ from mlapi.errors import (
     NotCachedError,
     Violation,
 )
-from mlapi.predictions import Answer, EncodedText, Prediction, Renderer, Source, SourceCounts
+from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Renderer, Source, SourceCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Query(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Led:
-    """A text whose flight this request has to bring to its end."""
+    """A text whose flight this request has to end."""
 
     flight: Flight[Outcome]
     text: str
@@ -113,16 +113,24 @@ class Predictor:
         """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""
         return self._store.peek_all(digests)
 
-    def recall(self, query: Query) -> list[Prediction | None]:
+    def recall(self, query: Query) -> Findings:
         """Look every text up in the in-process tier."""
-        return self._store.peek_many(query.digests)
+        return Findings(self._store.peek_many(query.digests))
 
-    async def predict(self, query: Query, recalled: Sequence[Prediction | None], policy: Policy) -> Answer:
+    def recall_soon(self, digests: Sequence[bytes], deliver: Callable[[Findings], None]) -> bool:
+        """Look texts up in both tiers without a task: call back with what they hold, soon but not at once.
+
+        Returns:
+            Whether that will happen; if not, there is nothing to ask, or one of the texts is being computed.
+        """
+        return not self._flights.under_way(digests) and self._store.request(digests, deliver)
+
+    async def predict(self, query: Query, recalled: Findings, policy: Policy) -> Answer:
         """Answer every text, computing each unknown one once however often it is asked for at the same time.
 
         Args:
             query: the texts.
-            recalled: what `recall` found of them; all None to ask the model whatever the cache holds.
+            recalled: what `recall` or `recall_soon` found; nothing, to ask the model whatever the cache holds.
             policy: how the request wants to be served.
 
         Raises:
@@ -135,12 +143,18 @@ class Predictor:
         """
         outcomes: dict[bytes, Outcome] = {}
         missing: dict[bytes, str] = {}
-        for text, digest, prediction in zip(query.texts, query.digests, recalled, strict=True):
+        for text, digest, prediction in zip(query.texts, query.digests, recalled.held, strict=True):
             if prediction is not None:
                 outcomes[digest] = Outcome(prediction, Source.L1)
+            elif recalled.shared and digest in recalled.shared:
+                outcomes[digest] = Outcome(recalled.shared[digest], Source.L2)
+            elif recalled.shared is not None and (late := self._store.peek_all((digest,))):
+                # Computed for someone else while L2 was asked.
+                outcomes[digest] = Outcome(late[0], Source.L1)
             else:
                 missing.setdefault(digest, text)
-        outcomes |= await (self._resolve(missing, policy) if policy.compute else self._fetch(missing, policy))
+        ask = policy.read and recalled.shared is None
+        outcomes |= await (self._resolve(missing, policy, ask=ask) if policy.compute else self._fetch(missing, policy))
         return _assemble(query, outcomes)
 
     async def close(self) -> None:
@@ -161,13 +175,13 @@ class Predictor:
             raise NotCachedError(msg)
         return outcomes
 
-    async def _resolve(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
+    async def _resolve(self, missing: Mapping[bytes, str], policy: Policy, *, ask: bool) -> dict[bytes, Outcome]:
         """Join or start one flight a text, and wait for them all."""
         digests = list(missing)
         with self._flights.claim(digests, store=policy.store) as claim:
             if claim.led:
                 led = [_Led(flight, missing[flight.key]) for flight in claim.led]
-                task = asyncio.create_task(self._lead(led, policy))
+                task = asyncio.create_task(self._lead(led, policy, ask=ask))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             try:
@@ -180,10 +194,10 @@ class Predictor:
                 for digest, outcome, leads in zip(digests, outcomes, claim.leads, strict=True)
             }
 
-    async def _lead(self, led: Sequence[_Led], policy: Policy) -> None:
-        """Bring flights to their end, whatever becomes of the request that started them."""
+    async def _lead(self, led: Sequence[_Led], policy: Policy, *, ask: bool) -> None:
+        """Bring flights to their end, whatever becomes of the request that started them; may `ask` L2 first."""
         try:
-            missing = await self._land_stored(led, policy) if policy.read else led
+            missing = await self._land_stored(led, policy) if ask else led
             missing = [item for item in missing if not item.flight.future.done()]
             if missing:
                 await self._compute(missing, policy.deadline)

@@ -24,9 +24,10 @@ from mlapi.api.headers import (
     server_timing,
 )
 from mlapi.api.problems import problem_body, problem_headers
+from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
-from mlapi.predictions import Answer, Prediction, Source, SourceCounts
+from mlapi.predictions import Answer, Findings, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class PredictionRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        started = self._clock()
+        inquiry: Inquiry | None = scope.get(INQUIRY)
+        started = inquiry.started if inquiry else self._clock()
         head = read_head(scope["headers"], self._config.client_header)
         request_id = self._request_ids.choose(head.request_id)
         try:
@@ -109,6 +111,7 @@ class PredictionRoute:
         self._accounting.request(status, self._clock() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
+        inquiry: Inquiry | None = scope.get(INQUIRY)
         query_string = scope["query_string"]
         wishes = _read_wishes(query_string) if query_string else _NO_WISHES
         check_content_type(head.content_type)
@@ -118,7 +121,8 @@ class PredictionRoute:
             self._client_limit.check(_client(scope, head), len(texts.items))
         service = self._state.service
         try:
-            answer, stored = await self._answer(service, texts, head, started, receive)
+            findings = inquiry.findings if inquiry else None
+            answer, stored = await self._answer(service, texts, head, started, receive, findings=findings)
             if not wishes.truncate:
                 _refuse_truncated(answer.predictions)
         except MlapiError as error:
@@ -139,15 +143,23 @@ class PredictionRoute:
         return headers, content
 
     async def _answer(
-        self, service: Service, texts: Texts, head: RequestHead, started: float, receive: Receive
+        self,
+        service: Service,
+        texts: Texts,
+        head: RequestHead,
+        started: float,
+        receive: Receive,
+        *,
+        findings: Findings | None,
     ) -> tuple[Answer, bool]:
         predictor = service.predictor
         query = predictor.query(texts.items)
         directives = cache_directives(head.cache_control)
         read = not (self._config.allow_no_cache and b"no-cache" in directives)
-        recalled = predictor.recall(query) if read else [None] * len(query.digests)
-        known = [prediction for prediction in recalled if prediction is not None]
-        if len(known) == len(recalled):
+        if findings is None:
+            findings = predictor.recall(query) if read else Findings([None] * len(query.digests))
+        known = [prediction for prediction in findings.held if prediction is not None]
+        if len(known) == len(findings.held):
             return Answer(known, (_L1,) * len(known), query.digests, SourceCounts(l1=len(known))), False
         policy = Policy(
             started + self._config.deadline_s,
@@ -155,7 +167,7 @@ class PredictionRoute:
             store=b"no-store" not in directives,
             compute=b"only-if-cached" not in directives,
         )
-        answer = await _while_connected(predictor.predict(query, recalled, policy), receive)
+        answer = await _while_connected(predictor.predict(query, findings, policy), receive)
         return answer, policy.store and answer.counts.model > 0
 
     def _public(self, raised: Exception, request_id: bytes) -> MlapiError:

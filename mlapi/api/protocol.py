@@ -3,18 +3,22 @@
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
 costs more than a cached answer does. A request that is as plain as nearly all are (a POST to a known path, on a
 connection that stays open and has nothing else under way, complete in one piece) is therefore first shown to a
-`Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning.
+`Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning. An
+answer that has to ask Redis first goes half of that way: it has a cycle, which keeps its place among the answers of its
+connection, and a task only if the texts are not in Redis either.
 """
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from mlapi.api.shortcut import Shortcut
+from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
 
 
 class ShortcutProtocol(HttpToolsProtocol):
@@ -33,6 +37,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         extra_work = self.access_log or self.limit_concurrency is not None
         self._shortcuts = {} if extra_work else _shortcuts(config)
         self._shortcut: Shortcut | None = None
+        self._inquiry: Inquiry | None = None
         self._fields: dict[bytes, bytes] = {}
         self._body = b""
         self._default_headers: object = None
@@ -75,14 +80,12 @@ class ShortcutProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         response = shortcut.answer(self._fields, self._body)
-        if response is None:
-            self._take_usual_way()
-            super().on_message_complete()
+        if isinstance(response, bytes):
+            self._send(response)
             return
-        if self.server_state.default_headers is not self._default_headers:
-            self._render_opening()
-        self.transport.write(self._opening + response)
-        self.on_response_complete()
+        self._inquiry = response
+        self._take_usual_way()
+        super().on_message_complete()
 
     def _is_plain(self) -> bool:
         """Whether nothing about the request or its connection needs more than an answer."""
@@ -116,6 +119,35 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._make_cycle()
         if self._body:
             super().on_body(self._body)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Have the application serve a request, unless it may be answered without."""
+        inquiry, self._inquiry = self._inquiry, None
+        if inquiry is None or not inquiry.begin(partial(self._conclude, inquiry, cycle, app)):
+            super()._start_asgi_task(cycle, app)
+
+    def _conclude(self, inquiry: Inquiry, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Send the answer that an inquiry has led to, or have the application serve the request after all."""
+        undisturbed = (
+            cycle.keep_alive
+            and not cycle.disconnected
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+        response = inquiry.response() if undisturbed else None
+        if response is None:
+            cast("dict[str, object]", cycle.scope)[INQUIRY] = inquiry
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_started = cycle.response_complete = True
+        self._send(response)
+
+    def _send(self, response: bytes) -> None:
+        """Send a response, and go on as uvicorn does after the end of one."""
+        if self.server_state.default_headers is not self._default_headers:
+            self._render_opening()
+        self.transport.write(self._opening + response)
+        self.on_response_complete()
 
     def _render_opening(self) -> None:
         """Write what every response begins with; uvicorn replaces its list of headers each second, with the date."""

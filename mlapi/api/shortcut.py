@@ -1,4 +1,4 @@
-"""Answers a prediction without waiting, in the bytes of the ordinary way, when the process knows all of its texts."""
+"""Answers a prediction without a task, in the bytes of the ordinary way, when the cache holds all of its texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -8,7 +8,7 @@ from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.known_bodies import MAX_BODY_BYTES, Digests, KnownBodies
 from mlapi.api.state import Phase, Service, ServiceState
-from mlapi.predictions import Prediction
+from mlapi.predictions import Findings, Prediction
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
@@ -27,6 +27,9 @@ _RESPONSE: Final = (
 _TRUNCATED: Final = b"x-truncated: %d\r\n"
 _FRAME_BYTES: Final = len(b'{"predictions":[]}')
 _MS: Final = 1e3
+
+INQUIRY: Final = "mlapi.inquiry"
+"""Where a scope holds the `Inquiry` that was made before the route came to serve the request."""
 _OK: Final = 200
 
 
@@ -57,8 +60,8 @@ class Shortcut:
         self._request_ids = request_ids
         self._clock = clock
 
-    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
-        """Return the response after its status line, or None if the route must serve the request.
+    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
+        """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
 
         Args:
             headers: the request's headers by their names in lower case; of a POST without a query string.
@@ -75,10 +78,38 @@ class Shortcut:
             return None
         service = self._state.service
         digests = self._digests(body, service)
-        predictions = service.predictor.recall_all(digests) if digests else None
-        if predictions is None:
+        if not digests:
             return None
-        return self._write(service, predictions, header(b"x-request-id", b""), started)
+        given_id = header(b"x-request-id", b"")
+        predictions = service.predictor.recall_all(digests)
+        if predictions is None:
+            return Inquiry(self, service, digests, given_id, started)
+        return self.write(service, predictions, len(predictions), given_id, started)
+
+    @property
+    def open(self) -> bool:
+        """Whether the process takes traffic."""
+        return self._state.phase is _READY
+
+    def write(
+        self, service: Service, predictions: Sequence[Prediction], l1: int, given_id: bytes, started: float
+    ) -> bytes:
+        """Count an answer, of whose texts L1 held so many and L2 the others, and return it after its status line."""
+        fragments = b",".join([prediction.fragment for prediction in predictions])
+        l2 = len(predictions) - l1
+        truncated = self._accounting.texts(predictions, l1=l1, l2=l2, collapsed=0, model=0)
+        seconds = self._clock() - started
+        self._accounting.request(_OK, seconds)
+        return _RESPONSE % (
+            len(fragments) + _FRAME_BYTES,
+            l1,
+            l2,
+            seconds * _MS,
+            service.digest_header[1],
+            _TRUNCATED % truncated if truncated else b"",
+            self._request_ids.choose(given_id),
+            fragments,
+        )
 
     def _digests(self, body: bytes, service: Service) -> Digests | None:
         """Return the digests of a body's texts, None if anything is wrong with it."""
@@ -93,19 +124,50 @@ class Shortcut:
                 self._bodies.put(body, digests)
         return digests
 
-    def _write(self, service: Service, predictions: Sequence[Prediction], given_id: bytes, started: float) -> bytes:
-        fragments = b",".join([prediction.fragment for prediction in predictions])
-        texts = len(predictions)
-        truncated = self._accounting.texts(predictions, l1=texts, l2=0, collapsed=0, model=0)
-        seconds = self._clock() - started
-        self._accounting.request(_OK, seconds)
-        return _RESPONSE % (
-            len(fragments) + _FRAME_BYTES,
-            texts,
-            0,
-            seconds * _MS,
-            service.digest_header[1],
-            _TRUNCATED % truncated if truncated else b"",
-            self._request_ids.choose(given_id),
-            fragments,
-        )
+
+class Inquiry:
+    """A request that L1 alone cannot answer.
+
+    Attributes:
+        started: when the request was taken up.
+        findings: what the cache holds of its texts; nothing until L2 was asked.
+    """
+
+    __slots__ = ("_digests", "_given_id", "_service", "_shortcut", "findings", "started")
+
+    def __init__(self, shortcut: Shortcut, service: Service, digests: Digests, given_id: bytes, started: float) -> None:
+        """Keep what the answer needs; nothing is asked yet."""
+        self._shortcut = shortcut
+        self._service = service
+        self._digests = digests
+        self._given_id = given_id
+        self.started = started
+        self.findings: Findings | None = None
+
+    def begin(self, on_end: Callable[[], None]) -> bool:
+        """Look up in both tiers, and call back when that is done, soon but not at once.
+
+        Returns:
+            Whether that will happen; if not, the route must serve the request.
+        """
+
+        def deliver(findings: Findings) -> None:
+            self.findings = findings
+            on_end()
+
+        return self._service.predictor.recall_soon(self._digests, deliver)
+
+    def response(self) -> bytes | None:
+        """Return the response after its status line; None if the route must serve the request, with the findings."""
+        if self.findings is None or not self._shortcut.open:
+            return None
+        held, shared = self.findings
+        l1 = 0
+        predictions: list[Prediction] = []
+        for digest, known in zip(self._digests, held, strict=True):
+            prediction = known or (shared or {}).get(digest)
+            if prediction is None:
+                return None
+            l1 += known is not None
+            predictions.append(prediction)
+        return self._shortcut.write(self._service, predictions, l1, self._given_id, self.started)

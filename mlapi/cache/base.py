@@ -1,6 +1,6 @@
 """The protocol that every store of predictions keeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from mlapi.predictions import Prediction
@@ -17,3 +17,16 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Finish what is pending within reason, and release what is held."""
+
+
+class SharedStore(Store, Protocol):
+    """A store that lies behind a network, and can also be asked without a task that waits."""
+
+    def may_ask(self) -> bool:
+        """Whether to ask now: the server is not known to fail. Whoever is told so, asks."""
+
+    def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
+        """Ask for at least one text; `deliver` is called within bounded time, never at once.
+
+        It takes what is stored, in the order asked for; None where nothing valid is.
+        """

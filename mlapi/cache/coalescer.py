@@ -12,8 +12,10 @@ from typing import Final, TypeAlias
 from mlapi.predictions import Prediction
 
 Answers: TypeAlias = Mapping[bytes, Prediction]
+Deliver: TypeAlias = Callable[[list[Prediction | None]], None]
+"""Takes what was found, in the order asked for."""
 
-MAX_IN_FLIGHT: Final = 4
+MAX_IN_FLIGHT: Final = 2
 _MAX_KEYS: Final = 512
 _LAST_CALL: Final = 0.9
 
@@ -37,13 +39,13 @@ class Trip:
         self.answers: Answers = {}
         self.settled = False
         self.timer: asyncio.TimerHandle | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[Callable[[], None]] = []
 
-    def join(self, digests: Sequence[bytes], waiter: asyncio.Future[None]) -> None:
-        """Add one caller. Each has a future of its own, so that cancelling one leaves the others alone."""
+    def join(self, digests: Sequence[bytes], on_settled: Callable[[], None]) -> None:
+        """Add one caller, who is called back when there is an answer."""
         for digest in digests:
             self.digests[digest] = self.digests.get(digest, 0) + 1
-        self._waiters.append(waiter)
+        self._waiters.append(on_settled)
 
     def settle(self, answers: Answers) -> None:
         """Answer everyone, once."""
@@ -53,9 +55,12 @@ class Trip:
         self.answers = answers
         if self.timer is not None:
             self.timer.cancel()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        for on_settled in self._waiters:
+            try:
+                on_settled()
+            except Exception as error:  # noqa: BLE001  one caller's failure must not cost the others their answer
+                context = {"message": "a caller failed with its answer", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
 
 class Coalescer:
@@ -95,23 +100,40 @@ class Coalescer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._departure: asyncio.Handle | None = None
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what was found in time, in the order asked for."""
+    def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
+        """Ask for at least one digest, and call back when that was answered or the time is up; never at once."""
         loop = asyncio.get_running_loop()
-        parts: list[tuple[Trip, asyncio.Future[None], Sequence[bytes]]] = []
+        parts: list[tuple[Trip, Sequence[bytes]]] = []
+        unsettled = 0
+
+        def settled() -> None:
+            nonlocal unsettled
+            unsettled -= 1
+            if not unsettled:
+                deliver([prediction for trip, part in parts for prediction in map(trip.answers.get, part)])
+
         start = 0
         while start < len(digests):
             trip = self._boarding(loop)
             part = digests[start : start + self._max_keys - len(trip.digests)]
-            waiter = loop.create_future()
-            trip.join(part, waiter)
-            parts.append((trip, waiter, part))
+            trip.join(part, settled)
+            parts.append((trip, part))
+            unsettled += 1
             start += len(part)
-        found: list[Prediction | None] = []
-        for trip, waiter, part in parts:
-            await waiter
-            found.extend(map(trip.answers.get, part))
-        return found
+
+    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
+        """Return what was found in time, in the order asked for."""
+        if not digests:
+            return []
+        # A future for each caller: cancelling one leaves the others alone.
+        found: asyncio.Future[list[Prediction | None]] = asyncio.get_running_loop().create_future()
+
+        def deliver(predictions: list[Prediction | None]) -> None:
+            if not found.done():
+                found.set_result(predictions)
+
+        self.request(digests, deliver)
+        return await found
 
     async def close(self) -> None:
         """Answer everyone with nothing, and stop."""

@@ -10,6 +10,7 @@ for another text. The tag guards against accidents and mix-ups, not against some
 model digest, which is public.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
 from typing import Final
@@ -19,6 +20,9 @@ from mlapi.predictions import Prediction, Renderer
 
 _TAG_BYTES: Final = 8
 _TRUNCATED: Final = 1
+
+_REMEMBERED: Final = 2048
+"""So many records, the last used, are checked and rendered once, however often Redis sends them; about 2 MB."""
 
 
 class CorruptRecordError(Exception):
@@ -39,6 +43,7 @@ class Codec:
         self._layout = Struct(f"<BBHI16s{self._labels}f")
         self._scores = Struct(f"<{self._labels}f")
         self._hash = blake2b(digest_size=_TAG_BYTES, key=model_key(model_digest)).copy
+        self._open = lru_cache(_REMEMBERED)(self._check)
 
     def encode(self, digest: bytes, prediction: Prediction) -> bytes:
         """Return the record of a text's prediction.
@@ -67,6 +72,14 @@ class Codec:
         Raises:
             CorruptRecordError: the record is anything else.
         """
+        owner, prediction = self._open(record)
+        if owner != fingerprint(digest):
+            msg = "fingerprint"
+            raise CorruptRecordError(msg)
+        return prediction
+
+    def _check(self, record: bytes) -> tuple[bytes, Prediction]:
+        """Return the fingerprint in a sound record, and the prediction."""
         if len(record) != self._layout.size + _TAG_BYTES:
             msg = "length"
             raise CorruptRecordError(msg)
@@ -75,16 +88,13 @@ class Codec:
             msg = "tag"
             raise CorruptRecordError(msg)
         version, flags, labels, tokens, owner, *scores = self._layout.unpack(body)
-        if owner != fingerprint(digest):
-            msg = "fingerprint"
-            raise CorruptRecordError(msg)
         if version != SCHEMA or flags > _TRUNCATED or labels != self._labels:
             msg = "header"
             raise CorruptRecordError(msg)
         if not all(0.0 <= score <= 1.0 for score in scores):
             msg = "scores"
             raise CorruptRecordError(msg)
-        return self._renderer.prediction(scores, tokens=tokens, truncated=flags == _TRUNCATED)
+        return owner, self._renderer.prediction(scores, tokens=tokens, truncated=flags == _TRUNCATED)
 
     def _tag(self, body: bytes) -> bytes:
         state = self._hash()

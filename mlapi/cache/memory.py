@@ -117,9 +117,10 @@ class MemoryStore:
         Raises:
             ValueError: a score is not a probability (NaN included).
         """
-        if not all(0.0 <= score <= 1.0 for score in prediction.scores):
-            msg = f"not probabilities: {prediction.scores}"
-            raise ValueError(msg)
+        for score in prediction.scores:
+            if not 0.0 <= score <= 1.0:
+                msg = f"not probabilities: {prediction.scores}"
+                raise ValueError(msg)
         self._remove(digest)
         size = cost(prediction)
         if size > self._max_bytes:

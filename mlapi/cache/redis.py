@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,9 +22,10 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mlapi.cache.breaker import BreakerState, CircuitBreaker
-from mlapi.cache.coalescer import MAX_IN_FLIGHT, Answers, Coalescer, Trip
+from mlapi.cache.coalescer import MAX_IN_FLIGHT, Answers, Coalescer, Deliver, Trip
 from mlapi.cache.codec import Codec, CorruptRecordError
 from mlapi.cache.keys import redis_key
+from mlapi.cache.mget import Mget
 from mlapi.cache.write_behind import WriteBehind
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
@@ -97,6 +98,7 @@ class RedisStore:
         self._client = client
         self._codec = codec
         self._namespace = namespace
+        self._mget = Mget(client.connection_pool, namespace)
         self._breaker = breaker
         self._clock = clock
         self._jitter = jitter
@@ -121,9 +123,17 @@ class RedisStore:
         """Seconds since Redis last answered a look-up; None if it never did."""
         return None if self._answered_at is None else self._clock() - self._answered_at
 
+    def may_ask(self) -> bool:
+        """Whether Redis is to be asked now; whoever is told so, asks."""
+        return not self._closed and self._breaker.allow()
+
+    def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
+        """Ask, once `may_ask` has said so, for at least one text; call back within the time budget, never at once."""
+        self._lookups.request(digests, deliver)
+
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what Redis holds and answers within the time budget, in the order asked for; never raises."""
-        if self._closed or not self._breaker.allow():
+        if not self.may_ask():
             self._gets["skipped"].inc(len(digests))
             return [None] * len(digests)
         return await self._lookups.get_many(digests)
@@ -153,10 +163,9 @@ class RedisStore:
             await self._client.aclose()
 
     async def _ask(self, trip: Trip) -> Answers:
-        keys = [redis_key(self._namespace, digest) for digest in trip.digests]
         try:
             with self._get_duration.time():
-                records = cast("list[bytes | None]", await self._client.mget(keys))
+                records = await self._mget(trip.digests)
         except (RedisError, OSError) as error:
             if not trip.settled:
                 result = "timeout" if isinstance(error, RedisTimeoutError) else "error"

@@ -127,6 +127,10 @@ class SingleFlight(Generic[T]):
         """How many flights are under way."""
         return len(self._flights)
 
+    def under_way(self, keys: Sequence[bytes]) -> bool:
+        """Whether one of these keys' flights is."""
+        return bool(self._flights) and not self._flights.keys().isdisjoint(keys)
+
     def claim(self, keys: Sequence[bytes], *, store: bool) -> Claim[T]:
         """Join the flights of these keys, starting those that are not under way.
 

@@ -1,11 +1,11 @@
 """Both tiers as one store: L1 first, then L2; what L2 holds moves up into L1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlapi.cache.base import Store
+from mlapi.cache.base import SharedStore
 from mlapi.cache.memory import MemoryStore
-from mlapi.predictions import Prediction, Source
+from mlapi.predictions import Findings, Prediction, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class TieredStore:
     that could change the answer; ages only decide what is still worth its memory.
     """
 
-    def __init__(self, memory: MemoryStore, redis: Store | None) -> None:
+    def __init__(self, memory: MemoryStore, redis: SharedStore | None) -> None:
         """Join the tiers; both are closed with this store."""
         self._memory = memory
         self._redis = redis
@@ -39,6 +39,29 @@ class TieredStore:
     def peek_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what L1 holds if it holds every text; else None, and nothing is counted."""
         return self._memory.lookup_all(digests)
+
+    def request(self, digests: Sequence[bytes], deliver: Callable[[Findings], None]) -> bool:
+        """Look up in both tiers without a task: call back with what they hold, soon but not at once.
+
+        Returns:
+            Whether that will happen; if not, L2 is not to be asked now, and nothing was counted.
+        """
+        redis = self._redis
+        if redis is None or not redis.may_ask():
+            return False
+        held = self.peek_many(digests)
+        missing = [digest for digest, item in zip(digests, held, strict=True) if item is None]
+
+        def arrived(found: list[Prediction | None]) -> None:
+            shared: dict[bytes, Prediction] = {}
+            for digest, item in zip(missing, found, strict=True):
+                if item is not None:
+                    self._memory.put(digest, item)
+                    shared[digest] = item
+            deliver(Findings(held, shared))
+
+        redis.request(missing, arrived)
+        return True
 
     async def fetch_many(self, digests: Sequence[bytes], *, store: bool = True) -> list[Prediction | None]:
         """Return what L2 holds, in the order asked for: for the texts that `peek` did not find.

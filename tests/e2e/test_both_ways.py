@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from tests.e2e.raw_http import RawConnection, post
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, eventually
+from tools.private_redis import PrivateRedis
 
 LONG = "word " * 600
 
@@ -80,3 +81,22 @@ def test_a_text_that_leaves_l1_is_no_longer_answered_by_the_short_way() -> None:
         again = connection.ask(post(b'{"text":["the first"]}'))
         assert "fwd=miss; stored" in again.headers["cache-status"]
         assert again.body == first.body
+
+
+def test_both_ways_to_the_shared_tier_give_the_same_bytes_and_counts(redis: PrivateRedis) -> None:
+    body = msgspec.json.encode({"text": ["from Redis", LONG]})
+    plain = post(body, b"X-Request-Id: the-same")
+    with (
+        ServiceProcess(engine="fake", redis_url=redis.url, l1_bytes="0", redis_timeout_ms="5000") as service,
+        RawConnection(service) as connection,
+    ):
+        connection.ask(plain)
+        eventually(lambda: "l2=2" in connection.ask(plain).headers["cache-status"], "both texts in Redis")
+        with service.counting() as expected:
+            short = connection.ask(plain)
+        with service.counting() as rises:
+            other = connection.ask(chunked(plain))
+        assert (comparable(other.head), other.body) == (comparable(short.head), short.body)
+        assert about_requests(rises) == about_requests(expected)
+        partly = connection.ask(post(msgspec.json.encode({"text": [LONG, "not in Redis yet"]})))
+        assert 'fwd=miss; stored; detail="l1=0 l2=1 collapsed=0 model=1"' in partly.headers["cache-status"]

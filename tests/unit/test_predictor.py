@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 
@@ -21,7 +21,7 @@ from mlapi.errors import (
     OverloadedError,
 )
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import Answer, EncodedText, Prediction, Renderer, Source
+from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Renderer, Source
 from mlapi.predictor import Policy, Predictor
 
 DIGEST = "0" * 32
@@ -49,6 +49,12 @@ class SharedStore:
 
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         return [self.entries.get(digest) for digest in digests]
+
+    def may_ask(self) -> bool:
+        return True
+
+    def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
+        asyncio.get_running_loop().call_soon(deliver, [self.entries.get(digest) for digest in digests])
 
     async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
         self.entries |= predictions
@@ -176,6 +182,40 @@ async def test_what_the_shared_tier_holds_is_not_computed_and_moves_up(house: Ho
     assert answer.sources == [Source.L2, Source.L2]
     assert house.computed == []
     assert (await house.ask("text")).sources == [Source.L1]
+
+
+async def test_what_was_found_before_is_neither_asked_for_nor_computed_again(house: House) -> None:
+    query = house.predictor.query(["in l1", "in l2", "in neither", "in l2"])
+    await house.ask("in l1")
+    house.shared.entries[query.digests[1]] = RENDERER.prediction((0.5, 0.5), tokens=4, truncated=False)
+    findings: list[Findings] = []
+    assert house.predictor.recall_soon(query.digests, findings.append)
+    await _turn()
+    house.shared.entries.clear()
+    answer = await house.predictor.predict(query, findings[0], Policy(5.0))
+    assert answer.sources == [Source.L1, Source.L2, Source.MODEL, Source.L2]
+    assert house.computed == ["in l1", "in neither"]
+
+
+async def test_what_was_computed_while_the_shared_tier_was_asked_is_not_computed_again(house: House) -> None:
+    query = house.predictor.query(["text"])
+    findings: list[Findings] = []
+    assert house.predictor.recall_soon(query.digests, findings.append)
+    await house.ask("text")
+    answer = await house.predictor.predict(query, findings[0], Policy(5.0))
+    assert answer.sources == [Source.L1]
+    assert house.computed == ["text"]
+
+
+async def test_what_is_being_computed_is_waited_for_instead_of_asked_for(house: House) -> None:
+    house.open.clear()
+    first = asyncio.create_task(house.ask("text"))
+    await house.entered.wait()
+    findings: list[Findings] = []
+    assert not house.predictor.recall_soon(house.predictor.query(["text"]).digests, findings.append)
+    house.open.set()
+    await first
+    assert findings == []
 
 
 async def test_two_hundred_callers_of_fifty_texts_cost_fifty_texts(house: House) -> None:

@@ -15,7 +15,8 @@ from tests.stores import until
 
 PATH = b"/short"
 DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
-ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\ncontent-length: 5\r\n\r\nshort"
+SHORT = b"content-length: 5\r\n\r\nshort"
+ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
 
 
 class Wire(asyncio.Transport):
@@ -45,10 +46,30 @@ class Wire(asyncio.Transport):
         return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
 
 
+class Inquiry:
+    """Ends when it is told to, with or without a response."""
+
+    def __init__(self, response: bytes | None, *, begins: bool = True) -> None:
+        self._response = response
+        self._begins = begins
+        self.end: Callable[[], None] | None = None
+
+    def begin(self, on_end: Callable[[], None]) -> bool:
+        self.end = on_end
+        return self._begins
+
+    def response(self) -> bytes | None:
+        return self._response
+
+    def finish(self) -> None:
+        assert self.end is not None
+        self.end()
+
+
 class App:
     """Answers every request with what it was asked, when `open` is set; has one shortcut, which remembers its calls."""
 
-    def __init__(self, *, answers: bool = True) -> None:
+    def __init__(self, answers: "bytes | Inquiry | None" = SHORT) -> None:
         self.open = asyncio.Event()
         self.open.set()
         self.short: list[tuple[Mapping[bytes, bytes], bytes]] = []
@@ -56,9 +77,9 @@ class App:
         self._answers = answers
         self.shortcuts = {PATH: self}
 
-    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
+    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
         self.short.append((headers, body))
-        return ANSWER.partition(DATE + b"\r\n")[2] if self._answers else None
+        return self._answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -150,7 +171,7 @@ async def test_any_other_request_is_served_as_uvicorn_does(pieces: tuple[bytes, 
 
 
 async def test_what_the_shortcut_leaves_is_served_as_uvicorn_does() -> None:
-    app, reference = App(answers=False), App()
+    app, reference = App(None), App()
     request = post(b"hello" * 20_000, b"X-Name: value")
     served = await Connection(ShortcutProtocol, app).exchange(request)
     assert served == await Connection(HttpToolsProtocol, reference).exchange(request)
@@ -227,3 +248,48 @@ async def test_a_broken_request_ends_the_connection() -> None:
     connection.protocol.data_received(post(b"hello") + b"\r\n\r\nnot HTTP\r\n\r\n")
     assert connection.wire.sent.startswith(ANSWER + b"HTTP/1.1 400")
     assert connection.wire.closed
+
+
+async def test_an_answer_that_comes_later_keeps_its_place() -> None:
+    inquiry = Inquiry(SHORT)
+    app = App(inquiry)
+    connection = Connection(ShortcutProtocol, app)
+    connection.protocol.data_received(post(b"1") + post(b"2", path=b"/long"))
+    await asyncio.sleep(0)
+    assert (connection.wire.sent, app.scopes) == (b"", [])
+    inquiry.finish()
+    assert connection.wire.sent == ANSWER
+    sent = await connection.exchange(answers=2)
+    assert sent.startswith(ANSWER)
+    assert sent.endswith(b"POST 2")
+
+
+DISTURBANCES: dict[str, Callable[[Connection], None]] = {
+    "the server stops": lambda connection: connection.protocol.shutdown(),
+    "the caller does not read": lambda connection: connection.protocol.pause_writing(),
+    "the caller has gone": lambda connection: connection.protocol.connection_lost(None),
+}
+
+
+@pytest.mark.parametrize("disturb", DISTURBANCES.values(), ids=DISTURBANCES.keys())
+async def test_whoever_is_disturbed_meanwhile_is_served_the_usual_way(disturb: Callable[[Connection], None]) -> None:
+    inquiry = Inquiry(SHORT)
+    app = App(inquiry)
+    connection = Connection(ShortcutProtocol, app)
+    connection.protocol.data_received(post(b"hello"))
+    disturb(connection)
+    inquiry.finish()
+    assert (connection.wire.sent, len(connection.server.tasks)) == (b"", 1)
+    connection.protocol.resume_writing()
+    await until(lambda: not connection.server.tasks)
+    assert [scope["mlapi.inquiry"] for scope in app.scopes] in ([inquiry], [])
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_what_an_inquiry_does_not_answer_is_served_the_usual_way(begins: bool) -> None:  # noqa: FBT001
+    inquiry = Inquiry(None, begins=begins)
+    connection = Connection(ShortcutProtocol, App(inquiry))
+    connection.protocol.data_received(post(b"hello"))
+    if begins:
+        inquiry.finish()
+    assert (await connection.exchange()).endswith(b"POST hello")

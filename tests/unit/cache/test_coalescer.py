@@ -129,6 +129,26 @@ async def test_a_failure_that_nobody_foresaw_is_a_miss_and_is_reported() -> None
     assert isinstance(complaints[0], ZeroDivisionError)
 
 
+async def test_a_caller_without_a_task_is_called_back_with_all_parts_of_its_answer() -> None:
+    server = Server()
+    found: list[object] = []
+    server.coalescer(max_keys=2).request([A, B, C, D, A], found.append)
+    assert found == []
+    await until(lambda: bool(found))
+    assert found == [[FOUND, FOUND, None, FOUND, FOUND]]
+    assert server.asked == [[A, B], [C, D], [A]]
+
+
+async def test_a_caller_that_fails_with_its_answer_leaves_the_others_theirs() -> None:
+    complaints: list[BaseException] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
+    coalescer = Server().coalescer()
+    coalescer.request([A], lambda _: complaints.append(1 / 0))  # type: ignore[arg-type]
+    assert await coalescer.get_many([A]) == [FOUND]
+    assert [type(complaint) for complaint in complaints] == [ZeroDivisionError]
+
+
 async def test_closing_answers_everyone_and_leaves_no_task() -> None:
     server = Server()
     server.open.clear()

@@ -1,12 +1,12 @@
 """Two tiers as one: which is asked, what moves up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from mlapi.cache.tiered import Hit, TieredStore
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import Prediction, Source
+from mlapi.predictions import Findings, Prediction, Source
 from tests.stores import RENDERER, memory_store, operations, prediction, texts
 
 A, B, C = texts(3)
@@ -19,11 +19,20 @@ class SecondTier:
     def __init__(self, *held: bytes) -> None:
         self.held = dict.fromkeys(held, FOUND)
         self.asked: list[list[bytes]] = []
+        self.pending: list[Callable[[], None]] = []
+        self.open = True
         self.closed = False
 
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         self.asked.append(list(digests))
         return [self.held.get(digest) for digest in digests]
+
+    def may_ask(self) -> bool:
+        return self.open
+
+    def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
+        self.asked.append(list(digests))
+        self.pending.append(lambda: deliver([self.held.get(digest) for digest in digests]))
 
     async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
         self.held.update(predictions)
@@ -101,3 +110,40 @@ async def test_closing_closes_both() -> None:
     await store.close()
     assert second.closed
     assert store.peek(A) is None
+
+
+def test_a_request_tells_what_each_tier_holds_and_moves_it_up() -> None:
+    metrics = Metrics()
+    memory, second = memory_store(metrics), SecondTier(B)
+    memory.put(A, FOUND)
+    store = TieredStore(memory, second)
+    findings: list[Findings] = []
+    assert store.request([A, B, C, B], findings.append)
+    assert (second.asked, findings) == ([[B, C, B]], [])
+    second.pending.pop()()
+    assert findings == [Findings([FOUND, None, None, None], {B: FOUND})]
+    assert operations(metrics, "l1", "get") == {"hit": 1, "miss": 3}
+    assert store.peek(B) == FOUND
+
+
+@pytest.mark.parametrize("second", [None, SecondTier(A)])
+def test_a_second_tier_that_is_not_to_be_asked_is_not_and_nothing_is_counted(second: SecondTier | None) -> None:
+    metrics = Metrics()
+    if second is not None:
+        second.open = False
+    findings: list[Findings] = []
+    assert not TieredStore(memory_store(metrics), second).request([A], findings.append)
+    assert findings == []
+    assert operations(metrics, "l1", "get") == {}
+
+
+def test_l1_tells_of_all_texts_or_of_none() -> None:
+    metrics = Metrics()
+    memory = memory_store(metrics)
+    store = TieredStore(memory, None)
+    memory.put(A, FOUND)
+    assert store.peek_all([A, B]) is None
+    assert operations(metrics, "l1", "get") == {}
+    memory.put(B, FOUND)
+    assert store.peek_all([A, B, A]) == [FOUND] * 3
+    assert operations(metrics, "l1", "get") == {"hit": 3}

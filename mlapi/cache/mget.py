@@ -1,0 +1,43 @@
+"""One MGET over a connection of redis-py's pool, without the layers of redis-py in between.
+
+The pool connects, authenticates, encrypts and finds broken connections; the connection reads and parses. What is left
+out packs arguments of any kind, retries, and looks for plug-ins, which takes longer than the rest together.
+"""
+
+from binascii import hexlify
+from collections.abc import Collection
+from typing import cast
+
+from redis.asyncio import ConnectionPool
+
+from mlapi.cache.keys import ADDRESS_BYTES
+
+
+class Mget:
+    """The look-up of many texts' records."""
+
+    def __init__(self, pool: ConnectionPool, namespace: bytes) -> None:
+        """Use the connections of a pool; `namespace` from `mlapi.cache.keys`."""
+        self._pool = pool
+        # A key as RESP writes it (https://redis.io/docs/latest/develop/reference/protocol-spec/), up to the address.
+        self._opening = b"\r\n$%d\r\n%b" % (len(namespace) + 2 * ADDRESS_BYTES, namespace)
+
+    async def __call__(self, digests: Collection[bytes]) -> list[bytes | None]:
+        """Return the texts' records, in order.
+
+        Raises:
+            RedisError: no connection, a refusal, or no reply within the pool's time limits.
+            OSError: the connection broke.
+        """
+        keys = [self._opening + hexlify(digest[:ADDRESS_BYTES]) for digest in digests]
+        command = b"*%d\r\n$4\r\nMGET%b\r\n" % (1 + len(keys), b"".join(keys))
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command((command,))
+            return cast("list[bytes | None]", await connection.read_response(disable_decoding=True))
+        except BaseException:
+            # What is left of the reply must not be read as that of the next command.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self._pool.release(connection)
