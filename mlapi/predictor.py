@@ -43,7 +43,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The model's or the cache's answer to one text, and the seconds it waited for and spent in the model."""
+    """The answer to one text, and the seconds it waited for and spent in the model."""
 
     prediction: Prediction
     source: Source
@@ -249,8 +249,7 @@ class Predictor:
         for flight, text, score in batch:
             if score.cancelled():
                 continue
-            error = score.exception()
-            if error is not None:
+            if (error := score.exception()) is not None:
                 flight.crash(error if isinstance(error, Exception) else InternalError("the prediction failed"))
                 continue
             scored = score.result()
