@@ -1,7 +1,7 @@
 """The value types that every part shares: a prediction, where it came from, a text ready for the model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -82,16 +82,23 @@ class Answer(NamedTuple):
     model_s: float = 0.0
 
 
+class Query(NamedTuple):
+    """A request's texts and their digests (see `mlapi.cache.keys`), in one order."""
+
+    texts: Sequence[str]
+    digests: tuple[bytes, ...]
+
+
 class Findings(NamedTuple):
     """What the cache holds of a request's texts.
 
     Attributes:
         held: what L1 holds, one a text, in their order.
-        shared: what L2 holds of the others, by digest; None if it was not asked.
+        shared: what L2 holds of the others, in the same order; None if it was not asked.
     """
 
     held: Sequence[Prediction | None]
-    shared: Mapping[bytes, Prediction] | None = None
+    shared: Sequence[Prediction | None] | None = None
 
 
 class Renderer:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from itertools import repeat
+from typing import TypeAlias
 
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Scored
@@ -21,7 +22,7 @@ from mlapi.errors import (
     NotCachedError,
     Violation,
 )
-from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Renderer, Source, SourceCounts
+from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Query, Renderer, Source, SourceCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,6 @@ class Outcome:
     source: Source
     queue_s: float = 0.0
     model_s: float = 0.0
-
-
-class Query(NamedTuple):
-    """A request's texts and their digests (see `mlapi.cache.keys`), in one order."""
-
-    texts: Sequence[str]
-    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +137,18 @@ class Predictor:
         """
         outcomes: dict[bytes, Outcome] = {}
         missing: dict[bytes, str] = {}
-        for text, digest, prediction in zip(query.texts, query.digests, recalled.held, strict=True):
-            if prediction is not None:
-                outcomes[digest] = Outcome(prediction, Source.L1)
-            elif recalled.shared and digest in recalled.shared:
-                outcomes[digest] = Outcome(recalled.shared[digest], Source.L2)
-            elif recalled.shared is not None and (late := self._store.peek_all((digest,))):
+        held, shared = recalled
+        for text, digest, own, other in zip(query.texts, query.digests, held, shared or repeat(None)):  # noqa: B905
+            if own is not None:
+                outcomes[digest] = Outcome(own, Source.L1)
+            elif other is not None:
+                outcomes[digest] = Outcome(other, Source.L2)
+            elif shared is not None and (late := self._store.peek_all((digest,))):
                 # Computed for someone else while L2 was asked.
                 outcomes[digest] = Outcome(late[0], Source.L1)
             else:
                 missing.setdefault(digest, text)
-        ask = policy.read and recalled.shared is None
+        ask = policy.read and shared is None
         outcomes |= await (self._resolve(missing, policy, ask=ask) if policy.compute else self._fetch(missing, policy))
         return _assemble(query, outcomes)
 
@@ -271,7 +266,7 @@ def _report(
 
 
 def _followed(outcome: Outcome) -> Outcome:
-    """Say of an outcome that another request had the model compute it."""
+    """Say of an outcome that another request had it computed."""
     return Outcome(outcome.prediction, Source.COLLAPSED, outcome.queue_s, outcome.model_s)
 
 

@@ -162,12 +162,9 @@ class Inquiry:
         if self.findings is None or not self._shortcut.open:
             return None
         held, shared = self.findings
-        l1 = 0
-        predictions: list[Prediction] = []
-        for digest, known in zip(self._digests, held, strict=True):
-            prediction = known or (shared or {}).get(digest)
-            if prediction is None:
-                return None
-            l1 += known is not None
-            predictions.append(prediction)
+        known = [own or other for own, other in zip(held, shared or held, strict=True)]
+        predictions = [prediction for prediction in known if prediction is not None]
+        if len(predictions) < len(known):
+            return None
+        l1 = [own is None for own in held].count(False)
         return self._shortcut.write(self._service, predictions, l1, self._given_id, self.started)

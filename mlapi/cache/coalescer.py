@@ -7,6 +7,7 @@ event loop runs after all of them sends it. Knows nothing about the server: `ask
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from mlapi.predictions import Prediction
@@ -26,38 +27,36 @@ class Trip:
     Attributes:
         began: when the first caller joined, by the clock of the coalescer.
         digests: what to ask for, each once, and how many texts it stands for.
-        answers: what was found; empty until then, and after a failure.
         settled: whether the callers have their answer. One that comes later is of no use.
     """
 
-    __slots__ = ("_waiters", "answers", "began", "digests", "settled", "timer")
+    __slots__ = ("_callers", "began", "digests", "settled", "timer")
 
     def __init__(self, began: float) -> None:
         """Start with no one on board."""
         self.began = began
         self.digests: dict[bytes, int] = {}
-        self.answers: Answers = {}
         self.settled = False
         self.timer: asyncio.TimerHandle | None = None
-        self._waiters: list[Callable[[], None]] = []
+        self._callers: list[tuple[Sequence[bytes], Deliver]] = []
 
-    def join(self, digests: Sequence[bytes], on_settled: Callable[[], None]) -> None:
-        """Add one caller, who is called back when there is an answer."""
+    def join(self, digests: Sequence[bytes], deliver: Deliver) -> None:
+        """Add one caller, who gets the answer."""
+        asked = self.digests
         for digest in digests:
-            self.digests[digest] = self.digests.get(digest, 0) + 1
-        self._waiters.append(on_settled)
+            asked[digest] = asked.get(digest, 0) + 1
+        self._callers.append((digests, deliver))
 
     def settle(self, answers: Answers) -> None:
         """Answer everyone, once."""
         if self.settled:
             return
         self.settled = True
-        self.answers = answers
         if self.timer is not None:
             self.timer.cancel()
-        for on_settled in self._waiters:
+        for digests, deliver in self._callers:
             try:
-                on_settled()
+                deliver(list(map(answers.get, digests)))
             except Exception as error:  # noqa: BLE001  one caller's failure must not cost the others their answer
                 context = {"message": "a caller failed with its answer", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
@@ -102,22 +101,26 @@ class Coalescer:
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
         """Ask for at least one digest, and call back when that was answered or the time is up; never at once."""
-        loop = asyncio.get_running_loop()
-        parts: list[tuple[Trip, Sequence[bytes]]] = []
+        trip = self._boarding()
+        if len(trip.digests) + len(digests) <= self._max_keys:
+            trip.join(digests, deliver)
+            return
+        parts: list[list[Prediction | None]] = []
         unsettled = 0
 
-        def settled() -> None:
+        def settled(number: int, found: list[Prediction | None]) -> None:
             nonlocal unsettled
+            parts[number] = found
             unsettled -= 1
             if not unsettled:
-                deliver([prediction for trip, part in parts for prediction in map(trip.answers.get, part)])
+                deliver([prediction for part in parts for prediction in part])
 
         start = 0
         while start < len(digests):
-            trip = self._boarding(loop)
+            trip = self._boarding()
             part = digests[start : start + self._max_keys - len(trip.digests)]
-            trip.join(part, settled)
-            parts.append((trip, part))
+            trip.join(part, partial(settled, len(parts)))
+            parts.append([])
             unsettled += 1
             start += len(part)
 
@@ -146,9 +149,10 @@ class Coalescer:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def _boarding(self, loop: asyncio.AbstractEventLoop) -> Trip:
+    def _boarding(self) -> Trip:
         if self._waiting and len(self._waiting[-1].digests) < self._max_keys:
             return self._waiting[-1]
+        loop = asyncio.get_running_loop()
         trip = Trip(self._clock())
         trip.timer = loop.call_later(self._timeout_s * _LAST_CALL, self._last_call, trip)
         self._waiting.append(trip)

@@ -50,15 +50,16 @@ class TieredStore:
         if redis is None or not redis.may_ask():
             return False
         held = self.peek_many(digests)
-        missing = [digest for digest, item in zip(digests, held, strict=True) if item is None]
+        missing = [digest for digest, item in zip(digests, held, strict=True) if item is None] if any(held) else digests
 
         def arrived(found: list[Prediction | None]) -> None:
-            shared: dict[bytes, Prediction] = {}
             for digest, item in zip(missing, found, strict=True):
                 if item is not None:
                     self._memory.put(digest, item)
-                    shared[digest] = item
-            deliver(Findings(held, shared))
+            if missing is not digests:
+                rest = iter(found)
+                found = [next(rest) if item is None else None for item in held]
+            deliver(Findings(held, found))
 
         redis.request(missing, arrived)
         return True

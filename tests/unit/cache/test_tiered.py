@@ -121,7 +121,7 @@ def test_a_request_tells_what_each_tier_holds_and_moves_it_up() -> None:
     assert store.request([A, B, C, B], findings.append)
     assert (second.asked, findings) == ([[B, C, B]], [])
     second.pending.pop()()
-    assert findings == [Findings([FOUND, None, None, None], {B: FOUND})]
+    assert findings == [Findings([FOUND, None, None, None], [None, FOUND, None, FOUND])]
     assert operations(metrics, "l1", "get") == {"hit": 1, "miss": 3}
     assert store.peek(B) == FOUND
 
