@@ -6,9 +6,9 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -27,23 +27,15 @@ from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
-from mlapi.batching.buckets import bucket_lengths, padded_length
-from mlapi.bundles.manifest import Manifest, model_digest
-from mlapi.bundles.store import Bundle, open_bundle
+from mlapi.batching.buckets import padded_length
 from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
 from mlapi.cache.tiered import TieredStore
-from mlapi.engines import memory, tokenizer
-from mlapi.engines.activation import POSTPROCESSING_VERSION
-from mlapi.engines.base import EngineIdentity
-from mlapi.engines.executor import EngineExecutor, WarmUp
-from mlapi.engines.processors import usable_processors
-from mlapi.engines.registry import load_engine
-from mlapi.engines.tokenizer import HfTokenizer
 from mlapi.errors import ConfigurationError
+from mlapi.loading import Model, load
 from mlapi.observability.metrics import Metrics
 from mlapi.observability.tracing import tracing_wanted
 from mlapi.predictions import EncodedText, Renderer
@@ -58,12 +50,13 @@ _CLOCK: Final = time.monotonic
 _RANDOM: Final = random.random
 
 
-def create_app(settings: Settings, environment: Mapping[str, str]) -> Application:
-    """Build the application; the model is loaded when its lifespan begins.
+def create_app(settings: Settings, environment: Mapping[str, str], loading: Future[Model] | None = None) -> Application:
+    """Build the application; it has its model when its lifespan has begun.
 
     Args:
         settings: the service's settings.
         environment: where OpenTelemetry's own variables are looked up.
+        loading: the model, if it is being loaded already; None: it is loaded when the lifespan begins.
     """
     metrics = Metrics()
     state = ServiceState()
@@ -75,7 +68,7 @@ def create_app(settings: Settings, environment: Mapping[str, str]) -> Applicatio
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                service = await _start(settings, metrics, stack)
+                service = await _start(settings, loading, metrics, stack)
             except ConfigurationError as error:
                 _log.error("cannot start: %s", error.detail)
                 raise
@@ -154,48 +147,13 @@ class _CacheState:
         return "disabled" if self.redis is None else self.redis.state
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """A model that is loaded and warm."""
-
-    manifest: Manifest
-    identity: EngineIdentity
-    digest: str
-    tokenizer: HfTokenizer
-    executor: EngineExecutor
-    streams: int
-    batch_tokens: int
-    warm_up: WarmUp
-
-
-def _load(settings: Settings) -> _Model:
-    """Open, verify, load and warm up; blocks."""
-    memory.return_large_blocks()
-    bundle: Bundle = open_bundle(settings.bundle)
-    manifest = bundle.manifest
-    engine = load_engine(settings.engine or manifest.engine, bundle, settings.threads or usable_processors())
-    executor = EngineExecutor(engine, pad_id=manifest.pad_id, activation=manifest.activation, clock=_CLOCK)
-    runtime = asdict(engine.identity) | {
-        "normalisation": tokenizer.NORMALISATION_VERSION,
-        "postprocessing": POSTPROCESSING_VERSION,
-    }
-    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens))
-    memory.release(bundle.folder)
-    return _Model(
-        manifest=manifest,
-        identity=engine.identity,
-        digest=model_digest(manifest, runtime),
-        tokenizer=HfTokenizer.load(bundle.file(tokenizer.FILE), manifest.max_tokens),
-        executor=executor,
-        streams=engine.streams,
-        batch_tokens=engine.batch_tokens,
-        warm_up=warm_up,
-    )
-
-
-async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Service:
-    """Load the model and wire everything around it; `stack` releases it again in reverse order."""
-    model = await asyncio.to_thread(_load, settings)
+async def _start(settings: Settings, loading: Future[Model] | None, metrics: Metrics, stack: AsyncExitStack) -> Service:
+    """Wait for the model and wire everything around it; `stack` releases it again in reverse order."""
+    if loading is None:
+        begin = partial(load, settings.bundle, engine=settings.engine, threads=settings.threads, clock=_CLOCK)
+        model = await asyncio.to_thread(begin)
+    else:
+        model = await asyncio.wrap_future(loading)
     stack.callback(model.executor.close)
     renderer = Renderer(model.manifest.labels)
     store, cache = _open_cache(settings, model.digest, renderer, metrics)
@@ -244,11 +202,11 @@ async def _start(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
 def _open_cache(
     settings: Settings, digest: str, renderer: Renderer, metrics: Metrics
 ) -> tuple[TieredStore, _CacheState]:
-    in_process = MemoryStore(
+    memory = MemoryStore(
         max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
     )
     if not settings.redis_url:
-        return TieredStore(in_process, None), _CacheState(None)
+        return TieredStore(memory, None), _CacheState(None)
     timeout_s = settings.redis_timeout_ms / 1000
     redis = RedisStore(
         connect(settings.redis_url, timeout_s=timeout_s),
@@ -263,10 +221,10 @@ def _open_cache(
         ttl_s=settings.cache_ttl_s,
         timeout_s=timeout_s,
     )
-    return TieredStore(in_process, redis), _CacheState(redis)
+    return TieredStore(memory, redis), _CacheState(redis)
 
 
-def _describe(model: _Model) -> ModelInfo:
+def _describe(model: Model) -> ModelInfo:
     measured = model.manifest.evaluation
     return ModelInfo(
         name=model.manifest.name,

@@ -7,17 +7,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 import uvicorn
 
-from mlapi.api.protocol import ShortcutProtocol
-from mlapi.app import create_app
 from mlapi.errors import ConfigurationError
 from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from mlapi.loading import Model
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_START_FAILED: Final = 3
@@ -76,17 +78,35 @@ def serve() -> None:
     """  # noqa: D301  \b keeps click from refilling the paragraph
     try:
         settings = read_settings()
-        server = _server(settings)
+        configure_logging(settings.log_level)
+        server = _server(settings, _begin_to_load(settings))
     except ConfigurationError as error:
         click.echo(f"mlapi: {error.detail}", err=True)
         sys.exit(EXIT_CONFIGURATION)
-    configure_logging(settings.log_level)
     server.run()
     sys.exit(0 if server.started else EXIT_START_FAILED)
 
 
-def _server(settings: Settings) -> DrainingServer:
-    app = create_app(settings, os.environ)
+def _begin_to_load(settings: Settings) -> "Future[Model]":
+    """Load the model in a thread, which spends most of its time outside the interpreter."""
+
+    def run() -> "Model":
+        from mlapi.loading import load  # noqa: PLC0415  imports the engine's library, in the thread
+
+        return load(settings.bundle, engine=settings.engine, threads=settings.threads, clock=time.monotonic)
+
+    thread = ThreadPoolExecutor(1, thread_name_prefix="loading")
+    loading = thread.submit(run)
+    thread.shutdown(wait=False)
+    return loading
+
+
+def _server(settings: Settings, loading: "Future[Model]") -> DrainingServer:
+    # Half a second of imports, while the model is loaded.
+    from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415
+    from mlapi.app import create_app  # noqa: PLC0415
+
+    app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
         app,
         host=settings.host,

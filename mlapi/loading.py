@@ -1,0 +1,77 @@
+"""Loads the model: opens and verifies its bundle, compiles it, warms it up."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlapi.batching.buckets import bucket_lengths
+from mlapi.bundles.manifest import Manifest, model_digest
+from mlapi.bundles.store import open_bundle
+from mlapi.engines import memory, tokenizer
+from mlapi.engines.activation import POSTPROCESSING_VERSION
+from mlapi.engines.base import EngineIdentity
+from mlapi.engines.executor import EngineExecutor, WarmUp
+from mlapi.engines.processors import usable_processors
+from mlapi.engines.registry import load_engine
+from mlapi.engines.tokenizer import HfTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is loaded and warm.
+
+    Attributes:
+        manifest: what its bundle says.
+        identity: what computes its scores.
+        digest: the model digest, part of every key of the cache.
+        tokenizer: its tokenizer.
+        executor: runs it; to be closed.
+        streams: how many runs make progress side by side.
+        batch_tokens: padded tokens in a run beyond which a token gets no cheaper.
+        warm_up: what the warm-up found out.
+    """
+
+    manifest: Manifest
+    identity: EngineIdentity
+    digest: str
+    tokenizer: HfTokenizer
+    executor: EngineExecutor
+    streams: int
+    batch_tokens: int
+    warm_up: WarmUp
+
+
+def load(bundle: Path, *, engine: str, threads: int, clock: Callable[[], float]) -> Model:
+    """Load a model; blocks, most of the time outside the interpreter.
+
+    Args:
+        bundle: the bundle's folder.
+        engine: which engine to use; empty: the one that the bundle was made for.
+        threads: threads for inference; 0: the processors that this process may use.
+        clock: tells seconds.
+
+    Raises:
+        ConfigurationError: there is no such engine, or its library is not installed.
+        BundleError: no bundle there, one that was changed, or one that this machine cannot run.
+    """
+    memory.return_large_blocks()
+    opened = open_bundle(bundle)
+    manifest = opened.manifest
+    loaded = load_engine(engine or manifest.engine, opened, threads or usable_processors())
+    executor = EngineExecutor(loaded, pad_id=manifest.pad_id, activation=manifest.activation, clock=clock)
+    runtime = asdict(loaded.identity) | {
+        "normalisation": tokenizer.NORMALISATION_VERSION,
+        "postprocessing": POSTPROCESSING_VERSION,
+    }
+    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens))
+    memory.release(opened.folder)
+    return Model(
+        manifest=manifest,
+        identity=loaded.identity,
+        digest=model_digest(manifest, runtime),
+        tokenizer=HfTokenizer.load(opened.file(tokenizer.FILE), manifest.max_tokens),
+        executor=executor,
+        streams=loaded.streams,
+        batch_tokens=loaded.batch_tokens,
+        warm_up=warm_up,
+    )
