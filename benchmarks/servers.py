@@ -22,7 +22,7 @@ from mlapi.cli.load import Target
 from mlapi.cli.outcome import OK
 
 HOST: Final = "127.0.0.1"
-_START_S: Final = 180.0
+_START_S: Final = 300.0
 _ANSWER_S: Final = 60.0
 _STOP_S: Final = 15.0
 _PAUSE_S: Final = 0.005

@@ -33,9 +33,9 @@ class CudaGraphs:
         """Capture the model for so many rows of so many tokens."""
         size = 2 * rows * length
         given, handed = (buffer[:size].view(2, rows, length) for buffer in (self._given, self._handed))
-        # Real tokens everywhere while warming up: a mask of zeros would leave nothing to attend to.
-        given[0].zero_()
-        given[1].fill_(1)
+        # Warmed up with padding, because the kernels for batches with some are the ones that will be captured.
+        given.zero_()
+        given[1, :, : length // 2 + 1] = 1
         graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.inference_mode():

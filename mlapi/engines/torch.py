@@ -119,7 +119,8 @@ def on_cuda(model: torch.nn.Module, number: torch.dtype, budgets: Sequence[int])
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     model.to("cuda", number)
-    graphs = CudaGraphs(model, max(budgets[-1], model.config.max_position_embeddings))
+    # A text that is longer than the budget is computed alone.
+    graphs = CudaGraphs(model, max(budgets[-1], getattr(model.config, "max_position_embeddings", 0)))
     return FixedShapes(graphs.prepare, budgets=budgets, vocabulary=model.config.vocab_size)
 
 
