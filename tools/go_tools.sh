@@ -59,9 +59,10 @@ build() {
   local name=$1 package=$2 version=$3
   [[ -n $go ]] || find_go
   echo "mlapi: building $name $version (once; minutes on few processors)"
-  # GOTOOLCHAIN: no other Go than this one is fetched. The new file replaces the old one in one step: it may be running.
+  # GOTOOLCHAIN: no other Go than this one is fetched. The tags leave the libraries of a dozen clouds out of Prometheus.
+  # The new file replaces the old one in one step: it may be running.
   GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 nice -n 15 "$go" -C tools build -mod=readonly -trimpath -buildvcs=false \
-    -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" -o "../$bin/.$name.new" "$package"
+    -tags remove_all_sd,enable_kubernetes_sd,enable_dns_sd -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" -o "../$bin/.$name.new" "$package"
   mv -f "$bin/.$name.new" "$bin/$name"
 }
 

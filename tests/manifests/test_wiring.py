@@ -139,6 +139,7 @@ def test_the_gateway_serves_the_root_path_and_waits_longer_than_the_service() ->
     bulk, project = routes["spec"]["http"]
     defaults = read_settings({})
     assert bulk["match"] == [{"uri": {"prefix": f"{defaults.root_path}/bulk-predict"}}]
+    assert "timeout" not in bulk
     assert project["match"] == [{"uri": {"prefix": f"{defaults.root_path}/"}}, {"uri": {"exact": defaults.root_path}}]
     assert float(project["timeout"].removesuffix("s")) > defaults.deadline_s
 
