@@ -11,7 +11,7 @@ from tests.manifests.quantities import quantity, redis_bytes
 from tests.manifests.stacks import DEV, PROD, STACKS, Object, Stack, containers, pod_template
 
 SECRETS: Final = {"url": "rediss://:secret@redis.example:6379/0", "password": "secret"}
-ROOM_IN_REDIS: Final = 1.5
+ROOM_IN_REDIS: Final = 2
 """Memory limit over maxmemory: connections, replies and fragmentation are not part of it."""
 
 each_stack = pytest.mark.parametrize("stack", STACKS, ids=str)
