@@ -1,4 +1,4 @@
-"""What `.k8s` can be built into: the base and each overlay, alone, with each component and with each two of them."""
+"""What `.k8s` can be built into: the base and each overlay, alone and with each component; production with each two."""
 
 import functools
 import itertools
@@ -72,7 +72,7 @@ ALONE: Final = [Stack(overlay) for overlay in OVERLAYS]
 STACKS: Final = [
     Stack(overlay, chosen)
     for overlay in OVERLAYS
-    for count in (0, 1, 2)
+    for count in ((0, 1, 2) if overlay == "overlays/prod" else (0, 1))
     for chosen in itertools.combinations(COMPONENTS, count)
     if set(chosen) not in CONTRADICTORY
 ]
