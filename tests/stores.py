@@ -24,7 +24,8 @@ _KEYS = KeyMaker(MODEL)
 
 def digest(text: str) -> bytes:
     """Return the digest of a text that is in canonical form."""
-    return _KEYS.digest(text.encode())
+    # Half a surrogate pair cannot reach the service, but property tests draw them.
+    return _KEYS.digest(text.encode(errors="surrogatepass"))
 
 
 class Clock:
