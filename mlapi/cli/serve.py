@@ -103,8 +103,8 @@ def _begin_to_load(settings: Settings) -> "Future[Model]":
 
 def _server(settings: Settings, loading: "Future[Model]") -> DrainingServer:
     # Half a second of imports, while the model is loaded.
-    from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415
-    from mlapi.app import create_app  # noqa: PLC0415
+    from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415  as the line above says
+    from mlapi.app import create_app  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
