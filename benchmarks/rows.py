@@ -74,6 +74,7 @@ ROWS: Final[Mapping[str, Row]] = {
             *("bulk-repeated", "1 000 known texts in a request, the same body each time", Stage.SPLIT),
             partial(workloads.bulk_known, bodies=Drive.same_bulks),
             caches=_ANY,
+            full_only=True,
         ),
         Row(
             *("open-hit", "hit, 2 texts, 500 requests/s", Stage.SPLIT),
@@ -96,7 +97,10 @@ ROWS: Final[Mapping[str, Row]] = {
         Row("miss-16", "miss, one text of 16 tokens", Stage.SHARED, partial(workloads.lone_miss, tokens=16)),
         Row("miss-128", "miss, one text of 128 tokens", Stage.SHARED, partial(workloads.lone_miss, tokens=128)),
         Row("mixed", "misses of mixed length, 16 connections", Stage.SHARED, workloads.mixed),
-        Row("mixed-32", "misses of mixed length, 4 connections, 32 a request", Stage.SHARED, workloads.mixed_batches),
+        Row(
+            *("mixed-32", "misses of mixed length, 4 connections, 32 a request", Stage.SHARED, workloads.mixed_batches),
+            once_if_slow=True,
+        ),
         Row(
             "uniform-128",
             "misses of 128 tokens, 4 x 32",
