@@ -102,14 +102,9 @@ main() {
   parse "$@"
   check_tree
   local engine region='' digest image tag options=(--build-arg "FLAVOUR=$flavour")
+  [[ -z $bundle ]] || options+=(--build-arg "BUNDLE=${bundle%/}")
   engine=$(tools/image.sh engine) || exit 2
-  tag=$(tools/image.sh tag)
-  if [[ -n $bundle ]]; then
-    bundle=${bundle%/}
-    options+=(--build-arg "BUNDLE=$bundle")
-    tag+=-${bundle##*/}
-  fi
-  [[ $flavour == serve ]] || tag+=-$flavour
+  tag=$(tools/image.sh tag "$bundle" "$flavour")
   image=$(tools/ecr.sh "$tag") || exit 2
   check_repository
   if digest=$(pushed); then
@@ -123,7 +118,7 @@ main() {
   [[ -n $dry_run ]] && return
   digest=$(pushed) || stop "ECR does not know $image after the push"
   say "pushed $image, $digest"
-  say "next: ./deploy.sh prod --context NAME"
+  say "next: ./deploy.sh prod --context NAME, with the same --bundle and --flavour"
 }
 
 main "$@"

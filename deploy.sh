@@ -18,6 +18,8 @@ Options:
                       (minikube, kind, k3d, Docker Desktop, Rancher Desktop, OrbStack, colima)
   --namespace NAME    default: the overlay's
   --overlay FOLDER    another folder to apply, such as one of your own
+  --bundle FOLDER     another model, such as models/mine; default: the one that ships with the source
+  --flavour NAME      torch has PyTorch with CUDA; default: serve
   --image NAME:TAG    an image that the cluster has or can pull; nothing is built
   --timeout SECONDS   for each rollout; default: 300
   --dry-run           ask the cluster, but change nothing: print what would be run
@@ -57,6 +59,7 @@ kube() { kubectl --context "$context" "$@"; }
 
 parse() {
   environment=dev context=${KUBE_CONTEXT:-} namespace='' overlay='' image='' timeout=300 dry_run=''
+  bundle='' flavour=serve
   local chosen=''
   while (($#)); do
     case $1 in
@@ -66,7 +69,7 @@ parse() {
         ;;
       --dry-run) dry_run=yes ;;
       -h | --help) usage && exit ;;
-      --context | --namespace | --overlay | --image | --timeout)
+      --context | --namespace | --overlay | --bundle | --flavour | --image | --timeout)
         (($# > 1)) && [[ -n $2 ]] || stop "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift
@@ -77,6 +80,10 @@ parse() {
   done
   environment=${chosen:-dev}
   overlay=${overlay:-.k8s/overlays/$environment}
+  bundle=${bundle%/}
+  [[ $flavour == serve || $flavour == torch ]] || stop "--flavour is serve or torch, not $flavour"
+  [[ -z $bundle || -f $bundle/bundle.json ]] || stop "$bundle is not a model bundle: it has no bundle.json"
+  [[ -z $bundle || $bundle == models/* ]] || stop "--bundle takes a folder below models/: nothing else reaches the builder"
   [[ -f $overlay/kustomization.yaml ]] || stop "$overlay holds no kustomization.yaml"
   [[ $timeout =~ ^[1-9][0-9]*$ ]] || stop "--timeout takes whole seconds, not $timeout"
   [[ -z $image || $image =~ [:@][^/]+$ ]] || stop "--image needs a tag or a digest: $image names none"
@@ -114,13 +121,16 @@ choose_context() {
 provide_image() {
   need git https://git-scm.com/downloads
   [[ -z $image ]] || return 0
+  local tag arguments=("FLAVOUR=$flavour")
+  tag=$(tools/image.sh tag "$bundle" "$flavour")
+  [[ -z $bundle ]] || arguments+=("BUNDLE=$bundle")
   if [[ $environment == prod ]]; then
     [[ -z $(git status --porcelain) ]] ||
       stop "the working tree has changes that no image holds; commit them and run ./build-push.sh, or name one: --image"
-    image=$(tools/ecr.sh "$(tools/image.sh tag)") || exit 2
+    image=$(tools/ecr.sh "$tag") || exit 2
     return
   fi
-  image=mlapi:$(tools/image.sh tag)
+  image=mlapi:$tag
   if [[ -n ${LOAD_IMAGE:-} ]]; then
     local load
     read -ra load <<<"$LOAD_IMAGE"
@@ -130,7 +140,7 @@ provide_image() {
   case $context in
     minikube)
       need minikube https://minikube.sigs.k8s.io/docs/start/
-      run minikube image build --tag "$image" --build-opt "build-arg=REVISION=${image#*:}" .
+      run minikube --profile "$context" image build --tag "$image" "${arguments[@]/#/--build-opt=build-arg=}" .
       ;;
     kind-*)
       need kind https://kind.sigs.k8s.io/docs/user/quick-start/#installation
@@ -150,7 +160,7 @@ provide_image() {
 
 build_and() {
   tools/image.sh engine >/dev/null || exit 2
-  run tools/image.sh build "$image"
+  run tools/image.sh build "$image" "${arguments[@]/#/--build-arg=}"
   [[ $1 == true ]] || run "$@"
 }
 
@@ -201,7 +211,8 @@ show_changes() {
     return
   fi
   local code=0
-  kube diff --filename "$scratch/new.yaml" || code=$?
+  # Without the copy of the whole object that each one carries in a single line.
+  kube diff --filename "$scratch/new.yaml" | sed '/last-applied-configuration: |$/,+1d' || code=${PIPESTATUS[0]}
   ((code <= 1)) || stop "the changes cannot be shown, see above"
   ((code == 1)) || say "nothing changes"
 }

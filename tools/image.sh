@@ -6,9 +6,11 @@ cd "$(dirname "$0")/.."
 usage() {
   cat <<'TEXT'
 usage: tools/image.sh engine                      name the container engine
-       tools/image.sh tag                         name what the working tree holds: a commit, or dirty-TREE
+       tools/image.sh tag [BUNDLE [FLAVOUR]]      name what the working tree holds: a commit, or dirty-TREE; and behind
+                                                  it the model and the flavour that are not the default ones
        tools/image.sh build NAME:TAG [OPTION…]    build it; options as of `docker build`
        tools/image.sh check NAME:TAG [FLAVOUR]    examine it: contents, rights, a prediction
+       tools/image.sh bom NAME:TAG                write its bill of materials, as CycloneDX
        tools/image.sh save NAME:TAG FILE          write it into a file, as `docker save` does
        tools/image.sh layers NAME:TAG             list its layers: bytes compressed and not, digests
 
@@ -56,7 +58,7 @@ working_tree() {
   rm -f "$index"
 }
 
-tag() {
+revision() {
   if [[ -z $(git status --porcelain) ]]; then
     git rev-parse --short=12 HEAD
   else
@@ -64,18 +66,28 @@ tag() {
   fi
 }
 
+tag() {
+  local bundle=${1:-} flavour=${2:-serve} name
+  name=$(revision)
+  [[ -z $bundle ]] || name+=-$(basename "$bundle")
+  [[ $flavour == serve ]] || name+=-$flavour
+  echo "$name"
+}
+
 build() {
   local name=$1 engine command revision
   shift
   engine=$(engine)
-  revision=$(tag)
+  revision=$(revision)
   read -ra command <<<"${BUILD_IMAGE:-$engine build}"
   [[ $engine == docker ]] || command+=(--layers --timestamp "$stamp")
   SOURCE_DATE_EPOCH=$stamp "${command[@]}" --tag "$name" --build-arg "REVISION=$revision" "$@" .
 }
 
-check() {
-  local name=$1 flavour=${2:-serve} engine container
+# Pipe a program into the image's Python, as a stranger without rights.
+inside() (
+  local name=$1 program=$2 engine container
+  shift 2
   local restricted=(--cap-drop ALL --network none --user 54321:54321)
   engine=$(engine)
   case $engine in
@@ -83,14 +95,18 @@ check() {
       # It can do all of this but a read-only root file system.
       container=$(buildah from --pull-never "$name")
       trap 'buildah rm "$container" >/dev/null' EXIT
-      buildah run "${restricted[@]}" "$container" -- python - "$flavour" <tools/image_probe.py
+      buildah run "${restricted[@]}" "$container" -- python - "$@" <"$program"
       ;;
     *)
       "$engine" run --rm --interactive --read-only --security-opt no-new-privileges "${restricted[@]}" \
-        --entrypoint python "$name" - "$flavour" <tools/image_probe.py
+        --entrypoint python "$name" - "$@" <"$program"
       ;;
   esac
-}
+)
+
+check() { inside "$1" tools/image_probe.py "${2:-serve}"; }
+
+bom() { inside "$1" tools/image_bom.py; }
 
 save() {
   local name=$1 file=$2 engine
@@ -110,8 +126,8 @@ layers() {
 }
 
 case ${1:-} in
-  engine | tag) "$1" ;;
-  build | check | layers)
+  engine | tag) "$@" ;;
+  build | check | bom | layers)
     (($# > 1)) || { usage >&2; exit 2; }
     "$@"
     ;;

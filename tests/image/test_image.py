@@ -1,6 +1,8 @@
 """The image itself: what is in it, that it serves, how large it is, and that it can be made again."""
 
+import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -63,6 +65,23 @@ def test_a_second_build_has_the_same_layers(image: str, image_layers: list[Layer
     again = f"{image}-again"
     run("build", again, "--no-cache")
     assert [layer.digest for layer in saved(again, tmp_path / "again.tar")] == [layer.digest for layer in image_layers]
+
+
+def test_the_bill_of_materials_lists_what_is_there(image: str) -> None:
+    bill = json.loads(run("bom", image))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {component["name"]: component for component in bill["components"]}
+    assert len(listed) == len(bill["components"])
+    wanted = re.findall(
+        r"^(\S+)==(\S+) ;", (ROOT / "requirements" / "serve.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    versions = {name: listed[name]["version"] for name, _ in wanted if name in listed}
+    assert versions.items() <= dict(wanted).items()
+    assert {"fastapi", "numpy", "openvino", "redis", "uvicorn"} <= set(versions)
+    assert {"libc6", "python"} <= set(listed)
+    manifest = json.loads((ROOT / "models" / "distilbert-minilm-sst2" / "bundle.json").read_text(encoding="utf-8"))
+    files = {file["name"]: file["hashes"][0]["content"] for file in listed[manifest["name"]]["components"]}
+    assert files == {name: entry["sha256"] for name, entry in manifest["files"].items()}
 
 
 def test_a_changed_model_stops_the_build(image: str, tmp_path: Path) -> None:

@@ -136,9 +136,23 @@ def test_minikube_builds_the_image_itself(workshop: Workshop) -> None:
     workshop.add_program("minikube")
     done = workshop.run(SCRIPT)
     assert done.returncode == 0, done.stderr
-    assert f"minikube image build --tag mlapi:{workshop.commit}" in workshop.calls.read_text(encoding="utf-8")
+    assert f"minikube --profile minikube image build --tag mlapi:{workshop.commit}" in workshop.calls.read_text(
+        encoding="utf-8"
+    )
     assert workshop.state["built"] == {}
     assert "minikube service mlapi-service -n w255 --url" in done.stdout
+
+
+def test_another_model(local: Workshop) -> None:
+    bundle = local.project / "models" / "mine"
+    bundle.mkdir(parents=True)
+    (bundle / "bundle.json").write_text("{}", encoding="utf-8")
+    local.git("add", "--all")
+    local.git("commit", "--quiet", "--message", "Mine")
+    done = local.run(SCRIPT, "--bundle", "models/mine/")
+    assert done.returncode == 0, done.stderr
+    assert image_of(local) == f"mlapi:{local.commit}-mine"
+    assert "BUNDLE=models/mine" in " ".join(local.state["built"][image_of(local)])
 
 
 def test_another_namespace(local: Workshop) -> None:
@@ -245,8 +259,8 @@ def test_a_program_that_is_missing(workshop: Workshop, program: str, context: st
 def test_help_names_every_option(workshop: Workshop) -> None:
     done = workshop.run(SCRIPT, "--help")
     assert done.returncode == 0
-    for option in ("--context", "--namespace", "--overlay", "--image", "--timeout", "--dry-run", "LOAD_IMAGE"):
-        assert option in done.stdout
+    options = ("--context", "--namespace", "--overlay", "--bundle", "--flavour", "--image", "--timeout", "--dry-run")
+    assert [option for option in (*options, "LOAD_IMAGE", "KUBE_CONTEXT") if option not in done.stdout] == []
 
 
 @pytest.mark.parametrize(
@@ -257,6 +271,8 @@ def test_help_names_every_option(workshop: Workshop) -> None:
         (["--context"], "--context needs a value"),
         (["--timeout", "soon"], "--timeout takes whole seconds, not soon"),
         (["--overlay", "elsewhere"], "elsewhere holds no kustomization.yaml"),
+        (["--bundle", "models/none"], "models/none is not a model bundle"),
+        (["--flavour", "gpu"], "--flavour is serve or torch, not gpu"),
         (["--image", "registry.example:5000/mlapi"], "--image needs a tag or a digest"),
     ],
 )

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from tests.architecture.source_rules import ROOT
 from tests.programs import find_program
 
 PROGRAMS: Final = Path(__file__).parent / "programs"
 COPIED: Final = (".k8s", "Dockerfile", "build-push.sh", "deploy.sh", "tools")
 TOOLS: Final = (
-    *("bash", "cat", "comm", "cp", "cut", "date", "dirname", "env", "git", "grep", "head", "mktemp", "realpath", "rm"),
+    *("basename", "bash", "cat", "comm", "cp", "cut", "dirname", "git", "grep", "head", "mktemp", "realpath", "rm"),
     *("sed", "sleep", "sort", "tail", "tr", "wc"),
 )
 FAKES: Final = ("aws", "docker", "kubectl")
@@ -57,7 +59,7 @@ class Workshop:
             assert found, name
             (self.bin / name).symlink_to(found)
         for name in FAKES:
-            self.add_program(name, f'exec {sys.executable} {PROGRAMS / name}.py "$@"')
+            self.add_program(name, f'exec {sys.executable} -S {PROGRAMS / name}.py "$@"')
         for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
             self.git(*command)
 
@@ -103,6 +105,8 @@ class Workshop:
                 "PATH": str(self.bin),
                 "HOME": str(self.project.parent),
                 "FAKE_STATE": str(self._state),
+                # The stand-ins start without looking for packages; the one that they use lies here.
+                "PYTHONPATH": str(Path(yaml.__file__).parents[1]),
                 **({"FAKE_KUSTOMIZE": find_program("kustomize")} if script == "deploy.sh" else {}),
                 **environment,
             },

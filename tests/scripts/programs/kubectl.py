@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 STATE: Final = Path(os.environ["FAKE_STATE"])
 GROUPS: Final = {
     "Deployment": "deployment.apps",
@@ -40,6 +38,8 @@ def parse() -> argparse.Namespace:
 
 
 def documents(name: str) -> list[Object]:
+    import yaml  # noqa: PLC0415  most calls do without, and there are many
+
     text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
