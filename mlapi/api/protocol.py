@@ -3,22 +3,71 @@
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
 costs more than a cached answer does. A request that is as plain as nearly all are (a POST to a known path, on a
 connection that stays open and has nothing else under way, complete in one piece) is therefore first shown to a
-`Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning. An
-answer that has to ask Redis first goes half of that way: it has a cycle, which keeps its place among the answers of its
-connection, and a task only if the texts are not in Redis either.
+`Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning. A
+request that has to wait for Redis first keeps its place among those of its connection, and takes uvicorn's way only if
+its texts are not in Redis either.
 """
 
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
-from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+
+
+class _Place:
+    """Stands for uvicorn's cycle of a plain request, as long as it may do without one.
+
+    Attributes:
+        url, headers, body: the request.
+        keep_alive: whether the connection goes on after the answer; uvicorn turns it off.
+        disconnected: whether the caller has gone; uvicorn turns it on.
+        response_complete: whether the next request may be answered.
+    """
+
+    __slots__ = ("body", "disconnected", "headers", "keep_alive", "response_complete", "url")
+
+    def __init__(self, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Keep what a cycle would be made from."""
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+
+    @property
+    def message_event(self) -> Self:
+        """What uvicorn sets to wake the application."""
+        return self
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+class _PlainHead:
+    """What a parser says of a plain request."""
+
+    def get_http_version(self) -> str:
+        """Nothing older has connections that stay open without asking for it."""
+        return "1.1"
+
+    def get_method(self) -> bytes:
+        """The routes take no other."""
+        return b"POST"
+
+    def should_keep_alive(self) -> bool:
+        """It stays open."""
+        return True
+
+    def should_upgrade(self) -> bool:
+        """It does not become another protocol's."""
+        return False
 
 
 class ShortcutProtocol(HttpToolsProtocol):
@@ -37,7 +86,6 @@ class ShortcutProtocol(HttpToolsProtocol):
         extra_work = self.access_log or self.limit_concurrency is not None
         self._shortcuts = {} if extra_work else _shortcuts(config)
         self._shortcut: Shortcut | None = None
-        self._inquiry: Inquiry | None = None
         self._fields: dict[bytes, bytes] = {}
         self._body = b""
         self._default_headers: object = None
@@ -83,9 +131,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         if isinstance(response, bytes):
             self._send(response)
             return
-        self._inquiry = response
-        self._take_usual_way()
-        super().on_message_complete()
+        if response is None or not self._waits(response):
+            self._take_usual_way()
+            super().on_message_complete()
 
     def _is_plain(self) -> bool:
         """Whether nothing about the request or its connection needs more than an answer."""
@@ -120,27 +168,41 @@ class ShortcutProtocol(HttpToolsProtocol):
         if self._body:
             super().on_body(self._body)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Have the application serve a request, unless it may be answered without."""
-        inquiry, self._inquiry = self._inquiry, None
-        if inquiry is None or not inquiry.begin(partial(self._conclude, inquiry, cycle, app)):
-            super()._start_asgi_task(cycle, app)
+    def _waits(self, inquiry: Inquiry) -> bool:
+        """Keep the request's place until an inquiry has ended, if it begins at all."""
+        place = _Place(self.url, self.headers, self._body)
+        if not inquiry.begin(partial(self._conclude, inquiry, place)):
+            return False
+        self.cycle = cast("RequestResponseCycle", place)
+        return True
 
-    def _conclude(self, inquiry: Inquiry, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _conclude(self, inquiry: Inquiry, place: _Place) -> None:
         """Send the answer that an inquiry has led to, or have the application serve the request after all."""
-        undisturbed = (
-            cycle.keep_alive
-            and not cycle.disconnected
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
-        )
-        response = inquiry.response() if undisturbed else None
+        gone = place.disconnected or self.transport.is_closing()
+        response = inquiry.response() if place.keep_alive and not gone and not self.flow.write_paused else None
+        place.response_complete = True
         if response is None:
-            cast("dict[str, object]", cycle.scope)[INQUIRY] = inquiry
-            super()._start_asgi_task(cycle, app)
-            return
-        cycle.response_started = cycle.response_complete = True
-        self._send(response)
+            self._resume(inquiry, place, gone=gone)
+        else:
+            self._send(response)
+
+    def _resume(self, inquiry: Inquiry, place: _Place, *, gone: bool) -> None:
+        """Make the cycle of a request that waited, as if it were the one being read, and start it."""
+        later = self.parser, self.url, self.headers, self.expect_100_continue, self.scope, self.cycle
+        self.parser, self.url, self.headers = cast("Any", _PlainHead()), place.url, place.headers
+        self.expect_100_continue = False
+        self.cycle = cast("RequestResponseCycle", None)
+        self._make_cycle()
+        cycle = self.cycle
+        cast("dict[str, object]", cycle.scope)[INQUIRY] = inquiry
+        cycle.body += place.body
+        cycle.more_body = False
+        cycle.message_event.set()
+        cycle.keep_alive = place.keep_alive
+        cycle.disconnected = gone
+        self.parser, self.url, self.headers, self.expect_100_continue, self.scope, self.cycle = later
+        if cast("object", self.cycle) is place:
+            self.cycle = cycle
 
     def _send(self, response: bytes) -> None:
         """Send a response, and go on as uvicorn does after the end of one."""

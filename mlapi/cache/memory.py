@@ -79,6 +79,9 @@ class MemoryStore:
 
     def lookup(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing is."""
+        if not self._entries:
+            self._misses.inc(len(digests))
+            return [None] * len(digests)
         now = self._clock()
         entries = self._entries
         found: list[Prediction | None] = []

@@ -293,3 +293,20 @@ async def test_what_an_inquiry_does_not_answer_is_served_the_usual_way(begins: b
     if begins:
         inquiry.finish()
     assert (await connection.exchange()).endswith(b"POST hello")
+
+
+async def test_what_an_inquiry_does_not_answer_keeps_its_place_and_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, reference = App(), App()
+    inquiry = Inquiry(None)
+    monkeypatch.setattr(app, "answer", lambda *_: inquiry)
+    requests = post(b"1" * 50_000) + post(b"2", path=b"/long") + post(b"3", b"X-Name: value", path=b"/long")
+    connection = Connection(ShortcutProtocol, app)
+    # The head of a fourth has begun when the first comes to be served.
+    connection.protocol.data_received(requests + b"GET /fourth HTTP/1.0\r\nConnection: close\r\n")
+    inquiry.finish()
+    served = await connection.exchange(answers=3)
+    assert served == await Connection(HttpToolsProtocol, reference).exchange(requests, answers=3)
+    del app.scopes[0]["mlapi.inquiry"]
+    assert app.scopes == reference.scopes
+    assert b"GET" in await connection.exchange(b"\r\n", answers=4)
+    assert connection.wire.closed
