@@ -10,6 +10,8 @@ import pytest
 from tests.architecture.source_rules import ROOT
 from tests.scripts.workshop import Workshop
 
+pytestmark = pytest.mark.timeout(600)  # dozens of small processes, which a busy machine starts slowly
+
 TEXT: Final = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 BLOCKS: Final = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
 NEEDS: Final = {"minikube", "a cluster", "an AWS account", "an image", "PyTorch and a checkpoint"}

@@ -4,6 +4,8 @@ import pytest
 
 from tests.scripts.workshop import Workshop
 
+pytestmark = pytest.mark.timeout(600)  # dozens of small processes, which a busy machine starts slowly
+
 SCRIPT = "build-push.sh"
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 LOGIN = f"aws ecr get-login-password --region eu-central-1 | docker login --username AWS --password-stdin {REGISTRY}"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.scripts.workshop import Workshop
 
+pytestmark = pytest.mark.timeout(600)  # dozens of small processes, which a busy machine starts slowly
+
 SCRIPT = "deploy.sh"
 API = "deployment.apps/mlapi"
 

@@ -59,7 +59,9 @@ class Workshop:
             assert found, name
             (self.bin / name).symlink_to(found)
         for name in FAKES:
-            self.add_program(name, f'exec {sys.executable} -S {PROGRAMS / name}.py "$@"')
+            program = (PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
+            (self.bin / name).write_text(f"#!{sys.executable} -S\n{program}", encoding="utf-8")
+            (self.bin / name).chmod(0o755)
         for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
             self.git(*command)
 
