@@ -5,8 +5,8 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +34,12 @@ from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
 from mlapi.cache.tiered import TieredStore
+from mlapi.engines.tokenizer_executor import TokenizerExecutor
 from mlapi.errors import ConfigurationError
 from mlapi.loading import Model, load
 from mlapi.observability.metrics import Metrics
 from mlapi.observability.tracing import tracing_wanted
-from mlapi.predictions import EncodedText, Renderer
+from mlapi.predictions import Renderer
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings
 
@@ -175,15 +176,11 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         metrics=metrics,
     )
     stack.push_async_callback(batcher.close, settings.deadline_s)
-    threads = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
-    stack.callback(threads.shutdown)
-
-    async def tokenize(texts: Sequence[str]) -> list[EncodedText]:
-        return await asyncio.get_running_loop().run_in_executor(threads, model.tokenizer.encode, texts)
-
+    tokenizing = TokenizerExecutor(model.tokenizer)
+    stack.callback(tokenizing.close)
     predictor = Predictor(
         tokenizer=model.tokenizer,
-        tokenize=tokenize,
+        tokenize=tokenizing.encode,
         keys=KeyMaker(model.digest),
         store=store,
         admission=admission,

@@ -1,7 +1,7 @@
 """Picks what goes into the next batch, so that no request holds up another."""
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -120,22 +120,21 @@ class FairQueue(Generic[ItemT]):
         """Tell whether anything waits."""
         return bool(self._small.turns or self._large.turns)
 
-    def ahead(self, lengths: Iterable[int]) -> int:
+    def ahead(self, lengths: Sequence[int]) -> int:
         """Return how many padded tokens of others go before the last of a new request, at most.
 
         Of those that wait now; who comes later can only ride along, or have the turns of its own class.
 
         Args:
-            lengths: padded lengths of the new request's items.
+            lengths: padded lengths of the new request's items, at least one.
         """
-        counts = Counter(lengths)
-        tokens = sum(padded * count for padded, count in counts.items())
+        tokens = sum(lengths)
         if tokens <= self._budget:
             turns = 1 + (self._small.tokens + tokens) // self._budget
         else:
-            own = sum(-(-count // max(1, self._budget // padded)) for padded, count in counts.items())
+            own = sum(-(-count // max(1, self._budget // padded)) for padded, count in Counter(lengths).items())
             turns = own * (len(self._large.turns) + 1)
-        batch = max(self._longest, *counts) if counts else self._longest
+        batch = max(self._longest, *lengths)
         return min(self._small.tokens + self._large.tokens, self._small.tokens + turns * batch)
 
     def add(self, request: Request[ItemT]) -> None:

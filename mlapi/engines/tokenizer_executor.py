@@ -1,0 +1,32 @@
+"""Tokenises short requests at once, and others in a thread of its own."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from mlapi.engines.base import Tokenizer
+from mlapi.predictions import EncodedText
+
+AT_ONCE_CHARS: Final = 512
+"""Characters of a request that is tokenised on the event loop: about a hundred tokens, a fifth to half a millisecond. A
+thread would take as long to be woken and to wake the loop, and longer where the model keeps the processors busy."""
+
+
+class TokenizerExecutor:
+    """One tokenizer, off the event loop where it would hold up others."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Wrap a tokenizer."""
+        self._encode = tokenizer.encode
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+
+    async def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Tokenise texts, truncating each as the model's own tokenizer does."""
+        if sum(map(len, texts)) <= AT_ONCE_CHARS:
+            return self._encode(texts)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._encode, texts)
+
+    def close(self) -> None:
+        """Wait for the call in progress."""
+        self._thread.shutdown()
