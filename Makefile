@@ -27,7 +27,8 @@ test-quick: ## Run the tests that need no PyTorch.
 
 test-cluster: ## Test the image, and the service on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
 	@tools/install.sh quick
-	@$(BIN)/python -m pytest tests/image tests/cluster -m 'image or cluster'
+	@tools/go_tools.sh k6 kustomize
+	@$(BIN)/python -m pytest $(or $(TESTS),tests/image tests/cluster) -m 'image or cluster'
 
 check: ## Lint, types, layers, YAML and shell.
 	@tools/install.sh quick

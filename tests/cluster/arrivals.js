@@ -26,7 +26,7 @@ export const options = {
 // unseen makes a text that no request before it had.
 function unseen(number) {
   const words = [`run ${__ENV.SEED} request ${number}`];
-  for (let word = 0; word < missWords; word += 1) words.push('and it goes on');
+  for (let times = 0; times < missWords; times += 1) words.push('and it goes on');
   return words.join(' ');
 }
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from tests.cluster.programs import find_tool
 from tests.cluster.waiting import until
+from tests.programs import find_program
 
 _SCRIPT: Final = Path(__file__).with_name("arrivals.js")
 _STOP_S: Final = 30.0
@@ -53,7 +53,7 @@ class Arrivals:
             url: where to POST.
             rate: requests per second.
             miss_share: the share of requests with a text that was never seen before.
-            miss_words: how many times four words such a text goes on.
+            miss_words: how many times four more words are added to such a text.
         """
         self.rate = rate
         self._folder = tempfile.TemporaryDirectory(prefix="arrivals-")
@@ -112,7 +112,7 @@ class Arrivals:
         """Start, and wait for the first answers."""
         self._process = subprocess.Popen(
             [
-                find_tool("k6"),
+                find_program("k6"),
                 "run",
                 "--quiet",
                 "--no-summary",

@@ -8,12 +8,16 @@ from typing import Final, NoReturn
 
 import pytest
 
+from tests.cluster import istio
 from tests.cluster.figures import Figures
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.namespaces import namespace
 
 FOLDER: Final = Path(__file__).parent
 FIGURES: Final = pytest.StashKey[Figures]()
+
+LONGEST_S: Final = 900
+"""For a test with its fixtures; each wait inside has a bound of its own."""
 
 RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -42,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(FOLDER):
             item.add_marker("cluster")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LONGEST_S))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -81,6 +87,14 @@ def images(cluster: str) -> Images:
     if unset:
         missing(f"the images under test are not named: {', '.join(unset)}")
     return Images(**{field: os.environ[variable] for field, variable in names.items()})
+
+
+@pytest.fixture(scope="session")
+def istio_kinds(cluster: str) -> Iterator[None]:
+    """Istio's kinds, known to the API server."""
+    del cluster
+    with istio.kinds():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,14 @@
 """Installs the service out of the repository's manifests, with what a test needs different."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tests.cluster.kubectl import Kubectl, Object
 from tests.cluster.overlay import build
 from tests.cluster.service import API, REDIS, Service
+
+IMAGE_NAMES: Final = ("mlapi", "000000000000.dkr.ecr.us-east-1.amazonaws.com/mlapi")
+"""What the service's image is called in the manifests: in the base, and in the prod overlay."""
 
 
 def install(
@@ -14,11 +18,11 @@ def install(
     source: str = "overlays/dev",
     components: Sequence[str] = (),
     changes: Sequence[Object] = (),
+    more_images: Mapping[str, str] | None = None,
 ) -> Service:
     """Apply one of the repository's kustomizations and wait until all of its pods are ready."""
-    kubectl.apply(
-        build(source, namespace=kubectl.namespace, images={"mlapi": image}, components=components, changes=changes)
-    )
+    images = dict.fromkeys(IMAGE_NAMES, image) | dict(more_images or {})
+    kubectl.apply(build(source, namespace=kubectl.namespace, images=images, components=components, changes=changes))
     service = Service(kubectl)
     for name in (REDIS, API):
         service.wait_for_rollout(name)

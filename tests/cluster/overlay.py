@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.architecture.source_rules import ROOT
 from tests.cluster.kubectl import Object
-from tests.cluster.programs import ROOT, find_tool
+from tests.programs import find_program
 
 K8S: Final = ROOT / ".k8s"
 
@@ -46,7 +47,7 @@ def build(
         }
         (Path(folder) / "kustomization.yaml").write_text(json.dumps(kustomization), encoding="utf-8")
         done = subprocess.run(
-            [find_tool("kustomize"), "build", folder], capture_output=True, text=True, timeout=60, check=False
+            [find_program("kustomize"), "build", folder], capture_output=True, text=True, timeout=60, check=False
         )
     assert done.returncode == 0, done.stderr
     return done.stdout

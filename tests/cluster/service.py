@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 
 from tests.cluster.kubectl import Kubectl, KubectlError, Object
+from tests.cluster.waiting import until
 
 API: Final = "mlapi"
 REDIS: Final = "redis"
@@ -16,6 +17,7 @@ REDIS_SERVICE: Final = "redis-service"
 ROLLOUT_S: Final = 240.0
 
 _REQUEST_S: Final = 30.0
+_GONE_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,14 @@ class Service:
         found: Object = httpx.get(f"{self.url}/health", timeout=_REQUEST_S).raise_for_status().json()
         return found
 
+    def model(self) -> Object:
+        """GET `/model`."""
+        found: Object = httpx.get(f"{self.url}/model", timeout=_REQUEST_S).raise_for_status().json()
+        return found
+
     def pods(self, name: str = API) -> Sequence[Object]:
         """The pods of a Deployment that are not on their way out, oldest first."""
-        selector = self.kubectl.get("deployment", name)["spec"]["selector"]["matchLabels"]
-        found = self.kubectl.list("pods", ",".join(f"{label}={value}" for label, value in selector.items()))
-        staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        staying = [pod for pod in self._all_pods(name) if "deletionTimestamp" not in pod["metadata"]]
         return sorted(staying, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
     def ready_pods(self, name: str = API) -> Sequence[Object]:
@@ -67,6 +72,14 @@ class Service:
             msg = f"{error}\n{self.state()}"
             raise KubectlError(msg) from error
 
+    def wait_until_none(self, name: str) -> None:
+        """Wait until a Deployment that was scaled to zero has no pod any more."""
+        until(lambda: not self._all_pods(name), f"no pod of {name}", _GONE_S)
+
+    def wait_until_only_current_pods(self, name: str = API) -> None:
+        """Wait until the pods on their way out have gone, too."""
+        until(lambda: len(self._all_pods(name)) == len(self.pods(name)), "the old pods gone", _GONE_S)
+
     def state(self) -> str:
         """What a person would look at first."""
         parts = []
@@ -76,6 +89,10 @@ class Service:
             except KubectlError as error:
                 parts.append(str(error))
         return "\n".join(parts)
+
+    def _all_pods(self, name: str) -> Sequence[Object]:
+        selector = self.kubectl.get("deployment", name)["spec"]["selector"]["matchLabels"]
+        return self.kubectl.list("pods", ",".join(f"{label}={value}" for label, value in selector.items()))
 
 
 def condition_time(pod: Object, kind: str) -> datetime | None:

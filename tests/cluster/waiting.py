@@ -10,7 +10,7 @@ T = TypeVar("T")
 _PAUSE_S: Final = 1.0
 
 
-def until(condition: Callable[[], T], what: str, timeout_s: float) -> T:
+def until(condition: Callable[[], T | None], what: str, timeout_s: float) -> T:
     """Return the condition's value as soon as it is truthy; fail when that takes longer than `timeout_s` seconds.
 
     The last look is taken after the time is over: a machine that stood still is not mistaken for a condition unmet.

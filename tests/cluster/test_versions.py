@@ -1,0 +1,66 @@
+"""Two versions side by side: each answers for its own model, and they share a Redis without sharing an entry."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.cluster.conftest import Images, Report
+from tests.cluster.installation import install
+from tests.cluster.kubectl import Kubectl, KubectlError
+from tests.cluster.service import API_SERVICE, REDIS, Service, cache_status
+from tests.cluster.waiting import until
+
+CANARY = "mlapi-v2"
+CANARY_SERVICE = "mlapi-v2-service"
+TEXT = "Both versions are asked this."
+HIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def service(kubectl: Kubectl, images: Images, istio_kinds: None) -> Service:
+    """The prod overlay as it is, with a canary that has another model."""
+    del istio_kinds
+    service = install(
+        kubectl, images.service, source="overlays/prod", components=["istio-canary"], more_images={CANARY: images.next}
+    )
+    service.wait_for_rollout(CANARY)
+    return service
+
+
+def test_the_api_server_knows_what_it_accepted(service: Service, report: Report) -> None:
+    """It has Istio's definitions, so that what it accepted was checked: something wrong is refused."""
+    kubectl = service.kubectl
+    for kind in ("virtualservice", "destinationrule", "horizontalpodautoscaler"):
+        report(f"accepted: {', '.join(found['metadata']['name'] for found in kubectl.list(kind))} ({kind})")
+    weights = [
+        {route["destination"]["host"]: route["weight"] for route in http["route"]}
+        for http in kubectl.get("virtualservice", "mlapi")["spec"]["http"]
+    ]
+    assert weights[0] == {API_SERVICE: 90, CANARY_SERVICE: 10}
+    with pytest.raises(KubectlError, match="is invalid"):
+        kubectl.patch("virtualservice", "mlapi", {"spec": {"http": [{"route": [{"weight": 100}]}]}})
+    report("refused: the same VirtualService with a route that leads nowhere")
+
+
+def test_each_answers_for_its_own_model_and_shares_no_entry(service: Service, report: Report) -> None:
+    digests = {}
+    for name in (API_SERVICE, CANARY_SERVICE):
+        first = service.predict([TEXT], service=name)
+        digests[name] = first.headers["model-digest"]
+        # The other version's entry of the same text is there by now, and is not taken for ours.
+        assert "fwd=miss" in cache_status(first)
+        labels = {item["label"] for item in first.json()["predictions"][0]}
+        assert labels == {API_SERVICE: {"POSITIVE", "NEGATIVE"}, CANARY_SERVICE: {"GOOD", "BAD"}}[name]
+
+        def hit(name: str = name) -> bool:
+            return "; hit" in cache_status(service.predict([TEXT], service=name))
+
+        until(hit, "a hit", HIT_S)
+        report(f"{name}: model {digests[name]}, labels {sorted(labels)}, a miss and then a hit")
+    assert len(set(digests.values())) == len(digests)
+    redis = service.ready_pods(REDIS)[0]["metadata"]["name"]
+    keys = service.kubectl.exec(redis, "redis-cli", "--scan").split()
+    owners = Counter(key.split(":")[2] for key in keys)
+    assert owners == dict.fromkeys(digests.values(), 1)
+    report(f"entries in the one Redis, by model: {json.dumps(owners)}")
