@@ -55,14 +55,34 @@ find_go() {
   touch .tools/go/installed
 }
 
+# Alertmanager's module is published without the built web pages that its source embeds, and does not compile with the
+# versions that Prometheus needs. So it is built in a copy of itself, with the versions that it names itself and a
+# placeholder for the pages: its interface for programs is whole.
+complete_alertmanager() {
+  local copy=$1 module
+  module=$(GOTOOLCHAIN=local GOWORK=off "$go" -C tools mod download -json github.com/prometheus/alertmanager |
+    sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  rm -rf "$copy"
+  cp -r "$module" "$copy"
+  chmod -R u+w "$copy"
+  mkdir -p "$copy/ui/app/dist"
+  echo '<!doctype html><title>No web pages in this build</title>' >"$copy/ui/app/dist/index.html"
+}
+
 build() {
   local name=$1 package=$2 version=$3
   [[ -n $go ]] || find_go
   echo "mlapi: building $name $version (once; minutes on few processors)"
+  local main=tools
+  if [[ $name == alertmanager ]]; then
+    main=.tools/alertmanager
+    complete_alertmanager "$main"
+  fi
   # GOTOOLCHAIN: no other Go than this one is fetched. The tags leave the libraries of a dozen clouds out of Prometheus.
   # The new file replaces the old one in one step: it may be running.
-  GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 nice -n 15 "$go" -C tools build -mod=readonly -trimpath -buildvcs=false \
-    -tags remove_all_sd,enable_kubernetes_sd,enable_dns_sd -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" -o "../$bin/.$name.new" "$package"
+  GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 nice -n 15 "$go" -C "$main" build -mod=readonly -trimpath -buildvcs=false \
+    -tags remove_all_sd,enable_kubernetes_sd,enable_dns_sd -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" \
+    -o "$PWD/$bin/.$name.new" "$package"
   mv -f "$bin/.$name.new" "$bin/$name"
 }
 
