@@ -1,0 +1,194 @@
+"""Shows what a cached answer costs the server's processor: `python -m benchmarks.profile_hits`.
+
+Connections are driven in this process, through the server's protocol and a wire in memory, so that neither sockets nor
+a load client are in the figures. Each is the least processor time of many rounds, in microseconds a request, next to
+that of an application that answers a constant. The texts are known; the engine is the one for tests.
+"""
+
+import asyncio
+import gc
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from timeit import repeat
+from typing import Any, Final
+
+import click
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from benchmarks.peers.hello.serve import app as hello
+from mlapi.api.application import Application
+from mlapi.api.decoding import TextLimits, read_texts
+from mlapi.api.known_bodies import KnownBodies
+from mlapi.api.protocol import ShortcutProtocol
+from mlapi.app import create_app
+from mlapi.settings import read_settings
+from tools.private_redis import PrivateRedis
+
+_TEXTS: Final = [f"the plot of film number {number} was thin but its cast made up for it" for number in range(1000)]
+_CONNECTIONS: Final = 64
+_ROUNDS: Final = 60
+_DATE: Final = (b"date", b"Sat, 21 Nov 2026 00:00:00 GMT")
+_US: Final = 1e6
+_PATIENCE_MS: Final = "5000"
+_LIMITS: Final = TextLimits(texts=2, chars=1_000)
+_CALLS: Final = 20
+_BATCHES: Final = 300
+
+
+class Wire(asyncio.Transport):
+    """Counts what is written."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        super().__init__()
+        self.sent = 0
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        """Take bytes."""
+        self.sent += len(data)
+
+    def close(self) -> None:
+        """Stay open: uvicorn closes what is over."""
+
+    def is_closing(self) -> bool:
+        """Never is."""
+        return False
+
+    def pause_reading(self) -> None:
+        """Nothing comes that is not handed over."""
+
+    def resume_reading(self) -> None:
+        """See above."""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Name both ends."""
+        return ("127.0.0.1", 1) if name in {"peername", "sockname"} else default
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kind of request: its name, through which protocol to which application, on how many connections."""
+
+    name: str
+    protocol: type[HttpToolsProtocol]
+    app: Callable[..., Any]
+    requests: Sequence[bytes]
+    connections: int = _CONNECTIONS
+
+
+def _post(path: str, texts: Sequence[str]) -> bytes:
+    body = json.dumps({"text": list(texts)}).encode()
+    head = f"POST /project/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _shuffled(seed: int) -> list[str]:
+    dice = random.Random(seed)  # noqa: S311  a seed, so that each run sends the same
+    return dice.sample(_TEXTS, len(_TEXTS))
+
+
+async def measure(row: Row, rounds: int = _ROUNDS) -> float:
+    """Return the least processor time of a round, in seconds a request."""
+    config = uvicorn.Config(row.app, http=row.protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    server = ServerState()
+    server.default_headers = [_DATE]
+    loop = asyncio.get_running_loop()
+    connections = [row.protocol(config, server, {}, loop) for _ in range(row.connections)]
+    for connection in connections:
+        connection.connection_made(Wire())
+    requests = cycle(row.requests)
+    least = float("inf")
+    for _ in range(rounds):
+        batch = list(islice(requests, row.connections))
+        answered = server.total_requests + row.connections
+        began = time.thread_time()
+        for connection, request in zip(connections, batch, strict=True):
+            connection.data_received(request)
+        while server.total_requests < answered:  # noqa: ASYNC110  the server tells nobody, and must not be slowed down
+            await asyncio.sleep(0)
+        least = min(least, time.thread_time() - began)
+    for connection in connections:
+        connection.connection_lost(None)
+    return least / row.connections
+
+
+def parts(app: Application) -> dict[str, float]:
+    """Return what the parts of a hit in L1 cost that are the service's own, in seconds."""
+    shortcut, service = app.shortcuts[b"/project/predict"], app.state.service.service
+    body = _post("predict", _TEXTS[:2]).partition(b"\r\n\r\n")[2]
+    headers = {b"content-type": b"application/json"}
+    texts = read_texts(body, _LIMITS).items
+    digests = service.predictor.query(texts).digests
+    known = service.predictor.recall_all(digests)
+    bodies = KnownBodies(bytes(16))
+    bodies.put(body, digests)
+    calls: dict[str, Callable[[], object]] = {
+        "all of them": lambda: shortcut.answer(headers, body),
+        "recognise the body": lambda: bodies.get(body),
+        "or read it, fold and hash its texts": lambda: service.predictor.query(read_texts(body, _LIMITS).items),
+        "look the texts up": lambda: service.predictor.recall_all(digests),
+        "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),
+    }
+    return {name: min(repeat(call, number=_CALLS, repeat=_BATCHES)) / _CALLS for name, call in calls.items()}
+
+
+async def profile(redis: str, repeats: int) -> None:
+    """Measure every row in turn, several times, and print the least of each."""
+    settings = {"MLAPI_ENGINE": "fake", "MLAPI_REDIS_URL": redis, "MLAPI_REDIS_TIMEOUT_MS": _PATIENCE_MS}
+    both = create_app(read_settings(settings), {})
+    l2_only = create_app(read_settings(settings | {"MLAPI_L1_BYTES": "0"}), {})
+    pairs = [_post("predict", _TEXTS[start : start + 2]) for start in range(0, len(_TEXTS), 2)]
+    bulk = [_post("bulk-predict", _TEXTS)]
+    orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
+    short, usual = ShortcutProtocol, HttpToolsProtocol
+    rows = [
+        Row("hello", usual, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
+        Row("2 texts in L1", short, both, pairs),
+        Row("2 texts in L1, the usual way", usual, both, pairs),
+        Row("2 texts in Redis", short, l2_only, pairs),
+        Row("2 texts in Redis, the usual way", usual, l2_only, pairs),
+        Row("1 000 texts in L1, one order", short, both, bulk, connections=1),
+        Row("1 000 texts in L1, any order", short, both, orders, connections=1),
+        Row("1 000 texts in Redis, any order", short, l2_only, orders, connections=1),
+    ]
+    async with both.router.lifespan_context(both), l2_only.router.lifespan_context(l2_only):
+        for app in (both, l2_only):
+            await measure(Row("", short, app, bulk, connections=1), rounds=2)
+            await measure(Row("", short, app, pairs), rounds=16)
+        gc.collect()
+        gc.freeze()
+        least = dict.fromkeys((row.name for row in rows), float("inf"))
+        for _ in range(repeats):
+            for row in rows:
+                least[row.name] = min(least[row.name], await measure(row))
+        own = parts(both)
+    click.echo("| request | µs | of hello |\n|---|---|---|")
+    for name, seconds in least.items():
+        click.echo(f"| {name} | {seconds * _US:.1f} | {seconds / least['hello']:.2f} |")
+    click.echo("\n| the service's own part of 2 texts in L1 | µs |\n|---|---|")
+    for name, seconds in own.items():
+        click.echo(f"| {name} | {seconds * _US:.1f} |")
+
+
+@click.command()
+@click.option("--repeats", default=3, show_default=True, help="How often all rows are measured; the least counts.")
+def main(repeats: int) -> None:
+    """Print what a cached answer costs the server's processor."""
+    redis = PrivateRedis()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(profile(redis.url, repeats))
+    finally:
+        redis.stop()
+
+
+if __name__ == "__main__":
+    main()
