@@ -13,8 +13,9 @@ PINS = (ROOT / "tools/go.mod").read_text(encoding="utf-8")
 PINNED = re.findall(r"^\tsigs\.k8s\.io/kustomize/kustomize/v5 v(\S+)", PINS, re.MULTILINE)
 # Writes down what it is asked for, and leaves a file where the compiler would leave the program.
 GO = """
-case $1 in
-  env) echo go{version} ;;
+case "$*" in
+  env*) echo go{version} ;;
+  *"mod download -json"*) printf '{{\\n\\t"Dir": "{root}/module",\\n}}\\n' ;;
   *) echo "$@" >>{record}; while [[ $1 != -o ]]; do shift; done; cd "{root}/tools"; echo built >"$2"; chmod +x "$2" ;;
 esac
 """
@@ -30,6 +31,8 @@ class Checkout:
         for name in ("tools/go_tools.sh", "tools/go.mod", "tools/go.sum", "requirements/go.txt"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, root / name)
+        # Stands for what Go's cache holds of a module.
+        (root / "module").mkdir()
         # Stands for what writes the schemas.
         (root / "tools/kubernetes_schemas.py").write_text("", encoding="utf-8")
         self.program("install.sh", "true", "tools")
@@ -77,6 +80,13 @@ def test_without_names_everything_is_built(checkout: Checkout) -> None:
     assert tools
     assert sorted(line.split()[-1] for line in checkout.builds.splitlines()) == sorted(tools[1].split())
     assert (checkout.root / ".tools/schemas/stamp").exists()
+
+
+def test_alertmanager_is_built_in_a_copy_of_its_module_with_a_page_in_it(checkout: Checkout) -> None:
+    assert checkout.provide("alertmanager").returncode == 0
+    assert checkout.builds.startswith("-C .tools/alertmanager build -mod=readonly ")
+    assert (checkout.root / ".tools/alertmanager/ui/app/dist/index.html").exists()
+    assert not (checkout.root / "module/ui").exists()
 
 
 def test_the_schemas_are_fetched_once_with_the_go_that_was_found(checkout: Checkout) -> None:
