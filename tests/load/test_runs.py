@@ -62,16 +62,17 @@ def test_a_budget_that_nothing_could_keep_is_missed_by_name(service: ServiceProc
     asked = {"scenario": "smoke", "duration": "2s", "cache_rate": "1", "p99_ms": "0.01"}
     done = run_load(tmp_path, **asked, base_url=base_url(service))
     assert done.exit_code == GOALS_MISSED
-    assert "NOT held: p99 of requests." in done.output
-    assert "thresholds on metrics 'http_req_duration{scenario:smoke}' have been crossed" in done.errors
+    # A busy machine may miss others too.
+    assert re.search(r"\nNOT held: .*p99 of requests", done.output)
+    assert re.search("thresholds on metrics '.*http_req_duration{scenario:smoke}.*' have been crossed", done.errors)
 
 
 def test_texts_that_are_all_new_miss_the_hit_rate_by_name(service: ServiceProcess, tmp_path: Path) -> None:
     done = run_load(tmp_path, scenario="smoke", duration="2s", base_url=base_url(service), cache_rate="0")
     assert done.exit_code == GOALS_MISSED
-    assert "NOT held: hit rate." in done.output
+    assert re.search(r"\nNOT held: .*hit rate", done.output)
     assert done.goal("hit rate")["value"] == 0
-    assert "thresholds on metrics 'hit_rate' have been crossed" in done.errors
+    assert re.search("thresholds on metrics '.*hit_rate.*' have been crossed", done.errors)
 
 
 def test_redis_killed_in_the_middle_costs_nothing(redis_server: PrivateRedis, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_redis_killed_in_the_middle_costs_nothing(redis_server: PrivateRedis, tm
 
 
 def test_breakpoint_goes_past_the_knee_and_known_texts_are_still_answered(tmp_path: Path) -> None:
-    with ServiceProcess(threads="1", max_waiting_tokens="4096") as service:
+    with ServiceProcess(threads="1", max_waiting_tokens="4096", deadline_s="4") as service:
         done = run_load(tmp_path, scenario="breakpoint", duration="6s", rate="120", base_url=base_url(service))
     report = done.report
     assert report["requests"]["refused"] > 0
