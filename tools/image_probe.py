@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -40,11 +41,20 @@ def contents(*, pytorch: bool) -> Iterator[str]:
     names = NO_PACKAGES if pytorch else NO_PACKAGES + NO_PACKAGES_WITHOUT_PYTORCH
     yield from (f"the package {name} is there" for name in names if find_spec(name))
     yield from (f"the program {name} is there" for name in NO_PROGRAMS if shutil.which(name))
-    if pytorch and not find_spec("torch"):
-        yield "the package torch is missing"
+    if pytorch:
+        yield from unusable("torch", "transformers")
     libraries = sorted(path.name for path in Path(sys.prefix).rglob("openvino/libs/*plugin*"))
     if [name for name in libraries if "cpu_plugin" not in name] or len(libraries) != 1:
         yield f"OpenVINO's plugins are {libraries}, not the one for processors"
+
+
+def unusable(*names: str) -> Iterator[str]:
+    """Yield what cannot be imported."""
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            yield f"{name} cannot be imported: {error}"
 
 
 def bytecode() -> Iterator[str]:

@@ -24,8 +24,11 @@ find libs -type f ! \( \
 find frontend -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 rm -rf cmake include tools torch
 
-# Tests, headers, sources and stubs, which only developers read; and programs that are not ours.
 cd ..
+find "$environment/bin" -type f -delete
+# PyTorch and its like import their tests' modules and compile with their headers: there the rest stays.
+[[ $flavour == serve ]] || exit 0
+
+# Tests, headers, sources and stubs, which only developers read.
 find . -depth -type d \( -name test -o -name tests -o -name testing -o -name include \) -exec rm -rf {} +
 find . -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' \) -delete
-find "$environment/bin" -type f -delete
