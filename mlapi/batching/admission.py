@@ -1,9 +1,10 @@
 """Decides at the door whether a request's work can be done in time, and learns how fast work drains."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NoReturn
 
+from mlapi.batching.fair_queue import Prospect
 from mlapi.errors import BatchTooLargeError, DeadlineExceededError, OverloadedError
 from mlapi.observability.metrics import Metrics
 
@@ -15,6 +16,10 @@ RATE_TRUST_S: Final = 60.0
 
 MAX_RETRY_AFTER_S: Final = 60
 """No caller is sent away for longer, in seconds: the estimate is not good enough to promise more."""
+
+PLANNED_SHARE: Final = 0.8
+"""The share of the time until a deadline that may be planned. The rest is for what no estimate knows: the batch that
+runs, short requests that come later and go first, and a machine that is slower in a moment than it was."""
 
 
 class Admission:
@@ -77,7 +82,7 @@ class Admission:
         if excess > 0:
             self._refuse("queue_full", excess / self.rate)
 
-    def admit(self, tokens: int, deadline: float, *, texts: int, ahead: int) -> None:
+    def admit(self, tokens: int, deadline: float, *, texts: int, ahead: int, held_up: Sequence[Prospect] = ()) -> None:
         """Let in a request, or say why not.
 
         Args:
@@ -85,10 +90,11 @@ class Admission:
             deadline: when they must be scored.
             texts: how many they are.
             ahead: padded tokens of others that go before the last of them; not all that wait do (see `FairQueue`).
+            held_up: requests that would be done later for its sake. They were promised to be done in time.
 
         Raises:
             BatchTooLargeError: the request alone exceeds the bound: it can never be let in.
-            OverloadedError: too much is waiting, or the last text would not be done by the deadline.
+            OverloadedError: too much is waiting, or this request or one before it would not be done by its deadline.
             DeadlineExceededError: the deadline has passed.
         """
         self.check_open(tokens)
@@ -97,7 +103,11 @@ class Admission:
             self._shed.labels("deadline").inc()
             msg = "the deadline passed before the texts could be queued"
             raise DeadlineExceededError(msg)
-        late_s = now + (ahead + tokens) / self.rate - deadline
+        late_s = self._late_s(ahead + tokens, deadline - now)
+        for other in held_up:
+            # Who will be late anyway is no reason to send anyone away.
+            if self._late_s(other.tokens, other.deadline - now) <= 0:
+                late_s = max(late_s, self._late_s(other.with_another, other.deadline - now))
         if late_s > 0 and not self._gives_benefit_of_doubt(texts, now):
             self._refuse("deadline", late_s)
         self._waiting += tokens
@@ -123,6 +133,10 @@ class Admission:
         self._recent_tokens = self._recent_tokens * decay + tokens
         self._recent_seconds = self._recent_seconds * decay + share
         self._measured_at = self._clock()
+
+    def _late_s(self, tokens: int, left_s: float) -> float:
+        """Return by how many seconds more than planned so many tokens take."""
+        return tokens / self.rate - left_s * PLANNED_SHARE
 
     def _gives_benefit_of_doubt(self, texts: int, now: float) -> bool:
         return self._waiting == 0 and (texts == 1 or now - self._measured_at > RATE_TRUST_S)

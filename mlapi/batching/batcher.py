@@ -107,21 +107,24 @@ class Batcher:
             raise _draining()
         if not texts:
             return []
-        lengths = [self._bucket(len(text.ids)) for text in texts]
-        self._admission.admit(sum(lengths), deadline, texts=len(texts), ahead=self._queue.ahead(lengths))
         loop = asyncio.get_running_loop()
         now = self._clock()
         request: Request[_Job] = Request(deadline)
-        futures: list[asyncio.Future[Scored]] = []
-        for place, (text, padded) in enumerate(zip(texts, lengths, strict=True)):
-            future: asyncio.Future[Scored] = loop.create_future()
-            job = _Job(text, padded, future, request, now)
-            future.add_done_callback(partial(self._withdraw, job))
-            request.add(job, padded, place)
-            futures.append(future)
+        jobs = [_Job(text, self._bucket(len(text.ids)), loop.create_future(), request, now) for text in texts]
+        for place, job in enumerate(jobs):
+            request.add(job, job.padded, place)
+        self._admission.admit(
+            request.tokens,
+            deadline,
+            texts=len(texts),
+            ahead=self._queue.ahead(request),
+            held_up=self._queue.held_up_by(request),
+        )
+        for job in jobs:
+            job.future.add_done_callback(partial(self._withdraw, job))
         self._queue.add(request)
         self._wake_stream()
-        return futures
+        return [job.future for job in jobs]
 
     async def close(self, timeout_s: float) -> None:
         """Take no more texts, finish those that are queued, and after `timeout_s` fail what is left."""

@@ -1,8 +1,10 @@
 """Picks what goes into the next batch, so that no request holds up another."""
 
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Hashable, Sequence
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT", bound=Hashable)
@@ -35,6 +37,10 @@ class Request(Generic[ItemT]):
         """Padded tokens of all its items."""
         return sum(padded * len(lane) for padded, lane in self.lanes.items())
 
+    def batches(self, budget: int) -> int:
+        """Return how many batches of at most `budget` padded tokens it takes."""
+        return sum(-(-len(lane) // max(1, budget // padded)) for padded, lane in self.lanes.items())
+
     def oldest_length(self) -> int:
         """Return the padded length of the first item that still waits; there is one."""
         return min(self.lanes, key=lambda padded: next(iter(self.lanes[padded].values())))
@@ -53,6 +59,21 @@ class Taken(Generic[ItemT]):
     padded: int
     batch: list[ItemT]
     expired: list[ItemT]
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """When a request that waits will be done, in padded tokens from now, its own included.
+
+    Attributes:
+        deadline: the time by which it has to be.
+        tokens: as the queue is.
+        with_another: if the request in question came in.
+    """
+
+    deadline: float
+    tokens: int
+    with_another: int
 
 
 class _Class(Generic[ItemT]):
@@ -120,22 +141,45 @@ class FairQueue(Generic[ItemT]):
         """Tell whether anything waits."""
         return bool(self._small.turns or self._large.turns)
 
-    def ahead(self, lengths: Sequence[int]) -> int:
-        """Return how many padded tokens of others go before the last of a new request, at most.
+    def ahead(self, request: Request[ItemT]) -> int:
+        """Return how many padded tokens of others go before the last of a request that is not queued yet, at most.
 
         Of those that wait now; who comes later can only ride along, or have the turns of its own class.
-
-        Args:
-            lengths: padded lengths of the new request's items, at least one.
         """
-        tokens = sum(lengths)
-        if tokens <= self._budget:
-            turns = 1 + (self._small.tokens + tokens) // self._budget
+        batch = max(self._longest, *request.lanes)
+        if request.tokens <= self._budget:
+            turns = 1 + (self._small.tokens + request.tokens) // self._budget
+            before = turns * batch
         else:
-            own = sum(-(-count // max(1, self._budget // padded)) for padded, count in Counter(lengths).items())
-            turns = own * (len(self._large.turns) + 1)
-        batch = max(self._longest, *lengths)
-        return min(self._small.tokens + self._large.tokens, self._small.tokens + turns * batch)
+            reach = request.batches(self._budget) * batch
+            before = reach + sum(min(other.tokens, reach) for other in self._large.turns)
+        return min(self._small.tokens + self._large.tokens, self._small.tokens + before)
+
+    def held_up_by(self, request: Request[ItemT]) -> list[Prospect]:
+        """Return what becomes of those that wait if a request comes in that takes turns with them.
+
+        A small request holds up nobody: small ones before it go first, and large ones stand back for it by design.
+        """
+        if request.tokens <= self._budget:
+            return []
+        return [*self._last_small_one(request.tokens), *self._large_ones(request.tokens)]
+
+    def _last_small_one(self, more: int) -> Iterable[Prospect]:
+        """Every second batch is a large one's while there are any."""
+        if self._small.turns:
+            tokens, large = self._small.tokens, self._large.tokens
+            deadline = next(reversed(self._small.turns)).deadline
+            yield Prospect(deadline, tokens + min(tokens, large), tokens + min(tokens, large + more))
+
+    def _large_ones(self, more: int) -> Iterable[Prospect]:
+        """Until one is done, each of the others has at most as many turns, or all that it needs."""
+        sizes = sorted(request.tokens for request in self._large.turns)
+        sums = [0, *accumulate(sizes)]
+        for request in self._large.turns:
+            reach = request.batches(self._budget) * self._longest
+            shorter = bisect_right(sizes, reach)
+            tokens = self._small.tokens + sums[shorter] + reach * (len(sizes) - shorter)
+            yield Prospect(request.deadline, tokens, tokens + min(more, reach))
 
     def add(self, request: Request[ItemT]) -> None:
         """Queue a request, which holds at least one item."""

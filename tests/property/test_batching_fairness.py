@@ -30,12 +30,17 @@ class Model:
     def __post_init__(self) -> None:
         self.queue: FairQueue[Item] = FairQueue(self.budget)
 
-    def add(self, lengths: Sequence[int]) -> int:
+    def request(self, lengths: Sequence[int]) -> Request[Item]:
         number = len(self.requests)
         request: Request[Item] = Request(deadline=1.0)
         for place, length in enumerate(lengths):
             request.add((number, place, length), length, place)
-            self.waiting[number, place, length] = None
+        return request
+
+    def add(self, lengths: Sequence[int]) -> int:
+        number = len(self.requests)
+        request = self.request(lengths)
+        self.waiting |= {item: None for lane in request.lanes.values() for item in lane}
         self.requests.append(request)
         self.queue.add(request)
         (self.small if sum(lengths) <= self.budget else self.large).append(number)
@@ -117,7 +122,7 @@ def test_no_more_goes_before_a_request_than_was_said(
     steps: list[list[int] | str | int], budget: int, lengths: list[int]
 ) -> None:
     model = play(steps, budget)
-    said = model.queue.ahead(lengths)
+    said = model.queue.ahead(model.request(lengths))
     assert said <= sum(item[2] for item in model.waiting)
     number = model.add(lengths)
     before = 0

@@ -1,10 +1,13 @@
 """Who is let in, who is sent away and for how long, and how the drain rate is learnt."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from mlapi.batching.admission import MAX_RETRY_AFTER_S, RATE_MEMORY_S, RATE_TRUST_S, Admission
+from mlapi.batching.fair_queue import Prospect
 from mlapi.errors import BatchTooLargeError, DeadlineExceededError, OverloadedError
 from mlapi.observability.metrics import Metrics
 from tests.unit.batching.fakes import Clock
@@ -18,10 +21,17 @@ class Door:
         self.metrics = Metrics()
         self.admission = Admission(max_waiting_tokens=1000, rate=rate, clock=self.clock, metrics=self.metrics)
 
-    def admit(self, tokens: int, within_s: float = 1000.0, texts: int = 2, ahead: int | None = None) -> None:
+    def admit(
+        self,
+        tokens: int,
+        within_s: float = 1000.0,
+        texts: int = 2,
+        ahead: int | None = None,
+        held_up: Sequence[Prospect] = (),
+    ) -> None:
         """Ask to be let in, behind all that waits unless told otherwise."""
         ahead = self.admission.waiting_tokens if ahead is None else ahead
-        self.admission.admit(tokens, self.clock.now + within_s, texts=texts, ahead=ahead)
+        self.admission.admit(tokens, self.clock.now + within_s, texts=texts, ahead=ahead, held_up=held_up)
 
     def refusal(self, tokens: int, within_s: float = 1000.0) -> OverloadedError:
         with pytest.raises(OverloadedError) as caught:
@@ -64,18 +74,33 @@ def test_a_request_above_the_bound_is_too_large_and_not_told_to_come_back() -> N
 
 def test_who_cannot_be_served_by_the_deadline_is_sent_away_at_once() -> None:
     door = Door()
-    door.admit(800)
-    assert door.refusal(100, within_s=6.5).retry_after_s == 3  # done in 9 s
+    door.admit(700)
+    assert door.refusal(100, within_s=7.5).retry_after_s == 2  # done in 8 s, and of 7.5 s 6 are planned
     assert door.shed("deadline") == 1.0
-    door.admit(100, within_s=9.0)
+    door.admit(100, within_s=10.0)
+
+
+def test_nobody_is_let_in_for_whose_sake_another_would_be_late() -> None:
+    door = Door()
+    door.admit(100)
+    other = Prospect(deadline=door.clock.now + 5.0, tokens=300, with_another=401)
+    with pytest.raises(OverloadedError):
+        door.admit(300, held_up=[other])
+    door.admit(300, held_up=[replace(other, with_another=400)])
+
+
+def test_who_will_be_late_anyway_has_nobody_sent_away() -> None:
+    door = Door()
+    door.admit(100)
+    door.admit(300, held_up=[Prospect(deadline=door.clock.now + 5.0, tokens=401, with_another=701)])
 
 
 def test_what_waits_but_has_to_stand_back_turns_nobody_away() -> None:
     door = Door()
     door.admit(900)
-    door.admit(20, within_s=0.5, ahead=30)
+    door.admit(20, within_s=0.5, ahead=20)
     with pytest.raises(OverloadedError):
-        door.admit(20, within_s=0.5, ahead=31)
+        door.admit(20, within_s=0.5, ahead=21)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0.001, MAX_RETRY_AFTER_S), (1e9, 1)])

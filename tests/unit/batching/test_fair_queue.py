@@ -1,17 +1,26 @@
 """Whose turn it is and what shares its batch; the bounds are in `tests/property/test_batching_fairness.py`."""
 
-from mlapi.batching.fair_queue import FairQueue, Request
+from mlapi.batching.fair_queue import FairQueue, Prospect, Request
 
 FAR = 100.0
 
 
-def queued(queue: FairQueue[str], name: str, *lengths: int, deadline: float = FAR) -> Request[str]:
-    """Queue a request whose items are called by its name and their places."""
+def request_of(name: str, *lengths: int, deadline: float = FAR) -> Request[str]:
+    """Return a request whose items are called by its name and their places."""
     request: Request[str] = Request(deadline)
     for place, length in enumerate(lengths):
         request.add(f"{name}{place}", length, place)
+    return request
+
+
+def queued(queue: FairQueue[str], name: str, *lengths: int, deadline: float = FAR) -> Request[str]:
+    request = request_of(name, *lengths, deadline=deadline)
     queue.add(request)
     return request
+
+
+def ahead(queue: FairQueue[str], *lengths: int) -> int:
+    return queue.ahead(request_of("new", *lengths))
 
 
 def batches(queue: FairQueue[str]) -> list[list[str]]:
@@ -25,7 +34,7 @@ def test_nothing_waits_in_a_new_queue() -> None:
     queue: FairQueue[str] = FairQueue(64)
     assert not queue
     assert queue.take(now=0.0).batch == []
-    assert queue.ahead([8]) == 0
+    assert ahead(queue, 8) == 0
 
 
 def test_a_batch_has_one_length_and_keeps_to_its_budget() -> None:
@@ -103,17 +112,42 @@ def test_large_requests_take_turns() -> None:
 def test_only_a_batch_of_what_waits_goes_before_a_small_request() -> None:
     queue: FairQueue[str] = FairQueue(64)
     queued(queue, "bulk", *[16] * 1000)
-    assert queue.ahead([16]) == 64
+    assert ahead(queue, 16) == 64
     queued(queue, "x", 32)
-    assert queue.ahead([16]) == 32 + 64
-    assert queue.ahead([16, 24]) == 32 + 2 * 64
+    assert ahead(queue, 16) == 32 + 64
+    assert ahead(queue, 16, 24) == 32 + 2 * 64
 
 
 def test_a_large_request_has_its_share_ahead_and_never_more_than_what_waits() -> None:
     queue: FairQueue[str] = FairQueue(64)
     queued(queue, "bulk", *[16] * 1000)
-    assert queue.ahead([16] * 9) == 3 * 2 * 64
-    assert queue.ahead([16] * 1000) == 16_000
+    assert ahead(queue, *[16] * 9) == 3 * 2 * 64
+    assert ahead(queue, *[16] * 1000) == 16_000
+
+
+def test_a_large_request_holds_up_those_that_it_takes_turns_with() -> None:
+    queue: FairQueue[str] = FairQueue(64)
+    queued(queue, "a", *[16] * 8, deadline=5.0)
+    queued(queue, "b", *[16] * 100, deadline=7.0)
+    assert queue.held_up_by(request_of("c", *[16] * 12)) == [
+        Prospect(deadline=5.0, tokens=2 * 128, with_another=3 * 128),
+        Prospect(deadline=7.0, tokens=128 + 1600, with_another=128 + 1600 + 192),
+    ]
+
+
+def test_a_large_request_holds_up_the_last_of_the_small_ones_by_as_much_as_goes_before_it_at_most() -> None:
+    queue: FairQueue[str] = FairQueue(64)
+    queued(queue, "x", 48, deadline=5.0)
+    queued(queue, "y", 48, deadline=6.0)
+    assert queue.held_up_by(request_of("c", *[16] * 5)) == [Prospect(deadline=6.0, tokens=96, with_another=96 + 80)]
+    assert queue.held_up_by(request_of("c", *[16] * 99)) == [Prospect(deadline=6.0, tokens=96, with_another=96 + 96)]
+
+
+def test_a_small_request_holds_up_nobody() -> None:
+    queue: FairQueue[str] = FairQueue(64)
+    queued(queue, "a", *[16] * 8)
+    queued(queue, "x", 48)
+    assert queue.held_up_by(request_of("y", 48)) == []
 
 
 def test_a_discarded_item_is_gone_and_discarding_it_again_changes_nothing() -> None:
