@@ -67,7 +67,7 @@ class EngineExecutor:
     def warm_up(self, lengths: Sequence[int]) -> WarmUp:
         """Run the lengths that need it, so that nothing slow is left for traffic, and check batch invariance.
 
-        Of the lengths above the engine's `warm_tokens` the longest alone is run, because it takes the most memory.
+        Those are the lengths up to the engine's `warm_tokens`, and the shortest one in any case.
 
         The check compares, to the bit, rows computed alone with the same rows among others, for the shortest length,
         the longest of which its batch holds two, and one between. Where it fails, texts are computed one by one from
@@ -79,7 +79,7 @@ class EngineExecutor:
         # The first call of all pays for more than its length.
         self._engine.infer(*self._sample(1, lengths[0]))
         started = self._clock()
-        warmed = [length for length in lengths if length <= self._engine.warm_tokens or length == lengths[-1]]
+        warmed = [length for length in lengths if length <= self._engine.warm_tokens] or lengths[:1]
         for length in warmed:
             self._engine.infer(*self._sample(1, length))
         seconds = self._clock() - started

@@ -30,7 +30,7 @@ class OpenVinoEngine:
     """
 
     batch_tokens = 512
-    warm_tokens = 128
+    warm_tokens = 32
 
     def __init__(self, compiled: ov.CompiledModel, precision: str, streams: int) -> None:
         """Wrap a compiled graph; `streams` calls may run side by side."""

@@ -79,11 +79,17 @@ async def test_texts_are_padded_to_the_length_asked_for() -> None:
     assert [sum(row) for row in scores] == pytest.approx([1, 1])
 
 
-async def test_the_warm_up_runs_every_short_length_and_the_longest_alone() -> None:
+async def test_the_warm_up_runs_every_length_that_the_engine_wants_warm() -> None:
     engine = SpyEngine()
     executor(engine).warm_up(bucket_lengths(512))
     alone = {length for rows, length in engine.shapes if rows == 1}
-    assert alone == {*range(8, 129, 8), 512}
+    assert alone == {*range(8, 129, 8)}
+
+
+async def test_a_warm_up_without_any_such_length_runs_the_shortest() -> None:
+    engine = SpyEngine()
+    executor(engine).warm_up([256, 512])
+    assert (1, 256) in engine.shapes
 
 
 class ThresholdEngine(SpyEngine):
