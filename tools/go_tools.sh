@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
+# KEDA, whose two programs only a test on a cluster needs, is pinned in tools/keda/go.mod, and built only when named.
 # `schemas` are not a program, but come the same way: what Kubernetes and others publish about their resources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +11,8 @@ declare -A source=(
   [amtool]='github.com/prometheus/alertmanager/cmd/amtool github.com/prometheus/alertmanager --version'
   [compose-spec]='github.com/compose-spec/compose-go/v2/cmd github.com/compose-spec/compose-go/v2 --version'
   [k6]='go.k6.io/k6 go.k6.io/k6 version'
+  [keda-adapter]='github.com/kedacore/keda/v2/cmd/adapter github.com/kedacore/keda/v2 --version'
+  [keda-operator]='github.com/kedacore/keda/v2/cmd/operator github.com/kedacore/keda/v2 --version'
   [kubeconform]='github.com/yannh/kubeconform/cmd/kubeconform github.com/yannh/kubeconform -v'
   [kustomize]='sigs.k8s.io/kustomize/kustomize/v5 sigs.k8s.io/kustomize/kustomize/v5 version'
   [prometheus]='github.com/prometheus/prometheus/cmd/prometheus github.com/prometheus/prometheus --version'
@@ -30,6 +33,14 @@ release() {
   else
     echo "${1#v}"
   fi
+}
+
+# pinned_in NAME: the folder of the module that pins a program. KEDA replaces modules, and needs other versions.
+pinned_in() {
+  case $1 in
+    keda-*) echo tools/keda ;;
+    *) echo tools ;;
+  esac
 }
 
 at_least() {
@@ -73,7 +84,8 @@ build() {
   local name=$1 package=$2 version=$3
   [[ -n $go ]] || find_go
   echo "mlapi: building $name $version (once; minutes on few processors)"
-  local main=tools
+  local main
+  main=$(pinned_in "$name")
   if [[ $name == alertmanager ]]; then
     main=.tools/alertmanager
     complete_alertmanager "$main"
@@ -87,14 +99,16 @@ build() {
 }
 
 provide() {
-  local name=$1 package module ask version found
+  local name=$1 package module ask version found pins
   read -r package module ask <<<"${source[$name]}"
-  version=$(awk -v module="$module" '$1 == module && $2 { print $2 }' tools/go.mod)
-  [[ -n $version ]] || fail "tools/go.mod does not pin $module"
+  pins=$(pinned_in "$name")/go
+  # On a line of its own behind `require`, or in a list of them.
+  version=$(awk -v module="$module" '{ sub(/^require /, "") } $1 == module && $2 { print $2 }' "$pins.mod")
+  [[ -n $version ]] || fail "$pins.mod does not pin $module"
   version=$(release "$version")
   # What it was made from; Go itself keeps what did not change, so that a rebuild takes seconds.
   local stamp=$bin/.$name.stamp made_from
-  made_from=$(cat tools/go.mod tools/go.sum tools/go_tools.sh | sha256sum)
+  made_from=$(cat "$pins.mod" "$pins.sum" tools/go_tools.sh | sha256sum)
   [[ -x $bin/$name && -f $stamp && $(<"$stamp") == "$made_from" ]] && return
   rm -f "$stamp"
   if found=$(command -v "$name") && "$found" "$ask" 2>&1 </dev/null | grep -qE "(^|[ v])${version//./\\.}( |$)"; then
@@ -119,7 +133,7 @@ provide_schemas() {
 
 known=("${!source[@]}" schemas)
 names=("$@")
-((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${known[@]}" | sort)
+((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${known[@]}" | grep -v '^keda-' | sort)
 for name in "${names[@]}"; do
   [[ " ${known[*]} " == *" $name "* ]] || fail "no such program: $name (one of: $(printf '%s\n' "${known[@]}" | sort | xargs))"
 done

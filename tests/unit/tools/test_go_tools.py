@@ -28,8 +28,9 @@ class Checkout:
         self.root = root
         self.programs = root / "path"
         self.record = root / "builds"
-        for name in ("tools/go_tools.sh", "tools/go.mod", "tools/go.sum", "requirements/go.txt"):
-            (root / name).parent.mkdir(exist_ok=True)
+        pins = ("tools/go.mod", "tools/go.sum", "tools/keda/go.mod", "tools/keda/go.sum", "requirements/go.txt")
+        for name in ("tools/go_tools.sh", *pins):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         # Stands for what Go's cache holds of a module.
         (root / "module").mkdir()
@@ -87,6 +88,14 @@ def test_alertmanager_is_built_in_a_copy_of_its_module_with_a_page_in_it(checkou
     assert checkout.builds.startswith("-C .tools/alertmanager build -mod=readonly ")
     assert (checkout.root / ".tools/alertmanager/ui/app/dist/index.html").exists()
     assert not (checkout.root / "module/ui").exists()
+
+
+def test_keda_is_built_when_it_is_named_from_a_module_of_its_own(checkout: Checkout) -> None:
+    done = checkout.provide("keda-operator")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"building keda-operator 2\.\d+\.\d+ ", done.stdout)
+    assert checkout.builds.startswith("-C tools/keda build -mod=readonly ")
+    assert checkout.builds.endswith(" github.com/kedacore/keda/v2/cmd/operator\n")
 
 
 def test_the_schemas_are_fetched_once_with_the_go_that_was_found(checkout: Checkout) -> None:
