@@ -1,14 +1,11 @@
 """Istio's kinds, for an API server that does not know them: it checks their objects then; nothing acts on them."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.architecture.source_rules import ROOT
+from tests.cluster.go_modules import download
 from tests.cluster.kubectl import Kubectl
-from tests.programs import find_program
 from tools.kubernetes_schemas import CUSTOM_RESOURCES
 
 
@@ -32,13 +29,6 @@ def kinds() -> Iterator[None]:
 def _definitions() -> Path:
     """The file of the Go module that the manifests are checked against, from Go's cache or fetched."""
     (module,) = (module for module in CUSTOM_RESOURCES if module.path == "istio.io/api")
-    command = [_go(), "mod", "download", "-json", f"{module.path}@{module.version}"]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120, check=True)
-    fetched = json.loads(done.stdout)
+    fetched = download(f"{module.path}@{module.version}")
     assert fetched["Sum"] == module.hash
     return Path(fetched["Dir"]) / module.files
-
-
-def _go() -> str:
-    ours = ROOT / ".tools" / "go" / "go" / "bin" / "go"
-    return str(ours) if ours.exists() else find_program("go")

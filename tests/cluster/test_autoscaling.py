@@ -12,6 +12,10 @@ from tests.cluster.replica_count import rising, watched
 from tests.cluster.service import API, Service
 from tests.cluster.waiting import until, wait
 
+RATE = 8
+MISS_WORDS = 20
+"""Of four words each: more than two pods are to have, and less than the node can do without int8 arithmetic."""
+
 STEADY_S = 60.0
 OUT_S = 180.0
 IN_S = 300.0
@@ -64,7 +68,7 @@ def test_out_under_misses_and_in_afterwards(service: Service, report: Report) ->
     url = f"{service.url}/predict"
     with watched(service.kubectl, API) as pods:
         began = time.monotonic()
-        with Arrivals(url, rate=15, miss_share=1.0, miss_words=60) as misses:
+        with Arrivals(url, rate=RATE, miss_share=1.0, miss_words=MISS_WORDS) as misses:
             until(lambda: len(service.ready_pods()) > LEAST, "more pods", OUT_S)
             report(f"misses: {targets(service)}; replicas: {pods}")
             steady = time.monotonic() - began
@@ -72,7 +76,7 @@ def test_out_under_misses_and_in_afterwards(service: Service, report: Report) ->
             assert rising(pods.since(steady)), f"flapping at a steady rate: {pods}"
             report(f"{STEADY_S:.0f} s later: {targets(service)}; replicas: {pods}")
         calm = time.monotonic() - began
-        with Arrivals(url, rate=10, miss_share=0.0) as hits:
+        with Arrivals(url, rate=RATE, miss_share=0.0) as hits:
             until(lambda: pods.now == LEAST, "as few pods as before", IN_S)
             service.wait_until_only_current_pods()
             wait(STEADY_S / 2)
