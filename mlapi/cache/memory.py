@@ -60,6 +60,7 @@ class MemoryStore:
         self._hits = metrics.cache_operations.labels("l1", "get", "hit")
         self._misses = metrics.cache_operations.labels("l1", "get", "miss")
         self._stored = metrics.cache_operations.labels("l1", "set", "ok")
+        self._evicted = metrics.cache_evictions.labels("l1")
         self._refused = metrics.cache_operations.labels("l1", "set", "skipped")
         metrics.cache_entries.labels("l1").set_function(lambda: len(self._entries))
         metrics.cache_bytes.labels("l1").set_function(lambda: self._bytes)
@@ -131,6 +132,7 @@ class MemoryStore:
             return
         while self._bytes + size > self._max_bytes:
             self._bytes -= self._entries.popitem(last=False)[1][2]
+            self._evicted.inc()
         expires = self._clock() + self._ttl_s * (0.9 + 0.2 * self._jitter())
         self._entries[digest] = (prediction, expires, size)
         self._bytes += size

@@ -63,6 +63,12 @@ class Metrics:
         )
         self.cache_entries = Gauge("mlapi_cache_entries", "Entries held.", ("tier",), registry=registry)
         self.cache_bytes = Gauge("mlapi_cache_bytes", "Bytes held, overhead included.", ("tier",), registry=registry)
+        self.cache_evictions = Counter(
+            "mlapi_cache_evictions_total",
+            "Entries dropped to make room for others.",
+            ("tier",),
+            registry=registry,
+        )
         self.cache_breaker_state = Gauge(
             "mlapi_cache_breaker_state", "Redis circuit breaker: 0 closed, 1 half-open, 2 open.", registry=registry
         )

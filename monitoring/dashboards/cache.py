@@ -123,14 +123,10 @@ _SIZE: Final = (
     ),
     Panel(
         "Evictions",
-        "Entries per second that made room for others. Of the first tier: what was stored and did not stay.",
+        "Entries per second that made room for others.",
         "ops",
         (
-            Query(
-                f'clamp_min(sum(rate(mlapi_cache_operations_total{{{OURS}, tier="l1", operation="set", result="ok"}}'
-                f'[$__rate_interval])) - sum(deriv(mlapi_cache_entries{{{OURS}, tier="l1"}}[$__rate_interval])), 0)',
-                "first tier",
-            ),
+            Query(f'sum(rate(mlapi_cache_evictions_total{{{OURS}, tier="l1"}}[$__rate_interval]))', "first tier"),
             Query(f"sum(rate(redis_evicted_keys_total{{{THEIRS}}}[$__rate_interval]))", "Redis"),
         ),
     ),

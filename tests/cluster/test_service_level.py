@@ -1,6 +1,7 @@
 """The original service level on the prod overlay, while Redis is restarted and the service rolled over."""
 
 import csv
+import math
 import os
 import statistics
 import time
@@ -67,7 +68,7 @@ def picture(measured: Measured, pods: ReplicaCount, marks: Sequence[tuple[float,
         Line("median", measured.over_time("duration_answer", statistics.median)),
         Line("p99", measured.over_time("duration_answer", p99)),
     ]
-    top = max(value for line in latencies for _, value in line.points)
+    top = 50 * math.ceil(max(value for line in latencies for _, value in line.points) / 50)
     sent = measured.over_time("http_reqs", lambda values: len(values) / BUCKET_S)
     panels = [
         Panel("requests a second", 0, 12, [Line("sent", sent)]),

@@ -17,6 +17,7 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_cache_operation_duration_seconds": ("histogram", {"tier", "operation"}),
     "mlapi_cache_entries": ("gauge", {"tier"}),
     "mlapi_cache_bytes": ("gauge", {"tier"}),
+    "mlapi_cache_evictions": ("counter", {"tier"}),
     "mlapi_cache_breaker_state": ("gauge", set()),
     "mlapi_cache_writes_dropped": ("counter", set()),
     "mlapi_batch_texts": ("histogram", set()),
@@ -35,6 +36,7 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
 VALUES = {
     ("mlapi_texts", "source"): {"l1", "l2", "collapsed", "model"},
     ("mlapi_cache_operations", "tier"): {"l1", "l2"},
+    ("mlapi_cache_evictions", "tier"): {"l1"},
     ("mlapi_cache_operations", "operation"): {"get", "set"},
     ("mlapi_batch_tokens", "kind"): {"real", "padded"},
     ("mlapi_predictions", "label"): {"NEGATIVE", "POSITIVE"},

@@ -60,6 +60,17 @@ def test_what_exceeds_the_bound_alone_is_not_stored_and_evicts_nobody() -> None:
     assert operations(metrics, "l1", "set") == {"ok": 1, "skipped": 1}
 
 
+def test_what_makes_room_for_others_is_counted() -> None:
+    metrics = Metrics()
+    store = memory_store(metrics, max_bytes=ONE)
+    assert metrics.registry.get_sample_value("mlapi_cache_evictions_total", {"tier": "l1"}) == 0
+    store.put(A, prediction(0.75))
+    store.put(A, prediction(0.75))
+    store.put(B, prediction(0.75))
+    assert store.lookup((A, B)) == [None, prediction(0.75)]
+    assert metrics.registry.get_sample_value("mlapi_cache_evictions_total", {"tier": "l1"}) == 1
+
+
 def test_an_entry_that_outgrows_the_bound_does_not_leave_its_old_self_behind() -> None:
     store = memory_store(Metrics(), max_bytes=ONE)
     store.put(A, prediction(0.75))
