@@ -39,6 +39,14 @@ def instruction_set(cpuinfo: Path = _CPUINFO) -> str:
 
 def multiplies_int8(names: str) -> bool:
     """Tell from `instruction_set` whether the processor multiplies and adds 8-bit integers in one instruction."""
+    return _has(names, x86=("amx_int8", "avx512_vnni", "avx_vnni"), other=("asimddp", "i8mm"))
+
+
+def has_wide_vectors(names: str) -> bool:
+    """Tell from `instruction_set` whether an x86 processor has 512-bit vectors, and any other one vectors at all."""
+    return _has(names, x86=("avx512f",), other=("asimd",))
+
+
+def _has(names: str, *, x86: tuple[str, ...], other: tuple[str, ...]) -> bool:
     architecture, _, extensions = names.partition(":")
-    wanted = ("amx_int8", "avx512_vnni", "avx_vnni") if architecture == "x86_64" else ("asimddp", "i8mm")
-    return not set(wanted).isdisjoint(extensions.split(","))
+    return not set(x86 if architecture == "x86_64" else other).isdisjoint(extensions.split(","))

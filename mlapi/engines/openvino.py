@@ -8,7 +8,7 @@ import openvino as ov
 
 from mlapi.bundles.store import Bundle
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
-from mlapi.engines.instruction_set import instruction_set, multiplies_int8
+from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_int8
 from mlapi.errors import BundleError
 
 GRAPH: Final = "model.xml"
@@ -24,9 +24,9 @@ class OpenVinoEngine:
     """A compiled OpenVINO graph with inputs `input_ids` and `attention_mask` and one output, the logits.
 
     Batch-invariant: kernels reduce along the row's own dimensions only, and int8 activations are scaled per group of
-    values within a token (https://docs.openvino.ai, "Dynamic quantization"); the warm-up verifies it. Except for int8
-    on a processor without int8 arithmetic: there OpenVINO widens the weights and multiplies in fp32, with kernels that
-    it chooses by the number of rows.
+    values within a token (https://docs.openvino.ai, "Dynamic quantization"); the warm-up verifies it. Except on
+    processors without int8 arithmetic for int8, where OpenVINO widens the weights and multiplies in fp32, and on x86
+    processors without AVX-512 for the other precisions: there it chooses the kernels by the number of rows.
     """
 
     batch_tokens = 512
@@ -35,7 +35,8 @@ class OpenVinoEngine:
     def __init__(self, compiled: ov.CompiledModel, precision: str, streams: int) -> None:
         """Wrap a compiled graph; `streams` calls may run side by side."""
         self.identity = EngineIdentity("openvino", ov.get_version(), precision, instruction_set())
-        self.batch_invariant = precision != "int8" or multiplies_int8(self.identity.instruction_set)
+        names = self.identity.instruction_set
+        self.batch_invariant = multiplies_int8(names) if precision == "int8" else has_wide_vectors(names)
         self.streams = streams
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         for _ in range(streams):

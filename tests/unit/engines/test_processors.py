@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlapi.engines.instruction_set import instruction_set, multiplies_int8
+from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_int8
 from mlapi.engines.processors import usable_processors
 
 
@@ -65,3 +65,17 @@ def test_the_instruction_set_names_what_changes_a_score(tmp_path: Path) -> None:
 )
 def test_int8_arithmetic_is_told_from_the_instruction_set(names: str, *, able: bool) -> None:
     assert multiplies_int8(names) is able
+
+
+@pytest.mark.parametrize(
+    ("names", "wide"),
+    [
+        ("x86_64:avx2,avx512_vnni,avx512f", True),
+        ("x86_64:avx2,avx_vnni", False),
+        ("x86_64:avx2", False),
+        ("x86_64", False),
+        ("aarch64:asimd", True),
+    ],
+)
+def test_wide_vectors_are_told_from_the_instruction_set(names: str, *, wide: bool) -> None:
+    assert has_wide_vectors(names) is wide
