@@ -24,8 +24,8 @@ _NO_GPU: Final = "Not measured: no GPU was there. What runs on one is covered by
 
 def parts(folder: Path) -> dict[str, str]:
     """Return what can be put into documents, by name."""
-    comparison, device = folder / "comparison.json", folder / "gpu.json"
-    table = Table(results.read(comparison)) if comparison.exists() else None
+    table, others = _table(folder / "comparison.json"), _table(folder / "other-servers.json")
+    device = folder / "gpu.json"
     made: Mapping[str, Callable[[Table], str]] = {
         "conditions": report.conditions,
         "targets": lambda known: "\n".join(targets.render(known)),
@@ -36,7 +36,14 @@ def parts(folder: Path) -> dict[str, str]:
         "summary": lambda known: "\n".join(report.summary(known)),
     }
     found = {name: make(table) + "\n" if table else _NOT_YET for name, make in made.items()}
+    found["other-servers"] = (
+        f"{report.conditions(others)}\n\n" + "\n".join(report.peers(others)) + "\n" if others else _NOT_YET
+    )
     return found | {"gpu": gpu_report.render(device.read_bytes()) if device.exists() else _NO_GPU}
+
+
+def _table(file: Path) -> Table | None:
+    return Table(results.read(file)) if file.exists() else None
 
 
 def fill(document: str, known: Mapping[str, str]) -> str:
@@ -52,9 +59,8 @@ def main() -> None:
     """Write the documents; with `--check` only say, by the exit code, whether they are fresh."""
     known, stale = parts(RESULTS), []
     wanted = {ROOT / name: fill((ROOT / name).read_text(encoding="utf-8"), known) for name in DOCUMENTS}
-    comparison = RESULTS / "comparison.json"
-    if comparison.exists():
-        wanted[ROOT / _CHART] = chart.render(Table(results.read(comparison)))
+    if comparison := _table(RESULTS / "comparison.json"):
+        wanted[ROOT / _CHART] = chart.render(comparison)
     for path, text in wanted.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.name)

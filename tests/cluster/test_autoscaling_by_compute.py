@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 import yaml
 
 from tests.architecture.source_rules import ROOT
 from tests.cluster import keda
 from tests.cluster.arrivals import Arrivals
-from tests.cluster.conftest import Images, Report
+from tests.cluster.conftest import RESTRICTED, Images, Report
 from tests.cluster.installation import container, install
-from tests.cluster.kubectl import Kubectl, Object
+from tests.cluster.kubectl import Object
 from tests.cluster.namespaces import namespace
 from tests.cluster.replica_count import watched
 from tests.cluster.service import API, Service
@@ -76,15 +77,26 @@ def horizontal_pod_autoscaler() -> Object:
     }
 
 
+def request() -> Object:
+    return container(resources={"requests": {"cpu": f"{REQUEST_MILLICORES}m"}})
+
+
 @contextmanager
-def prometheus(folder: Path, scraped: str) -> Iterator[None]:
-    """Run a Prometheus on the node that scrapes one namespace's pods as `monitoring` says."""
+def prometheus(folder: Path, scraped: str) -> Iterator[str]:
+    """Run a Prometheus on the node that scrapes one namespace's pods as `monitoring` says; yields its URL."""
     config = yaml.safe_load(SCRAPING.read_text(encoding="utf-8"))
     for job in config["scrape_configs"]:
         for discovery in job["kubernetes_sd_configs"]:
             discovery |= {"kubeconfig_file": os.environ["KUBECONFIG"], "namespaces": {"names": [scraped]}}
-    with running_prometheus(find_program("prometheus"), config, folder, PROMETHEUS_PORT):
-        yield
+    with running_prometheus(find_program("prometheus"), config, folder, PROMETHEUS_PORT) as url:
+        yield url
+
+
+def has_values(url: str, triggers: Sequence[Object]) -> bool:
+    """Whether a Prometheus answers all that KEDA will ask it: without an answer KEDA falls back to four pods."""
+    queries = [trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "prometheus"]
+    answers = [httpx.get(f"{url}/api/v1/query", params={"query": query}).json() for query in queries]
+    return all(answer["data"]["result"] for answer in answers)
 
 
 def measured(service: Service) -> Sequence[str]:
@@ -120,26 +132,26 @@ def watch_the_hit_ratio_fall(service: Service, by: str, report: Report) -> None:
     assert calm.failures + fallen.failures == []
 
 
-def test_by_the_processor(images: Images, kubectl: Kubectl, istio_kinds: None, report: Report) -> None:
+def test_by_the_processor(images: Images, istio_kinds: None, report: Report) -> None:
     del istio_kinds
-    request = container(resources={"requests": {"cpu": f"{REQUEST_MILLICORES}m"}})
-    service = install(kubectl, images.service, source="overlays/prod", changes=[horizontal_pod_autoscaler(), request])
-    watch_the_hit_ratio_fall(service, "processor", report)
+    with namespace("processor", RESTRICTED) as own:
+        changes = [horizontal_pod_autoscaler(), request()]
+        service = install(own, images.service, source="overlays/prod", changes=changes)
+        watch_the_hit_ratio_fall(service, "processor", report)
 
 
 def test_by_compute(images: Images, istio_kinds: None, report: Report, tmp_path: Path) -> None:
     del istio_kinds
-    request = container(resources={"requests": {"cpu": f"{REQUEST_MILLICORES}m"}})
     with (
         keda.running(tmp_path),
-        namespace("compute", {"pod-security.kubernetes.io/enforce": "restricted"}) as own,
-        prometheus(tmp_path, own.namespace),
+        namespace("compute", RESTRICTED) as own,
+        prometheus(tmp_path, own.namespace) as url,
     ):
-        service = install(
-            own,
-            images.service,
-            source="overlays/prod",
-            components=[COMPONENT],
-            changes=[scaled_object(own.namespace), request],
-        )
+        install(own, images.service, source="overlays/prod", changes=[horizontal_pod_autoscaler(), request()])
+        scaled = scaled_object(own.namespace)
+        until(lambda: has_values(url, scaled["spec"]["triggers"]), "values of the pods in Prometheus", MEASURED_S)
+        # The component takes it out of the manifests; what was applied before stays.
+        own.run("delete", "horizontalpodautoscaler", API)
+        changes = [scaled, request()]
+        service = install(own, images.service, source="overlays/prod", components=[COMPONENT], changes=changes)
         watch_the_hit_ratio_fall(service, "compute", report)

@@ -23,14 +23,14 @@ MIB = 1024 * 1024
 WORDS = 510
 """With the two tokens around them, 512."""
 
-DISTINCT = 12
+DISTINCT = 4
 BODY_BYTES = 8 * MIB
 CLIENTS = 3
 """Of each kind."""
 
 
 def many_distinct(client: int, turn: int) -> list[str]:
-    """About as many texts of 512 tokens as a slow model can do in the time that a request has, all of them new."""
+    """A few texts of 512 tokens, all of them new: as many as a slow model can do in time, with those of the others."""
     return [f"{client} {turn} {number} " + "a " * (WORDS - 8) for number in range(DISTINCT)]
 
 
