@@ -145,6 +145,8 @@ def test_a_bundle_whose_scores_depend_on_the_batch_is_not_written(
         return infer(self, ids, mask) * np.float32(1 + 1e-6 * len(ids))
 
     monkeypatch.setattr(OpenVinoEngine, "infer", infer_with_a_shared_scale)
+    # As on a processor on which fp32 does not depend on the batch.
+    monkeypatch.setattr("mlapi.engines.openvino.has_wide_vectors", lambda _: True)
     evaluate = texts if evaluated else None
     said = refused(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=evaluate))
     assert "depend on the other texts of a batch" in said
