@@ -56,6 +56,28 @@ class Cast:
         return self.server_processor, self.load_processor
 
 
+class Watch:
+    """Says who used the processors since it was made, or since it was last told to begin."""
+
+    def __init__(self, processors: tuple[int, ...], server: Server) -> None:
+        """Begin."""
+        self._processors = processors
+        self._server = server
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was."""
+        self._meter = Meter(self._processors)
+        self._used = self._server.processor_s
+        self._started = time.perf_counter()
+
+    def read(self) -> dict[str, float]:
+        """Return the share of the processors that others used, and how many of them the server did."""
+        seconds = time.perf_counter() - self._started
+        used = self._server.processor_s - self._used
+        return {"foreign": self._meter.foreign_share(), "server_processors": used / seconds}
+
+
 class Session:
     """Runs the rows and takes down what comes of them."""
 
@@ -212,6 +234,7 @@ class Session:
         self._warmed.add(peer.name)
 
     def _observe(self, peer: Peer, row: Row, server: Server, number: int) -> None:
+        watch = Watch(self._cast.both, server)
         drive = Drive(
             peer=peer,
             target=server.target,
@@ -219,18 +242,16 @@ class Session:
             known=self._known,
             effort=self._effort,
             slow=peer.slow,
+            begin=watch.begin,
         )
         self._say(f"  {peer.name}, {row.name}")
-        meter, used, started = Meter(self._cast.both), server.processor_s, time.perf_counter()
         try:
             measures = uvloop.run(self._bounded(row, drive))
         except LoadError as error:
             self._say(f"{peer.name}, {row.name}: {error}")
             self._record.failures.append(Failure(peer.name, row.name, str(error)))
             return
-        seconds = time.perf_counter() - started
-        measures |= {"foreign": meter.foreign_share(), "server_processors": (server.processor_s - used) / seconds}
-        self._record.observations.append(Observation(peer.name, row.name, number, measures))
+        self._record.observations.append(Observation(peer.name, row.name, number, measures | watch.read()))
 
     @staticmethod
     async def _bounded(row: Row, drive: Drive) -> dict[str, float]:

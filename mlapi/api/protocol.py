@@ -5,19 +5,32 @@ costs more than a cached answer does. A request that is as plain as nearly all a
 connection that stays open and has nothing else under way, complete in one piece) is therefore first shown to a
 `Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning. A
 request that has to wait for Redis first keeps its place among those of its connection, and takes uvicorn's way only if
-its texts are not in Redis either.
+its texts are not in Redis either. A plain request whose head has come before, byte for byte, is not even parsed.
 """
 
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from mlapi.api.known_heads import Head, KnownHeads
 from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+
+
+class _Application(Protocol):
+    """What the configured application has for its connections."""
+
+    @property
+    def shortcuts(self) -> Mapping[bytes, Shortcut]:
+        """What may answer a plain request, by path."""
+
+    @property
+    def known_heads(self) -> KnownHeads:
+        """The heads that came before, on any connection."""
 
 
 class _Place:
@@ -80,11 +93,15 @@ class ShortcutProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn gives its protocols; the configured application has `shortcuts` by path."""
+        """Take what uvicorn gives its protocols; the configured application has shortcuts and the heads they met."""
         super().__init__(config, server_state, app_state, _loop)
         # Both are uvicorn's own work on a request, and off in this service.
         extra_work = self.access_log or self.limit_concurrency is not None
-        self._shortcuts = {} if extra_work else _shortcuts(config)
+        self._shortcuts = {} if extra_work else _application(config).shortcuts
+        self._known_heads = _application(config).known_heads
+        # Whether the parser has nothing in hand, and never had anything but plain requests since it was last known so.
+        self._at_rest = bool(self._shortcuts)
+        self._answered_at = 0.0
         self._shortcut: Shortcut | None = None
         self._fields: dict[bytes, bytes] = {}
         self._body = b""
@@ -93,14 +110,33 @@ class ShortcutProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come; a request whose end has not takes the usual way, which can wait for it."""
+        at_rest = self._at_rest
+        if at_rest and self._serve_known(data):
+            return
+        self._body = b""
         super().data_received(data)
         if self._shortcut is not None:
             self._shortcut = None
             if not self.transport.is_closing():
                 self._take_usual_way()
+        elif at_rest and self._at_rest and self._body:
+            head = Head(self._shortcuts[self.url], self.url, list(self.headers), self._fields, len(self._body))
+            self._known_heads.learn(data, head, self._body)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for long enough: answers do not set the timer anew."""
+        self.timeout_keep_alive_task = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return  # its answer sets the timer
+        rest = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if rest > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(rest, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
         """Begin a request; its scope is made when it is known to be needed."""
+        self._at_rest = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -127,13 +163,34 @@ class ShortcutProtocol(HttpToolsProtocol):
         if shortcut is None:
             super().on_message_complete()
             return
-        response = shortcut.answer(self._fields, self._body)
-        if isinstance(response, bytes):
-            self._send(response)
-            return
-        if response is None or not self._waits(response):
+        self._at_rest = True
+        if not self._serve(shortcut, self._fields, self._body):
             self._take_usual_way()
             super().on_message_complete()
+
+    def _serve_known(self, data: bytes) -> bool:
+        """Answer one whole plain request whose head is known, past the parser, which stands between two requests."""
+        head = self._known_heads.recognise(data)
+        if head is None or not self._is_free():
+            return False
+        self.url, self.headers = head.url, head.headers
+        return self._serve(head.shortcut, head.fields, data[-head.body_bytes :])
+
+    def _serve(self, shortcut: Shortcut, fields: Mapping[bytes, bytes], body: bytes) -> bool:
+        """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
+        response = shortcut.answer(fields, body)
+        if isinstance(response, bytes):
+            self._send(response)
+            return True
+        return response is not None and self._waits(response, body)
+
+    def _is_free(self) -> bool:
+        """Whether an answer may be sent: it overtakes no other, and does not fill the memory of who reads none."""
+        return (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
 
     def _is_plain(self) -> bool:
         """Whether nothing about the request or its connection needs more than an answer."""
@@ -147,10 +204,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             and b"content-length" in fields
             and b"upgrade" not in fields
             and b"expect" not in fields
-            # An answer must not overtake the one before it, nor fill the memory when its caller reads none.
-            and (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
+            and self._is_free()
         )
 
     def _make_cycle(self) -> None:
@@ -168,9 +222,9 @@ class ShortcutProtocol(HttpToolsProtocol):
         if self._body:
             super().on_body(self._body)
 
-    def _waits(self, inquiry: Inquiry) -> bool:
+    def _waits(self, inquiry: Inquiry, body: bytes) -> bool:
         """Keep the request's place until an inquiry has ended, if it begins at all."""
-        place = _Place(self.url, self.headers, self._body)
+        place = _Place(self.url, self.headers, body)
         if not inquiry.begin(partial(self._conclude, inquiry, place)):
             return False
         self.cycle = cast("RequestResponseCycle", place)
@@ -209,7 +263,12 @@ class ShortcutProtocol(HttpToolsProtocol):
         if self.server_state.default_headers is not self._default_headers:
             self._render_opening()
         self.transport.write(self._opening + response)
-        self.on_response_complete()
+        if self.timeout_keep_alive_task is None:
+            self.on_response_complete()
+        else:
+            # Nothing went through the parser since the timer was set, so nothing waits for the end of this answer.
+            self.server_state.total_requests += 1
+            self._answered_at = self.loop.time()
 
     def _render_opening(self) -> None:
         """Write what every response begins with; uvicorn replaces its list of headers each second, with the date."""
@@ -217,7 +276,6 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._opening = STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-def _shortcuts(config: Config) -> Mapping[bytes, Shortcut]:
-    """Return the application's shortcuts by path."""
-    shortcuts: Mapping[bytes, Shortcut] = config.app.shortcuts  # type: ignore[union-attr]
-    return shortcuts
+def _application(config: Config) -> _Application:
+    """Return the configured application."""
+    return cast("_Application", config.app)

@@ -29,6 +29,7 @@ def drive() -> Iterator[Drive]:
             known=known,
             effort=LITTLE,
             slow=False,
+            begin=lambda: None,
         )
 
 

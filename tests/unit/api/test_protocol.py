@@ -1,125 +1,14 @@
 """The short way answers plain requests at once; all others are served as uvicorn's own protocol serves them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from mlapi.api.protocol import ShortcutProtocol
 from tests.stores import until
-
-PATH = b"/short"
-DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
-SHORT = b"content-length: 5\r\n\r\nshort"
-ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
-
-
-class Wire(asyncio.Transport):
-    """Takes down what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = b""
-        self.closed = False
-
-    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        self.sent += data
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def pause_reading(self) -> None:
-        """Nothing comes that is not handed over."""
-
-    def resume_reading(self) -> None:
-        """See above."""
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
-
-
-class Inquiry:
-    """Ends when it is told to, with or without a response."""
-
-    def __init__(self, response: bytes | None, *, begins: bool = True) -> None:
-        self._response = response
-        self._begins = begins
-        self.end: Callable[[], None] | None = None
-
-    def begin(self, on_end: Callable[[], None]) -> bool:
-        self.end = on_end
-        return self._begins
-
-    def response(self) -> bytes | None:
-        return self._response
-
-    def finish(self) -> None:
-        assert self.end is not None
-        self.end()
-
-
-class App:
-    """Answers every request with what it was asked, when `open` is set; has one shortcut, which remembers its calls."""
-
-    def __init__(self, answers: "bytes | Inquiry | None" = SHORT) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-        self.short: list[tuple[Mapping[bytes, bytes], bytes]] = []
-        self.scopes: list[Scope] = []
-        self._answers = answers
-        self.shortcuts = {PATH: self}
-
-    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
-        self.short.append((headers, body))
-        return self._answers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        await self.open.wait()
-        self.scopes.append(scope)
-        content = b"%b %b" % (scope["method"].encode(), body)
-        headers = [(b"content-length", b"%d" % len(content))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-
-
-class Connection:
-    """One connection to an application through a protocol."""
-
-    def __init__(self, protocol: type[HttpToolsProtocol], app: App, **settings: object) -> None:
-        options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False} | settings
-        config = uvicorn.Config(app, http=protocol, **options)
-        config.load()
-        self.server = ServerState()
-        self.server.default_headers = [(b"date", DATE)]
-        self.protocol = protocol(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
-        self.wire = Wire()
-        self.protocol.connection_made(self.wire)
-
-    async def exchange(self, *pieces: bytes, answers: int = 1) -> bytes:
-        for piece in pieces:
-            self.protocol.data_received(piece)
-            await asyncio.sleep(0)
-        await until(lambda: self.server.total_requests >= answers or self.wire.closed)
-        return self.wire.sent
-
-
-def post(body: bytes, *lines: bytes, path: bytes = PATH, version: bytes = b"1.1", method: bytes = b"POST") -> bytes:
-    head = [b"%b %b HTTP/%b" % (method, path, version), b"Host: test", *lines, b"Content-Length: %d" % len(body)]
-    return b"\r\n".join(head) + b"\r\n\r\n" + body
-
+from tests.unit.api.http_wire import ANSWER, SHORT, App, Connection, Inquiry, post
 
 CHUNKED = b"POST /short HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
@@ -310,3 +199,74 @@ async def test_what_an_inquiry_does_not_answer_keeps_its_place_and_its_body(monk
     assert app.scopes == reference.scopes
     assert b"GET" in await connection.exchange(b"\r\n", answers=4)
     assert connection.wire.closed
+
+
+async def test_an_idle_connection_is_closed_after_its_last_answer_whichever_way_it_took() -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app, timeout_keep_alive=0.05)
+    connection.protocol.data_received(post(b"hello"))
+    began = connection.protocol.loop.time()
+    # By now the timer of the first answer would have gone off.
+    while connection.protocol.loop.time() < began + 0.06:
+        connection.protocol.data_received(post(b"hello"))
+        await asyncio.sleep(0)
+    last = connection.protocol.loop.time()
+    assert not connection.wire.closed
+    await until(lambda: connection.wire.closed)
+    assert connection.protocol.loop.time() - last > 0.04
+    assert len(app.known_heads) == 1
+
+
+async def test_a_connection_that_waits_for_an_answer_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app, timeout_keep_alive=0.01)
+    for _ in range(2):
+        connection.protocol.data_received(post(b"hello"))
+    inquiry = Inquiry(SHORT)
+    monkeypatch.setattr(app, "answer", lambda *_: inquiry)
+    connection.protocol.data_received(post(b"hello"))
+    timer = connection.protocol.timeout_keep_alive_task
+    await until(lambda: connection.protocol.timeout_keep_alive_task is not timer)
+    assert not connection.wire.closed
+    inquiry.finish()
+    assert connection.wire.sent == ANSWER * 3
+    await until(lambda: connection.wire.closed)
+
+
+@pytest.mark.parametrize("pieces", NOT_PLAIN.values(), ids=NOT_PLAIN.keys())
+async def test_any_other_request_is_served_as_uvicorn_does_when_heads_are_known(pieces: tuple[bytes, ...]) -> None:
+    app, reference = App(), App()
+    connection = Connection(ShortcutProtocol, app)
+    connection.protocol.data_received(post(b"hello"))
+    served = await connection.exchange(*pieces, answers=2)
+    assert served == ANSWER + await Connection(HttpToolsProtocol, reference).exchange(*pieces)
+    assert len(app.short) == 1
+    assert app.scopes == reference.scopes
+
+
+async def test_a_request_whose_head_is_known_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App()
+    Connection(ShortcutProtocol, app).protocol.data_received(post(b"hello", b"X-Name: value"))
+    connection = Connection(ShortcutProtocol, app)
+    monkeypatch.setattr(connection.protocol, "parser", None)
+    connection.protocol.data_received(post(b"world", b"X-Name: value"))
+    assert connection.wire.sent == ANSWER
+    assert app.short[0][0] == app.short[1][0]
+    assert [body for _, body in app.short] == [b"hello", b"world"]
+
+
+async def test_a_known_head_waits_for_its_turn_and_for_its_body() -> None:
+    app, reference = App(), App()
+    connection, other = Connection(ShortcutProtocol, app), Connection(HttpToolsProtocol, reference)
+    connection.protocol.data_received(post(b"hello"))
+    app.open.clear()
+    reference.open.clear()
+    for one in (connection, other):
+        one.protocol.data_received(post(b"first", path=b"/long"))
+        one.protocol.data_received(post(b"later"))
+        one.protocol.data_received(post(b"parts")[:-2])
+    assert connection.wire.sent == ANSWER
+    for application in (app, reference):
+        application.open.set()
+    served = await connection.exchange(b"ts", answers=4)
+    assert served == ANSWER + await other.exchange(b"ts", answers=3)

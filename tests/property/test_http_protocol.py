@@ -1,0 +1,90 @@
+"""However requests are cut and strung together, a connection sends what uvicorn's own protocol would."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mlapi.api.known_heads import KnownHeads
+from mlapi.api.protocol import ShortcutProtocol
+from tests.stores import until
+from tests.unit.api.http_wire import App, Connection, post
+
+BODIES = st.sampled_from((b"a", b"b", b"\r\n\r\n", b"hello", b"x" * 300, post(b"within")))
+LINES = st.sampled_from(((), (b"X-Name: value",), (b"Connection: keep-alive",), (b"X-Name: other",)))
+PLAIN = st.builds(lambda body, lines: post(body, *lines), BODIES, LINES)
+OTHER = st.sampled_from(
+    (
+        post(b"", b"X-Name: value"),
+        post(b"long", path=b"/long"),
+        post(b"query", path=b"/short?a=b"),
+        post(b"put", method=b"PUT"),
+        post(b"wait", b"Expect: 100-continue"),
+        b"GET /short HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"\r\n" + post(b"after a line"),
+        b"POST /short HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"POST /short HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Trailer: b\r\n\r\n",
+    )
+)
+REQUESTS = st.lists(st.one_of(PLAIN, PLAIN, PLAIN, OTHER), min_size=1, max_size=12)
+LAST = st.sampled_from((b"", post(b"bye", b"Connection: close"), post(b"old", version=b"1.0")))
+
+
+class Same(App):
+    """Answers the same by the short way as by the usual one."""
+
+    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
+        self.short.append((headers, body))
+        content = b"POST " + body
+        return b"content-length: %d\r\n\r\n%b" % (len(content), content)
+
+
+def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
+    """Cut bytes at some places."""
+    places = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    return [data[start:end] for start, end in pairwise(places) if end > start]
+
+
+async def exchange(protocol: type[HttpToolsProtocol], heads: KnownHeads, data: Sequence[bytes], count: int) -> bytes:
+    """Send pieces, in one turn of the loop each, and return what comes back."""
+    app = Same()
+    app.known_heads = heads
+    connection = Connection(protocol, app)
+    for piece in data:
+        if connection.wire.closed:
+            break
+        connection.protocol.data_received(piece)
+        await asyncio.sleep(0)
+    await until(lambda: connection.server.total_requests >= count or connection.wire.closed)
+    connection.protocol.connection_lost(None)
+    # Whether the caller is told to go on depends on whether the body is there when the application asks for it.
+    return re.sub(rb"HTTP/1\.1 100 Continue\r\n\r\n", b"", connection.wire.sent)
+
+
+@given(requests=REQUESTS, last=LAST, cuts=st.lists(st.integers(0, 10_000), max_size=4), whole=st.booleans())
+def test_what_is_sent_is_what_uvicorn_would_send(
+    requests: list[bytes],
+    last: bytes,
+    cuts: list[int],
+    whole: bool,  # noqa: FBT001  drawn
+) -> None:
+    stream = [*requests, last] if last else requests
+    # Each request in one piece, as they come from nearly all callers, or cut anywhere.
+    data = stream if whole else pieces(b"".join(stream), cuts)
+    count = len(requests) + (last.startswith(b"POST"))
+
+    async def run() -> tuple[bytes, bytes, bytes]:
+        heads = KnownHeads()
+        return (
+            await exchange(HttpToolsProtocol, heads, data, count),
+            await exchange(ShortcutProtocol, heads, data, count),
+            await exchange(ShortcutProtocol, heads, data, count),
+        )
+
+    reference, first, again = asyncio.run(run())
+    assert first == reference
+    assert again == reference

@@ -1,0 +1,121 @@
+"""An HTTP protocol without a network: a connection to a small application, and what is written on it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from mlapi.api.known_heads import KnownHeads
+from tests.stores import until
+
+PATH = b"/short"
+DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
+SHORT = b"content-length: 5\r\n\r\nshort"
+ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
+
+
+class Wire(asyncio.Transport):
+    """Takes down what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.closed = False
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Nothing comes that is not handed over."""
+
+    def resume_reading(self) -> None:
+        """See above."""
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
+
+
+class Inquiry:
+    """Ends when it is told to, with or without a response."""
+
+    def __init__(self, response: bytes | None, *, begins: bool = True) -> None:
+        self._response = response
+        self._begins = begins
+        self.end: Callable[[], None] | None = None
+
+    def begin(self, on_end: Callable[[], None]) -> bool:
+        self.end = on_end
+        return self._begins
+
+    def response(self) -> bytes | None:
+        return self._response
+
+    def finish(self) -> None:
+        assert self.end is not None
+        self.end()
+
+
+class App:
+    """Answers every request with what it was asked, when `open` is set; has one shortcut, which remembers its calls."""
+
+    def __init__(self, answers: "bytes | Inquiry | None" = SHORT) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.short: list[tuple[Mapping[bytes, bytes], bytes]] = []
+        self.scopes: list[Scope] = []
+        self._answers = answers
+        self.shortcuts = {PATH: self}
+        self.known_heads = KnownHeads()
+
+    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
+        self.short.append((headers, body))
+        return self._answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        await self.open.wait()
+        self.scopes.append(scope)
+        content = b"%b %b" % (scope["method"].encode(), body)
+        headers = [(b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+class Connection:
+    """One connection to an application through a protocol."""
+
+    def __init__(self, protocol: type[HttpToolsProtocol], app: App, **settings: object) -> None:
+        options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False} | settings
+        config = uvicorn.Config(app, http=protocol, **options)
+        config.load()
+        self.server = ServerState()
+        self.server.default_headers = [(b"date", DATE)]
+        self.protocol = protocol(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
+        self.wire = Wire()
+        self.protocol.connection_made(self.wire)
+
+    async def exchange(self, *pieces: bytes, answers: int = 1) -> bytes:
+        for piece in pieces:
+            self.protocol.data_received(piece)
+            await asyncio.sleep(0)
+        await until(lambda: self.server.total_requests >= answers or self.wire.closed)
+        return self.wire.sent
+
+
+def post(body: bytes, *lines: bytes, path: bytes = PATH, version: bytes = b"1.1", method: bytes = b"POST") -> bytes:
+    head = [b"%b %b HTTP/%b" % (method, path, version), b"Host: test", *lines, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join(head) + b"\r\n\r\n" + body
