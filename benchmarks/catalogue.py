@@ -9,7 +9,8 @@ from typing import Final
 
 from benchmarks.dialects import INFERENCE_PROTOCOL, INFINITY, LISTED, PLAIN, Dialect
 
-FOLDER: Final = Path(__file__).parent / "peers"
+ROOT: Final = Path(__file__).parent.parent
+FOLDER: Final = ROOT / "benchmarks" / "peers"
 _HELLO: Final = "hello"
 
 
@@ -28,7 +29,7 @@ class Peer:
     Attributes:
         name: short, unique.
         title: what the report calls it.
-        home: folder below `peers/`; empty for mlapi itself, which runs in this environment.
+        home: folder below `peers/`; empty for mlapi itself.
         command: how to start it, in its folder.
         dialect: how to ask it.
         environment: variables that it needs, besides `OMP_NUM_THREADS`.
@@ -63,9 +64,10 @@ class Peer:
         return bool(self.home) and self.home != _HELLO
 
     @property
-    def own_environment(self) -> bool:
-        """Whether it is installed apart from us."""
-        return (FOLDER / self.home / "requirements.txt").exists()
+    def requirements(self) -> Path | None:
+        """What its own environment holds; None: it runs in ours. mlapi's has what its image has, and no more."""
+        path = FOLDER / self.home / "requirements.txt" if self.home else ROOT / "requirements" / "serve.txt"
+        return path if path.exists() else None
 
 
 _MODEL: Final = {"MODEL": "{model}", "PORT": "{port}"}
@@ -78,7 +80,7 @@ def _mlapi(precision: str) -> Peer:
         name="mlapi" if precision == "int8" else f"mlapi-{precision}",
         title=f"mlapi, {precision}",
         home="",
-        command=(sys.executable, "-m", "mlapi", "serve"),
+        command=("{bin}/python", "-m", "mlapi", "serve"),
         environment={
             "MLAPI_HOST": "127.0.0.1",
             "MLAPI_PORT": "{port}",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.catalogue import FOLDER, Peer
+from benchmarks.catalogue import ROOT, Peer
 
 _TIMEOUT_S: Final = 1800.0
 _LARGE: Final = 2**20
@@ -31,16 +31,21 @@ def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
     Raises:
         InstallError: pip could not install its pinned requirements.
     """
-    if not peer.own_environment:
+    requirements = peer.requirements
+    if requirements is None:
         return Path(sys.executable).parent
-    requirements = FOLDER / peer.home / "requirements.txt"
-    home = folder / peer.home
-    stamp, wanted = home / "installed", hashlib.sha256(requirements.read_bytes()).hexdigest()
+    home = folder / (peer.home or "mlapi")
+    # mlapi's leads to this working tree.
+    content = requirements.read_bytes() + (b"" if peer.home else bytes(ROOT))
+    stamp, wanted = home / "installed", hashlib.sha256(content).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        say(f"installing {peer.home}, once (minutes)")
+        say(f"installing {home.name}, once (minutes)")
         _run([sys.executable, "-m", "venv", str(home)])
+        install = [f"{home}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
         # The lists are complete. Some peers also name packages that shadow one another, or that no index has any more.
-        _run([f"{home}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(requirements)])
+        _run([*install, "--requirement", str(requirements)])
+        if not peer.home:
+            _run([*install, "--editable", str(ROOT)])
         _share(home, [other for other in folder.iterdir() if other != home and (other / "installed").exists()])
         stamp.write_text(wanted)
     return home / "bin"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import chart, gpu_report, report, results, targets
+from benchmarks.catalogue import ROOT
 from benchmarks.results import Table
 
-ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = Path(__file__).parent / "results"
 DOCUMENTS: Final = ("README.md", "docs/performance.md")
 _CHART: Final = "docs/performance.svg"

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from benchmarks import chart, environments, limits, model, report, results
-from benchmarks.catalogue import FOLDER, PEERS, Peer
+from benchmarks.catalogue import PEERS, Peer
 from benchmarks.machine import look
 from benchmarks.results import Failure, Record
 from benchmarks.rows import ROWS
@@ -138,9 +138,10 @@ def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record
             _say(f"{name} cannot be installed: {error}")
             record.failures.append(Failure(name, "", f"cannot be installed: {error}"))
             continue
-        if peer.own_environment:
-            lines = (FOLDER / peer.home / "requirements.txt").read_text(encoding="utf-8").splitlines()
-            record.versions[name] = [line for line in lines if line and not line.startswith("#")]
+        if peer.requirements:
+            lines = peer.requirements.read_text(encoding="utf-8").splitlines()
+            # Neither comments nor hashes, nor for which Python a version is.
+            record.versions[name] = [line.partition(" ;")[0] for line in lines if line[:1].isalnum()]
     return ready
 
 

@@ -109,7 +109,8 @@ class Predictor:
 
     def recall(self, query: Query) -> Findings:
         """Look every text up in the in-process tier."""
-        return Findings(self._store.peek_many(query.digests))
+        # Where all are known, which they mostly are, finding that out first takes half as long.
+        return Findings(self._store.peek_all(query.digests) or self._store.peek_many(query.digests))
 
     def recall_soon(self, digests: Sequence[bytes], deliver: Callable[[Findings], None]) -> bool:
         """Look texts up in both tiers without a task: call back with what they hold, soon but not at once.

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import publish
+from benchmarks.catalogue import ROOT
 from benchmarks.results import Observation, Record, write
-
-ROOT = publish.ROOT
 
 
 @pytest.mark.parametrize("name", publish.DOCUMENTS)
