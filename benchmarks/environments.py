@@ -46,6 +46,7 @@ def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
         _run([*install, "--requirement", str(requirements)])
         if not peer.home:
             _run([*install, "--editable", str(ROOT)])
+            _run(["bash", str(ROOT / "tools" / "prune_packages.sh"), str(home), "serve"])
         _share(home, [other for other in folder.iterdir() if other != home and (other / "installed").exists()])
         stamp.write_text(wanted)
     return home / "bin"
@@ -83,7 +84,12 @@ def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path, say: Cal
 
 def _run(command: list[str]) -> None:
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603  ours
+        # The script that prunes looks for pip on the path.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path}
+        subprocess.run(  # noqa: S603  ours
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True, env=environment
+        )
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["no message"]
         raise InstallError(lines[-1]) from error

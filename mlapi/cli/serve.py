@@ -2,23 +2,20 @@
 
 import gc
 import os
-import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import FrameType
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import click
-import uvicorn
 
 from mlapi.errors import ConfigurationError
 from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from mlapi.api.server import DrainingServer
     from mlapi.loading import Model
 
 EXIT_CONFIGURATION: Final = 2
@@ -29,40 +26,6 @@ _BACKLOG: Final = 2048
 _KEEP_ALIVE_S: Final = 75
 """Longer than the idle time-outs of the usual load balancers (60 s), so that they close a connection, never we: a
 request that crosses our closing would fail."""
-
-
-class DrainingServer(uvicorn.Server):
-    """uvicorn, except that SIGTERM first turns readiness off and goes on serving for a while."""
-
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_s: float) -> None:
-        """Call `drain` at the first SIGTERM; stop `drain_s` seconds later."""
-        super().__init__(config)
-        self._drain = drain
-        self._drain_s = drain_s
-        self._stop_at: float | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then keep the garbage collector away from all that lives as long as the process."""
-        await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain on SIGTERM; stop at once on SIGINT and on a second signal."""
-        del frame
-        self._drain()
-        if sig == signal.SIGINT and self.should_exit:
-            self.force_exit = True
-        if sig == signal.SIGINT or self._stop_at is not None:
-            self.should_exit = True
-        self._stop_at = time.monotonic() + self._drain_s
-
-    async def on_tick(self, counter: int) -> bool:
-        """Stop when the time to drain is over; called ten times a second."""
-        if self._stop_at is not None and time.monotonic() >= self._stop_at:
-            self.should_exit = True
-        return await super().on_tick(counter)
 
 
 @click.command()
@@ -91,22 +54,40 @@ def serve() -> None:
 
 
 def _begin_to_load(settings: Settings) -> "Future[Model]":
-    """Load the model in a thread, which spends most of its time outside the interpreter."""
+    """Load the model in a thread; return when it has imported what it needs.
+
+    What is left it spends outside the interpreter, beside the imports of this thread. Were both to import, they would
+    take turns, and the loading would begin when nothing is left to do beside it.
+    """
+    imported = Event()
 
     def run() -> "Model":
-        from mlapi.loading import load  # noqa: PLC0415  imports the engine's library, in the thread
+        try:
+            from mlapi.loading import load  # noqa: PLC0415  half of what there is to import
 
-        return load(settings.bundle, engine=settings.engine, threads=settings.threads, clock=time.monotonic)
+            return load(
+                settings.bundle,
+                engine=settings.engine,
+                threads=settings.threads,
+                clock=time.monotonic,
+                imported=imported.set,
+            )
+        finally:
+            imported.set()
 
     thread = ThreadPoolExecutor(1, thread_name_prefix="loading")
     loading = thread.submit(run)
     thread.shutdown(wait=False)
+    imported.wait()
     return loading
 
 
-def _server(settings: Settings, loading: "Future[Model]") -> DrainingServer:
+def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
     # Half a second of imports, while the model is loaded.
+    import uvicorn  # noqa: PLC0415  as the line above says
+
     from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415  as the line above says
+    from mlapi.api.server import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)

@@ -1,5 +1,6 @@
 """Finds an engine by its name, importing its library only then."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Final
 
@@ -22,6 +23,15 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
         ConfigurationError: no such engine, or its library is not installed.
         BundleError: the bundle does not hold what the engine needs.
     """
+    return import_engine(name)(bundle, threads)
+
+
+def import_engine(name: str) -> Callable[[Bundle, int], Engine]:
+    """Return what loads a bundle into the named engine, its library imported.
+
+    Raises:
+        ConfigurationError: no such engine, or its library is not installed.
+    """
     if name not in ENGINES:
         msg = f"there is no engine {name!r}; choose one of {', '.join(sorted(ENGINES))}"
         raise ConfigurationError(msg)
@@ -32,5 +42,5 @@ def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
     except ModuleNotFoundError as error:
         msg = f"the engine {name!r} needs the package {error.name}: pip install 'mlapi[{name}]'"
         raise ConfigurationError(msg) from error
-    engine: Engine = getattr(module, class_name).load(bundle, threads)
-    return engine
+    load: Callable[[Bundle, int], Engine] = getattr(module, class_name).load
+    return load

@@ -1,0 +1,45 @@
+"""uvicorn's server, except that it drains before it stops."""
+
+import gc
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, except that SIGTERM first turns readiness off and goes on serving for a while."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_s: float) -> None:
+        """Call `drain` at the first SIGTERM; stop `drain_s` seconds later."""
+        super().__init__(config)
+        self._drain = drain
+        self._drain_s = drain_s
+        self._stop_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then keep the garbage collector away from all that lives as long as the process."""
+        # Here, because what comes first of all is to wait for the model.
+        gc.collect()
+        await super().startup(sockets)
+        gc.freeze()
+        gc.enable()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain on SIGTERM; stop at once on SIGINT and on a second signal."""
+        del frame
+        self._drain()
+        if sig == signal.SIGINT and self.should_exit:
+            self.force_exit = True
+        if sig == signal.SIGINT or self._stop_at is not None:
+            self.should_exit = True
+        self._stop_at = time.monotonic() + self._drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop when the time to drain is over; called ten times a second."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
