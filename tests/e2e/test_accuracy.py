@@ -4,6 +4,8 @@ import csv
 import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from tests.service_process import ServiceProcess
 
 BATCH = 32
+CALLERS = (1, 1, 2, 5, 16, 64)
+"""Texts in a request, by caller."""
+
 ACCURACY = 0.89
 NO_STORE = {"cache-control": "no-store"}
 LABELS = ("NEGATIVE", "POSITIVE")
@@ -43,7 +48,16 @@ def predict(service: ServiceProcess, texts: Sequence[str], batch: int) -> dict[s
     return found
 
 
-def test_a_sentence_has_the_same_bytes_alone_in_a_batch_and_shuffled(sentences: dict[str, int]) -> None:
+def predict_at_once(service: ServiceProcess, texts: Sequence[str], sizes: Sequence[int]) -> dict[str, bytes]:
+    """Return the same with a caller for each batch size, all at the same time, each with its share of the texts."""
+    with ThreadPoolExecutor(len(sizes)) as callers:
+        shares = [texts[number :: len(sizes)] for number in range(len(sizes))]
+        found = callers.map(predict, repeat(service), shares, sizes)
+        return {text: prediction for share in found for text, prediction in share.items()}
+
+
+@pytest.mark.timeout(600)  # three times all sentences through the model, on a machine that may be slow and busy
+def test_a_sentence_has_the_same_bytes_alone_in_a_batch_and_shuffled_under_load(sentences: dict[str, int]) -> None:
     texts = list(sentences)
     shuffled = random.Random(7).sample(texts, len(texts))  # noqa: S311  a seed, so that each run asks the same
     with ServiceProcess() as service:
@@ -51,8 +65,8 @@ def test_a_sentence_has_the_same_bytes_alone_in_a_batch_and_shuffled(sentences: 
         with service.counting() as rises:
             alone = predict(service, texts, 1)
         assert rises["mlapi_batch_texts_sum"] == rises["mlapi_batch_texts_count"] == len(texts)
-        again = predict(service, shuffled, BATCH)
+        at_once = predict_at_once(service, shuffled, CALLERS)
     assert {text for text in texts if batched[text] != alone[text]} == set()
-    assert {text for text in texts if batched[text] != again[text]} == set()
+    assert {text for text in texts if batched[text] != at_once[text]} == set()
     right = sum(batched[text].startswith(b'{"label":"%b"' % LABELS[sentences[text]].encode()) for text in texts)
     assert right / len(texts) >= ACCURACY
