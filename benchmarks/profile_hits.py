@@ -129,10 +129,10 @@ def parts(app: Application) -> dict[str, float]:
     digests = service.predictor.query(texts).digests
     known = service.predictor.recall_all(digests)
     bodies = KnownBodies(bytes(16))
-    bodies.put(body, digests)
+    bodies.put(bodies.key(body) or b"", digests)
     calls: dict[str, Callable[[], object]] = {
         "all of them": lambda: shortcut.answer(headers, body),
-        "recognise the body": lambda: bodies.get(body),
+        "recognise the body": lambda: bodies.get(bodies.key(body) or b""),
         "or read it, fold and hash its texts": lambda: service.predictor.query(read_texts(body, _LIMITS).items),
         "look the texts up": lambda: service.predictor.recall_all(digests),
         "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),

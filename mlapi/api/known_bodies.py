@@ -33,28 +33,30 @@ class KnownBodies:
         """How many bodies are known."""
         return len(self._entries)
 
-    def get(self, body: bytes) -> Digests | None:
+    def key(self, body: bytes) -> bytes | None:
+        """Return what a body is known by; None of a long one, which is not remembered."""
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        state = self._hash()
+        state.update(body)
+        return state.digest()
+
+    def get(self, key: bytes) -> Digests | None:
         """Return the digests of a body's texts, in their order, if it is known."""
-        key = self._key(body)
         digests = self._entries.get(key)
         if digests is not None:
             self._entries.move_to_end(key)
         return digests
 
-    def put(self, body: bytes, digests: Digests) -> None:
-        """Remember a valid body that is not known yet, if it is short."""
+    def put(self, key: bytes, digests: Digests) -> None:
+        """Remember a valid body that is not known yet."""
         cost = _cost(digests)
-        if len(body) > MAX_BODY_BYTES or cost > self._max_bytes:
+        if cost > self._max_bytes:
             return
-        self._entries[self._key(body)] = digests
+        self._entries[key] = digests
         self._bytes += cost
         while self._bytes > self._max_bytes:
             self._bytes -= _cost(self._entries.popitem(last=False)[1])
-
-    def _key(self, body: bytes) -> bytes:
-        state = self._hash()
-        state.update(body)
-        return state.digest()
 
 
 def _cost(digests: Digests) -> int:

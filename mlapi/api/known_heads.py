@@ -7,9 +7,11 @@ from typing import Final
 from mlapi.api.shortcut import Shortcut
 
 _END: Final = b"\r\n\r\n"
-_MAX_HEADS: Final = 256
-_MAX_BYTES: Final = 2048
-"""Longer heads are not remembered: with as many as there may be, and what was read from them, 2 MB are taken."""
+_MAX_HEADS: Final = 1024
+"""Of one caller there are as many as there are lengths of a body."""
+
+_MAX_BYTES: Final = 1024
+"""Longer heads are not remembered: with as many as there may be, and what was read from them, some 3 MB are taken."""
 
 
 @dataclass(frozen=True, slots=True)

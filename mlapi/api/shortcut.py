@@ -6,7 +6,7 @@ from typing import Final
 from mlapi.api.accounting import Accounting
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
-from mlapi.api.known_bodies import MAX_BODY_BYTES, Digests, KnownBodies
+from mlapi.api.known_bodies import Digests, KnownBodies
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.predictions import Findings, Prediction
 
@@ -113,15 +113,15 @@ class Shortcut:
 
     def _digests(self, body: bytes, service: Service) -> Digests | None:
         """Return the digests of a body's texts, None if anything is wrong with it."""
-        short = len(body) <= MAX_BODY_BYTES
-        digests = self._bodies.get(body) if short else None
+        key = self._bodies.key(body)
+        digests = self._bodies.get(key) if key else None
         if digests is None:
             try:
                 digests = service.predictor.query(read_texts(body, self._limits).items).digests
             except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
                 return None
-            if short:
-                self._bodies.put(body, digests)
+            if key:
+                self._bodies.put(key, digests)
         return digests
 
 

@@ -86,6 +86,9 @@ class HfTokenizer:
             return _VERBATIM + text
         if text.isascii() and text.isprintable():
             folded = text.lower() if self._lowercase else text
+            # Of printable ASCII, only the space is white. To split and join takes longer than all the rest.
+            if "  " not in folded and folded[:1] != " " and folded[-1:] != " ":
+                return folded
         else:
             folded = self._tokenizer.normalizer.normalize_str(text)
         return " ".join(folded.split())
