@@ -82,6 +82,17 @@ def convert(peer: Peer, programs: Path, checkpoint: Path, folder: Path, say: Cal
     return made if peer.convert else checkpoint
 
 
+def read_ahead(folder: Path) -> int:
+    """Bring a folder's files into the page cache, so that a start does not wait for the disk; return how many bytes."""
+    size = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while piece := file.read(_LARGE):
+                    size += len(piece)
+    return size
+
+
 def _run(command: list[str]) -> None:
     try:
         # The script that prunes looks for pip on the path.

@@ -134,6 +134,9 @@ def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record
             else:
                 read = environments.convert(peer, programs, made.checkpoint, made.folder, _say)
             ready.append(Player(peer, programs, read))
+            _say(f"reading the files of {name}, so that its start does not wait for the disk")
+            for folder in (programs.parent, read):
+                environments.read_ahead(folder)
         except (environments.InstallError, model.ModelError) as error:
             _say(f"{name} cannot be installed: {error}")
             record.failures.append(Failure(name, "", f"cannot be installed: {error}"))
