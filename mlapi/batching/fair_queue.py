@@ -208,8 +208,10 @@ class FairQueue(Generic[ItemT]):
                         expired += others.remove(other)
                     else:
                         _move(others, other, padded, batch, room)
-            self._preferred = self._preferred + padded * len(batch) if owners is self._small else 0
+            waited = owners is self._small and self._large.turns
+            self._preferred = self._preferred + padded * len(batch) if waited else 0
             return Taken(padded, batch, expired)
+        self._preferred = 0
         return Taken(0, [], expired)
 
     def discard(self, request: Request[ItemT], padded: int, item: ItemT) -> bool:
@@ -231,7 +233,6 @@ class FairQueue(Generic[ItemT]):
 
     def _next_class(self) -> _Class[ItemT]:
         if not self._large.turns:
-            self._preferred = 0
             return self._small
         return self._large if not self._small.turns or self._preferred >= self._budget else self._small
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlapi.batching.fair_queue import FairQueue, Request
@@ -117,6 +117,7 @@ def test_every_batch_belongs_to_the_request_whose_turn_it_is(steps: list[list[in
 
 
 @settings(deadline=None)  # Other work on the machine is no failure.
+@example(steps=[[8], "take", [8, 8]], budget=8, lengths=[8])  # what went before a large one came gives it no turn
 @given(STEPS, BUDGETS, REQUESTS)
 def test_no_more_goes_before_a_request_than_was_said(
     steps: list[list[int] | str | int], budget: int, lengths: list[int]
