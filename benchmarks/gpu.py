@@ -151,10 +151,10 @@ class Probes:
 async def measure(notes: Notes, name: str, loaded: TorchEngine, probes: Probes, seconds: float) -> None:
     """Take down all that concerns one engine, then release it."""
     texts, lengths = probes.texts, [length for length in _LENGTHS if length <= probes.longest]
-    executor = EngineExecutor(loaded, pad_id=0, activation="softmax", clock=_CLOCK)
+    executor = EngineExecutor(loaded, pad_id=0, activation="softmax", clock=_CLOCK, tidy=lambda: None)
     started = _CLOCK()
     found = executor.warm_up(bucket_lengths(probes.longest))
-    notes.add(f"{name}, warm-up", {"seconds": _CLOCK() - started, "batch_invariant": found.batch_invariant})
+    notes.add(f"{name}, warm-up", {"seconds": _CLOCK() - started, "batch_invariant": found.together_tokens > 0})
     scores = await gpu_load.alone(executor, texts)
     notes.add(f"{name}, against fp32", compare(scores, probes.expected))
     notes.add(f"{name}, texts whose bits moved", await gpu_load.moved(executor, loaded.batch_tokens, texts, scores))

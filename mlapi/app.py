@@ -169,8 +169,8 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         model.executor.run,
         admission=admission,
         bucket=partial(padded_length, max_tokens=model.manifest.max_tokens),
-        # Where texts are computed one by one, a batch of several would only make its first text wait for its last.
-        max_batch_tokens=(settings.max_batch_tokens or model.batch_tokens) if model.warm_up.batch_invariant else 1,
+        # What the engine does not compute together would only make its first text wait for its last.
+        max_batch_tokens=max(1, min(settings.max_batch_tokens or model.batch_tokens, model.warm_up.together_tokens)),
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from mlapi.batching.buckets import bucket_lengths
@@ -74,13 +75,18 @@ def load(
         manifest = opened.manifest
         reading = beside.submit(HfTokenizer.load, opened.file(tokenizer.FILE), manifest.max_tokens)
         loaded = load_engine(opened, threads or usable_processors())
-    executor = EngineExecutor(loaded, pad_id=manifest.pad_id, activation=manifest.activation, clock=clock)
+    executor = EngineExecutor(
+        loaded,
+        pad_id=manifest.pad_id,
+        activation=manifest.activation,
+        clock=clock,
+        tidy=partial(memory.release, opened.folder),
+    )
     runtime = asdict(loaded.identity) | {
         "normalisation": tokenizer.NORMALISATION_VERSION,
         "postprocessing": POSTPROCESSING_VERSION,
     }
     warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens))
-    memory.release(opened.folder)
     return Model(
         manifest=manifest,
         identity=loaded.identity,

@@ -59,6 +59,10 @@ class Engine(Protocol):
     def batch_invariant(self) -> bool:
         """Whether a row's logits are the same bytes alone and among other rows of the same padded length."""
 
+    @property
+    def trial_tokens(self) -> int:
+        """Where that does not hold: padded tokens up to which it may hold all the same and is worth trying; or 0."""
+
     def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         """Score rows of token ids, shape [texts, padded length]; `mask` is 1 for real tokens and 0 for padding."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ _CHECK_TOKENS: Final = 256
 """Padded tokens of a batch of the invariance check: half of what a batch holds by default, so that a start does not
 wait long for what the test suite proves at length."""
 
-
 _PADDINGS: Final = 8
 
 
@@ -29,11 +29,11 @@ class WarmUp:
     """What the warm-up found out.
 
     Attributes:
-        batch_invariant: whether texts may be computed together on this machine.
+        together_tokens: padded tokens up to which texts may be computed together on this machine; 0: one by one.
         tokens_per_second: padded tokens through one stream, one text at a time, as measured while warming up.
     """
 
-    batch_invariant: bool
+    together_tokens: int
     tokens_per_second: float
 
 
@@ -47,13 +47,24 @@ class EngineExecutor:
         pad_id: int,
         activation: Literal["softmax", "sigmoid"],
         clock: Callable[[], float],
+        tidy: Callable[[], None],
     ) -> None:
-        """Prepare; `clock` tells seconds."""
+        """Prepare.
+
+        Args:
+            engine: what computes.
+            pad_id: token id that fills a row up to its padded length.
+            activation: turns logits into probabilities.
+            clock: tells seconds.
+            tidy: returns memory that preparing kernels has left behind; called when a padded length was first computed.
+        """
         self._engine = engine
         self._pad_id = pad_id
         self._activation = activation
         self._clock = clock
-        self._together = False
+        self._tidy = tidy
+        self._together_tokens = 0
+        self._computed: set[int] = set()
         self._threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
 
     async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
@@ -69,9 +80,11 @@ class EngineExecutor:
 
         Those are the lengths up to the engine's `warm_tokens`, and the shortest one in any case.
 
-        The check compares, to the bit, rows computed alone with the same rows among others, for the shortest length,
-        the longest of which its batch holds two, and one between. Where it fails, texts are computed one by one from
-        then on. Blocks; call it before `run`.
+        The check compares, to the bit, rows computed alone with the same rows among others: for an engine that claims
+        batch invariance at the shortest length, the longest of which its batch holds two, and one between. For one that
+        may have it up to some `trial_tokens`, at the shortest length alone, because its batch then goes from the least
+        rows to the most, and such processors are slow. Where it fails, texts are computed one by one from then on.
+        Blocks; call it before `run`.
 
         Args:
             lengths: every padded length, rising.
@@ -83,23 +96,32 @@ class EngineExecutor:
         for length in warmed:
             self._engine.infer(*self._sample(1, length))
         seconds = self._clock() - started
-        paired = [length for length in lengths if 2 * length <= _CHECK_TOKENS] or lengths[:1]
-        checked = sorted({paired[0], paired[len(paired) // 2], paired[-1]})
-        self._together = self._engine.batch_invariant and all(map(self._is_invariant, checked))
-        if not self._together:
+        self._together_tokens = self._check(lengths)
+        if not self._together_tokens:
             _log.warning("texts are computed one by one: the engine's scores depend on the other texts of a batch")
-        return WarmUp(self._together, sum(warmed) / max(seconds, 1e-9))
+        self._computed.update(warmed)
+        self._tidy()
+        return WarmUp(self._together_tokens, sum(warmed) / max(seconds, 1e-9))
 
     def close(self) -> None:
         """Wait for the calls in progress and release the engine."""
         self._threads.shutdown(cancel_futures=True)
         self._engine.close()
 
-    def _is_invariant(self, length: int) -> bool:
-        rows = max(2, _CHECK_TOKENS // length)
+    def _check(self, lengths: Sequence[int]) -> int:
+        """Return the padded tokens up to which texts may be computed together; 0 if none may."""
+        if self._engine.batch_invariant:
+            paired = [length for length in lengths if 2 * length <= _CHECK_TOKENS] or lengths[:1]
+            checked = sorted({paired[0], paired[len(paired) // 2], paired[-1]})
+            return sys.maxsize if all(self._is_invariant(length, _CHECK_TOKENS) for length in checked) else 0
+        tokens = self._engine.trial_tokens
+        return tokens if tokens and self._is_invariant(lengths[0], tokens) else 0
+
+    def _is_invariant(self, length: int, tokens: int) -> bool:
+        rows = max(2, tokens // length)
         ids, mask = self._sample(rows, length)
         together = self._engine.infer(ids, mask)
-        picked = sorted({0, 1, rows // 2, rows - 1})
+        picked = sorted({0, rows // 2, rows - 1})
         alone = [self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked]
         return np.array_equal(together[picked], np.concatenate(alone))
 
@@ -120,6 +142,9 @@ class EngineExecutor:
             ids[row, : len(text.ids)] = text.ids
             mask[row, : len(text.ids)] = 1
         logits = self._infer(ids, mask)
+        if padded not in self._computed:
+            self._computed.add(padded)
+            self._tidy()
         if logits.ndim != 2 or logits.shape[0] != len(texts):  # noqa: PLR2004  rows and labels
             msg = "the engine answered with a wrong number of rows"
             raise EngineError(msg)
@@ -127,10 +152,12 @@ class EngineExecutor:
 
     def _infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         try:
-            if self._together or len(ids) == 1:
-                return self._engine.infer(ids, mask)
-            rows = range(len(ids))
-            return np.concatenate([self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in rows])
+            rows = max(1, self._together_tokens // ids.shape[1])
+            parts = [
+                self._engine.infer(ids[first : first + rows], mask[first : first + rows])
+                for first in range(0, len(ids), rows)
+            ]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         except EngineError:
             raise
         except Exception as error:

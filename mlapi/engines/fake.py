@@ -12,6 +12,7 @@ class FakeEngine:
     """Scores a text by its token ids alone, in microseconds; exactly batch-invariant."""
 
     batch_invariant = True
+    trial_tokens = 0
     batch_tokens = 1024
     warm_tokens = 128
 

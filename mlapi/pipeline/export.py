@@ -33,8 +33,13 @@ class _Logits(torch.nn.Module):
         return logits
 
 
+_FIRST: Final = 2
+"""Rows of the last layer that are computed. One would be enough; but a product of a single row takes a kernel that no
+other number of rows takes, and which rounds differently: a lone text would not have the bits that it has in a batch."""
+
+
 class _FirstTokenDistilBert(torch.nn.Module):
-    """DistilBERT with the last layer computed for the first token alone.
+    """DistilBERT with the last layer computed for the first token, and the next, instead of all.
 
     The classifier reads only that token, so the other rows of the last layer are never used: only its keys and values
     need all tokens. Same weights, same arithmetic for what is left.
@@ -51,9 +56,9 @@ class _FirstTokenDistilBert(torch.nn.Module):
         *layers, last = encoder.transformer.layer
         for layer in layers:
             hidden = self._layer(layer, hidden, hidden, seen)
-        first = self._layer(last, hidden[:, :1], hidden, seen)[:, 0]
+        first = self._layer(last, hidden[:, :_FIRST], hidden, seen)
         logits: torch.Tensor = self.model.classifier(torch.relu(self.model.pre_classifier(first)))
-        return logits
+        return logits[:, 0]
 
     def _layer(self, layer: Any, rows: torch.Tensor, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
         """Compute a layer for some rows, which attend to all of `hidden`; shapes [texts, rows or tokens, width]."""

@@ -1,5 +1,8 @@
 """What every engine has to keep, whatever library computes, so that the rest of the service can rely on it."""
 
+import asyncio
+import itertools
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +17,11 @@ from hypothesis import strategies as st
 from mlapi.batching.buckets import bucket_lengths, padded_length
 from mlapi.bundles.store import Bundle, open_bundle
 from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.fixed_shapes import Call, FixedShapes
 from mlapi.engines.registry import ENGINES, load_engine
 from mlapi.errors import BundleError
+from mlapi.predictions import EncodedText
 from mlapi.settings import DEFAULT_BUNDLE
 from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
 
@@ -28,11 +33,24 @@ Architecture = Literal["distilbert", "bert"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An engine and the bundle that it runs."""
+    """An engine and the bundle that it runs.
+
+    Attributes:
+        two_rows: whether no product of the graph ever has one row only, which would take a kernel of its own.
+    """
 
     name: str
     engine: Engine
     bundle: Bundle
+    two_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """An engine's executor and what its warm-up found out."""
+
+    executor: EngineExecutor
+    found: WarmUp
 
 
 def tiny(folder: Path, architecture: Architecture, engine: Any, precision: Any) -> Bundle:  # noqa: ANN401
@@ -88,8 +106,22 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     engine = load_engine(name, bundle, 1)
     if kind == "torch-in-fixed-shapes":
         engine = in_fixed_shapes(engine)
-    yield Case(name, engine, bundle)
+    yield Case(name, engine, bundle, two_rows=name == "openvino" and architecture != "bert")
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def warm(case: Case) -> Warm:
+    ticks = itertools.count()
+    manifest = case.bundle.manifest
+    executor = EngineExecutor(
+        case.engine,
+        pad_id=manifest.pad_id,
+        activation=manifest.activation,
+        clock=lambda: float(next(ticks)),
+        tidy=lambda: None,
+    )
+    return Warm(executor, executor.warm_up(bucket_lengths(min(64, manifest.max_tokens))))
 
 
 def rows(case: Case, lengths: list[int], padded: int, seed: int) -> tuple[TokenIds, TokenIds]:
@@ -166,6 +198,25 @@ def test_long_texts_do_not_depend_on_the_batch_either(case: Case) -> None:
     for padded in sorted({padded_length(min(length, longest), longest) for length in (100, 200, 400, 512)}):
         ids, mask = rows(case, [padded, padded - 1, padded - 5], padded, seed=padded)
         assert_as_claimed(case.engine, case.engine.infer(ids, mask), alone(case.engine, ids, mask))
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_texts_scores_never_depend_on_the_batch_whatever_the_engine_claims(warm: Warm, data: st.DataObject) -> None:
+    padded = padded_length(data.draw(st.integers(1, 64)), 64)
+    ids = st.lists(st.integers(1, len(VOCABULARY) - 1), min_size=max(1, padded - 7), max_size=padded)
+    texts = [EncodedText(tuple(text), truncated=False) for text in data.draw(st.lists(ids, min_size=2, max_size=12))]
+    together = asyncio.run(warm.executor.run(texts, padded))
+    assert together == [asyncio.run(warm.executor.run([text], padded))[0] for text in texts]
+
+
+def test_the_warm_up_lets_together_what_is_known_to_keep_its_bits(case: Case, warm: Warm) -> None:
+    if case.engine.batch_invariant:
+        assert warm.found.together_tokens == sys.maxsize
+    elif case.two_rows and "avx2" in case.engine.identity.instruction_set:
+        assert warm.found.together_tokens == case.engine.trial_tokens > 0
+    else:
+        assert warm.found.together_tokens in {0, case.engine.trial_tokens}
 
 
 def test_the_number_of_threads_changes_nothing_that_the_identity_does_not_say(case: Case) -> None:

@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -45,6 +47,7 @@ class BrokenEngine:
     batch_tokens = 64
     warm_tokens = 64
     batch_invariant = True
+    trial_tokens = 0
 
     def __init__(self, answer: Logits | Exception) -> None:
         self.answer = answer
@@ -59,9 +62,9 @@ class BrokenEngine:
         """Nothing is held."""
 
 
-def executor(engine: FakeEngine | BrokenEngine) -> EngineExecutor:
+def executor(engine: FakeEngine | BrokenEngine, tidy: Callable[[], None] = lambda: None) -> EngineExecutor:
     seconds = itertools.count()
-    return EngineExecutor(engine, pad_id=9, activation="softmax", clock=lambda: float(next(seconds)))
+    return EngineExecutor(engine, pad_id=9, activation="softmax", clock=lambda: float(next(seconds)), tidy=tidy)
 
 
 def text(*ids: int) -> EncodedText:
@@ -92,6 +95,17 @@ async def test_a_warm_up_without_any_such_length_runs_the_shortest() -> None:
     assert (1, 256) in engine.shapes
 
 
+async def test_what_preparing_kernels_leaves_behind_is_returned_once_a_length() -> None:
+    engine = SpyEngine()
+    tidied: list[tuple[int, ...]] = []
+    runs = executor(engine, tidy=lambda: tidied.append(engine.shapes[-1]))
+    runs.warm_up(LENGTHS)
+    tidied.clear()
+    for padded in (LENGTHS[0], 200, 200, 208, LENGTHS[-1], 208):
+        await runs.run([text(1, 2, 3)], padded)
+    assert tidied == [(1, 200), (1, 208)]
+
+
 class ThresholdEngine(SpyEngine):
     """Depends on the batch from so many rows and tokens on, as libraries do that choose kernels by size."""
 
@@ -106,7 +120,7 @@ class ThresholdEngine(SpyEngine):
 
 @pytest.mark.parametrize(("rows", "tokens"), [(2, 0), (8, 0), (32, 0), (2, 100), (2, 256)])
 async def test_kernels_that_change_with_the_number_of_rows_or_tokens_are_noticed(rows: int, tokens: int) -> None:
-    assert not executor(ThresholdEngine(rows, tokens)).warm_up(bucket_lengths(512)).batch_invariant
+    assert executor(ThresholdEngine(rows, tokens)).warm_up(bucket_lengths(512)).together_tokens == 0
 
 
 async def test_the_check_takes_a_fraction_of_what_it_stands_for() -> None:
@@ -115,11 +129,39 @@ async def test_the_check_takes_a_fraction_of_what_it_stands_for() -> None:
     assert sum(rows * length for rows, length in engine.shapes) < sum(bucket_lengths(512)) / 2
 
 
+class NarrowEngine(ThresholdEngine):
+    """Claims nothing, but may keep its bits up to 64 tokens."""
+
+    batch_invariant = False
+    trial_tokens = 64
+
+
+@pytest.mark.parametrize(("rows", "tokens", "together"), [(9, 0, 64), (2, 65, 64), (2, 0, 0), (8, 64, 0)])
+async def test_an_engine_that_claims_nothing_is_tried_with_small_batches(rows: int, tokens: int, together: int) -> None:
+    engine = NarrowEngine(rows, tokens)
+    runs = executor(engine)
+    assert runs.warm_up(bucket_lengths(512)).together_tokens == together
+    engine.shapes.clear()
+    texts = [text(*range(1, 20 + number % 5)) for number in range(7)]
+    scores = await runs.run(texts, 24)
+    assert engine.shapes == ([(2, 24), (2, 24), (2, 24), (1, 24)] if together else [(1, 24)] * 7)
+    assert scores == [(await runs.run([each], 24))[0] for each in texts]
+
+
+async def test_a_text_longer_than_what_may_be_together_is_computed_alone() -> None:
+    engine = NarrowEngine(9, 0)
+    runs = executor(engine)
+    runs.warm_up(bucket_lengths(512))
+    engine.shapes.clear()
+    assert len(await runs.run([text(*range(100)), text(*range(99))], 104)) == 2
+    assert engine.shapes == [(1, 104), (1, 104)]
+
+
 async def test_the_warm_up_measures() -> None:
     engine = SpyEngine()
     found = executor(engine).warm_up(LENGTHS)
     assert {length for _, length in engine.shapes} == set(LENGTHS)
-    assert found.batch_invariant
+    assert found.together_tokens == sys.maxsize
     assert found.tokens_per_second == sum(LENGTHS)
 
 
@@ -130,7 +172,7 @@ async def test_an_engine_that_depends_on_neighbours_computes_texts_singly_and_sa
     runs = executor(engine)
     with caplog.at_level(logging.WARNING):
         found = runs.warm_up(LENGTHS)
-    assert not found.batch_invariant
+    assert found.together_tokens == 0
     assert "one by one" in caplog.text
     engine.shapes.clear()
     together = await runs.run([text(1, 2), text(5000, 6000)], 8)

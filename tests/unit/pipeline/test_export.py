@@ -56,13 +56,15 @@ def test_the_graph_has_the_inputs_and_outputs_that_the_engine_needs(tmp_path: Pa
     assert described == [("input_ids", "[?,?]", "i64"), ("attention_mask", "[?,?]", "i64"), ("logits", "[?,2]", "f32")]
 
 
-def test_distilbert_computes_only_the_first_token_after_the_last_layers_attention(tmp_path: Path) -> None:
+def test_distilbert_computes_only_the_first_two_tokens_after_the_last_layers_attention(tmp_path: Path) -> None:
     graph = export(tiny(tmp_path, "distilbert"), max_tokens=64, pad_id=0)
     products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
     graph.reshape({port: [4, 24] for port in graph.inputs})
     rows = [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
     # Two layers of six products each, then two of the classifier; the last layer needs keys and values of all tokens.
-    assert sorted(rows) == [4] * (4 + 2) + [4 * 24] * (6 + 2)
+    assert sorted(rows) == [4 * 2] * (4 + 2) + [4 * 24] * (6 + 2)
+    graph.reshape({port: [1, 8] for port in graph.inputs})
+    assert min(int(np.prod(node.get_output_shape(0)[:-1])) for node in products) == 2
 
 
 def shift_logits(model: torch.nn.Module, arguments: object, output: Any) -> None:  # noqa: ANN401
