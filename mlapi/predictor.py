@@ -79,6 +79,7 @@ class Predictor:
         clock: Callable[[], float],
     ) -> None:
         """Wire the parts; `tokenize` encodes off the event loop, `clock` tells seconds."""
+        self.ascii_fold = tokenizer.ascii_fold
         self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize
         self._digest_many = keys.digest_many
@@ -102,6 +103,10 @@ class Predictor:
             msg = "a text must hold at least one character that the model can read"
             raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
         return Query(texts, self._digest_many(forms))
+
+    def digest_forms(self, forms: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Digest texts whose canonical forms are known."""
+        return self._digest_many(forms)
 
     def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""

@@ -35,14 +35,20 @@ class Accounting:
 
     def texts(self, predictions: Sequence[Prediction], *, l1: int, l2: int, collapsed: int, model: int) -> int:
         """Count the texts of one answered request; return how many of them were truncated."""
-        self._l1.value += l1
-        self._l2.value += l2
         self._collapsed.value += collapsed
         self._model.value += model
-        winners = [prediction.label for prediction in predictions]
-        for label in set(winners):
-            self._winner(label).value += winners.count(label)
-        truncated = [prediction.truncated for prediction in predictions].count(True)
+        return self.known_texts(predictions, l1, l2)
+
+    def known_texts(self, predictions: Sequence[Prediction], l1: int, l2: int) -> int:
+        """Count the texts of a request of which the cache held all."""
+        self._l1.value += l1
+        self._l2.value += l2
+        winner = self._winner
+        truncated = 0
+        for prediction in predictions:
+            winner(prediction.label).value += 1
+            if prediction.truncated:
+                truncated += 1
         if truncated:
             self._truncated.inc(truncated)
         return truncated

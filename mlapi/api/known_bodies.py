@@ -10,16 +10,21 @@ MAX_BODY_BYTES: Final = 4096
 """Longer bodies are not remembered: their texts take most of the time, and every other order is another body."""
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
+_MARKS: Final = 4096
 _BODY_COST: Final = 256
 _TEXT_COST: Final = 80
 """What an entry takes, and each text in it, in bytes: the objects' own sizes, and a share of the dictionary's."""
 
 
 class KnownBodies:
-    """The digests of the texts in bodies that were found valid, the least recently used dropped first.
+    """The digests of the texts in bodies that came more than once, the least recently used dropped first.
 
     A body is known by 128 bits of BLAKE2b, salted so that nobody can prepare two bodies that share them; itself it is
     not kept. What a body holds never changes, nor do the limits that it was found to keep: nothing here can be stale.
+
+    To hash, store and drop a body that comes once only would cost as much as to read it. So the first time leaves a
+    mark, Python's own hash, and only a body that finds its mark is looked for and remembered. Marks overwrite each
+    other: a body that lost its mark is read once more, and one that finds another's is looked for in vain.
     """
 
     def __init__(self, salt: bytes, max_bytes: int = _MAX_BYTES) -> None:
@@ -28,35 +33,44 @@ class KnownBodies:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[bytes, Digests] = OrderedDict()
+        self._marks = [0] * _MARKS
 
     def __len__(self) -> int:
         """How many bodies are known."""
         return len(self._entries)
 
-    def key(self, body: bytes) -> bytes | None:
-        """Return what a body is known by; None of a long one, which is not remembered."""
+    def get(self, body: bytes) -> Digests | None:
+        """Return the digests of a body's texts, in their order, if it is known."""
         if len(body) > MAX_BODY_BYTES:
             return None
-        state = self._hash()
-        state.update(body)
-        return state.digest()
-
-    def get(self, key: bytes) -> Digests | None:
-        """Return the digests of a body's texts, in their order, if it is known."""
+        mark = hash(body)
+        if self._marks[mark % _MARKS] != mark:
+            return None
+        key = self._key(body)
         digests = self._entries.get(key)
         if digests is not None:
             self._entries.move_to_end(key)
         return digests
 
-    def put(self, key: bytes, digests: Digests) -> None:
-        """Remember a valid body that is not known yet."""
+    def put(self, body: bytes, digests: Digests) -> None:
+        """Mark a valid body that is not known, or remember it if it is marked."""
         cost = _cost(digests)
-        if cost > self._max_bytes:
+        if len(body) > MAX_BODY_BYTES or cost > self._max_bytes:
             return
-        self._entries[key] = digests
+        mark = hash(body)
+        place = mark % _MARKS
+        if self._marks[place] != mark:
+            self._marks[place] = mark
+            return
+        self._entries[self._key(body)] = digests
         self._bytes += cost
         while self._bytes > self._max_bytes:
             self._bytes -= _cost(self._entries.popitem(last=False)[1])
+
+    def _key(self, body: bytes) -> bytes:
+        state = self._hash()
+        state.update(body)
+        return state.digest()
 
 
 def _cost(digests: Digests) -> int:

@@ -1,6 +1,5 @@
 """Remembers the heads of plain requests, so that one that comes again byte for byte need not be parsed again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,14 +21,14 @@ class Head:
         shortcut: what may answer the request.
         url: its target.
         headers: its headers in their order, names in lower case; shared, so not to be changed.
-        fields: the same by name.
+        given_id: the header `X-Request-Id`; empty if there is none.
         body_bytes: how long its body is.
     """
 
     shortcut: Shortcut
     url: bytes
     headers: list[tuple[bytes, bytes]]
-    fields: Mapping[bytes, bytes]
+    given_id: bytes
     body_bytes: int
 
 

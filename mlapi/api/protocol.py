@@ -103,7 +103,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._at_rest = bool(self._shortcuts)
         self._answered_at = 0.0
         self._shortcut: Shortcut | None = None
-        self._fields: dict[bytes, bytes] = {}
+        self._given_id = b""
         self._body = b""
         self._default_headers: object = None
         self._opening = b""
@@ -120,7 +120,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self._take_usual_way()
         elif at_rest and self._at_rest and self._body:
-            head = Head(self._shortcuts[self.url], self.url, list(self.headers), self._fields, len(self._body))
+            head = Head(self._shortcuts[self.url], self.url, list(self.headers), self._given_id, len(self._body))
             self._known_heads.learn(data, head, self._body)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -144,7 +144,7 @@ class ShortcutProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Choose the way of the request."""
         shortcut = self._shortcuts.get(self.url)
-        if shortcut is None or not self._is_plain():
+        if shortcut is None or not self._is_plain(shortcut):
             self._make_cycle()
         else:
             self._shortcut = shortcut
@@ -164,7 +164,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._at_rest = True
-        if not self._serve(shortcut, self._fields, self._body):
+        if not self._serve(shortcut, self._given_id, self._body):
             self._take_usual_way()
             super().on_message_complete()
 
@@ -174,11 +174,11 @@ class ShortcutProtocol(HttpToolsProtocol):
         if head is None or not self._is_free():
             return False
         self.url, self.headers = head.url, head.headers
-        return self._serve(head.shortcut, head.fields, data[-head.body_bytes :])
+        return self._serve(head.shortcut, head.given_id, data[-head.body_bytes :])
 
-    def _serve(self, shortcut: Shortcut, fields: Mapping[bytes, bytes], body: bytes) -> bool:
+    def _serve(self, shortcut: Shortcut, given_id: bytes, body: bytes) -> bool:
         """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
-        response = shortcut.answer(fields, body)
+        response = shortcut.answer(given_id, body)
         if isinstance(response, bytes):
             self._send(response)
             return True
@@ -192,10 +192,11 @@ class ShortcutProtocol(HttpToolsProtocol):
             and not self.transport.is_closing()
         )
 
-    def _is_plain(self) -> bool:
+    def _is_plain(self, shortcut: Shortcut) -> bool:
         """Whether nothing about the request or its connection needs more than an answer."""
         parser = self.parser
-        fields = self._fields = dict(self.headers)
+        fields = dict(self.headers)
+        self._given_id = fields.get(b"x-request-id", b"")
         return (
             # Without the header `Connection`, a connection that is kept alive is one of HTTP/1.1.
             parser.should_keep_alive()
@@ -204,6 +205,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             and b"content-length" in fields
             and b"upgrade" not in fields
             and b"expect" not in fields
+            and shortcut.suits(fields)
             and self._is_free()
         )
 

@@ -7,8 +7,10 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.known_bodies import Digests, KnownBodies
+from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.predictions import Findings, Prediction
+from mlapi.predictor import Predictor
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
@@ -53,6 +55,8 @@ class Shortcut:
     ) -> None:
         """Wire the parts; `clock` tells seconds."""
         self._limits = limits
+        # No text is longer than the body that holds it.
+        self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
         self._max_body_bytes = max_body_bytes
         self._state = state
         self._bodies = bodies
@@ -60,27 +64,28 @@ class Shortcut:
         self._request_ids = request_ids
         self._clock = clock
 
-    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
-        """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
+    def suits(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a head wishes for nothing but an answer.
 
         Args:
             headers: the request's headers by their names in lower case; of a POST without a query string.
+        """
+        return headers.get(b"content-type", b"") in PLAIN_JSON and b"cache-control" not in headers
+
+    def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
+        """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
+
+        Args:
+            given_id: the header `X-Request-Id` of a request whose head suits; empty if it has none.
             body: all of its body.
         """
         started = self._clock()
-        header = headers.get
-        if (
-            self._state.phase is not _READY
-            or header(b"content-type", b"") not in PLAIN_JSON
-            or b"cache-control" in headers
-            or len(body) > self._max_body_bytes
-        ):
+        if self._state.phase is not _READY or len(body) > self._max_body_bytes:
             return None
         service = self._state.service
         digests = self._digests(body, service)
         if not digests:
             return None
-        given_id = header(b"x-request-id", b"")
         predictions = service.predictor.recall_all(digests)
         if predictions is None:
             return Inquiry(self, service, digests, given_id, started)
@@ -97,7 +102,7 @@ class Shortcut:
         """Count an answer, of whose texts L1 held so many and L2 the others, and return it after its status line."""
         fragments = b",".join([prediction.fragment for prediction in predictions])
         l2 = len(predictions) - l1
-        truncated = self._accounting.texts(predictions, l1=l1, l2=l2, collapsed=0, model=0)
+        truncated = self._accounting.known_texts(predictions, l1, l2)
         seconds = self._clock() - started
         self._accounting.request(_OK, seconds)
         return _RESPONSE % (
@@ -113,16 +118,27 @@ class Shortcut:
 
     def _digests(self, body: bytes, service: Service) -> Digests | None:
         """Return the digests of a body's texts, None if anything is wrong with it."""
-        key = self._bodies.key(body)
-        digests = self._bodies.get(key) if key else None
+        digests = self._bodies.get(body)
         if digests is None:
             try:
-                digests = service.predictor.query(read_texts(body, self._limits).items).digests
+                digests = self._read(body, service.predictor)
             except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
                 return None
-            if key:
-                self._bodies.put(key, digests)
+            self._bodies.put(body, digests)
         return digests
+
+    def _read(self, body: bytes, predictor: Predictor) -> Digests:
+        """Digest the texts of a body.
+
+        Raises:
+            Exception: something is wrong with it.
+        """
+        fold = predictor.ascii_fold
+        if fold and len(body) <= self._plain_bytes:
+            forms = read_forms(body, fold)
+            if forms and len(forms) <= self._limits.texts:
+                return predictor.digest_forms(forms)
+        return predictor.query(read_texts(body, self._limits).items).digests
 
 
 class Inquiry:

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import Final
 
 from mlapi.observability.metrics import Metrics
@@ -17,9 +16,6 @@ constant part (digest, `Prediction`, the tuples, and a share of the ordered dict
 table is), and over 200 000 entries the resident memory of the process grew by up to 490 an entry. The largest counts,
 because resident memory is what a pod is killed for.
 """
-
-
-_EXPIRY: Final = itemgetter(1)
 
 
 def cost(prediction: Prediction) -> int:
@@ -107,13 +103,17 @@ class MemoryStore:
 
     def lookup_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what is stored if that is every text; else None, and nothing is counted: the caller will `lookup`."""
-        entries = [entry for entry in map(self._entries.get, digests) if entry is not None]
-        if len(entries) < len(digests) or not digests or min(map(_EXPIRY, entries)) <= self._clock():
-            return None
+        entries = self._entries
+        now = self._clock()
+        found = []
         for digest in digests:
-            self._entries.move_to_end(digest)
-        self._hits.value += len(entries)
-        return [entry[0] for entry in entries]
+            entry = entries.get(digest)
+            if entry is None or entry[1] <= now:
+                return None
+            entries.move_to_end(digest)
+            found.append(entry[0])
+        self._hits.value += len(found)
+        return found or None
 
     def put(self, digest: bytes, prediction: Prediction) -> None:
         """Store a prediction as the most recently used, unless it alone exceeds the bound.

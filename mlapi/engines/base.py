@@ -73,6 +73,13 @@ class Engine(Protocol):
 class Tokenizer(Protocol):
     """Texts to token ids, and texts to the canonical forms that have the same token ids."""
 
+    @property
+    def ascii_fold(self) -> bytes | None:
+        """A table for `bytes.translate` that gives the canonical form of plain ASCII text; None if there is none.
+
+        Plain is text of printable ASCII without `[`, whose words are parted by single spaces, with none at its ends.
+        """
+
     def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
         """Return a canonical form of each text: texts with the same form have the same token ids, whatever differs.
 

@@ -57,6 +57,9 @@ class HfTokenizer:
         plain = all(not (token["normalized"] or token["single_word"]) for token in spec["added_tokens"])
         self._foldable = bert and plain
         self._lowercase = self._foldable and bool(spec["normalizer"]["lowercase"])
+        table = bytes(range(256))
+        brackets = self._added_openings <= {"["}
+        self.ascii_fold = (table.lower() if self._lowercase else table) if self._foldable and brackets else None
 
     @classmethod
     def load(cls, path: Path, max_tokens: int) -> Self:

@@ -31,6 +31,8 @@ RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
 class WordTokenizer:
     """One token for each character; lower case is canonical."""
 
+    ascii_fold = None
+
     def normalise(self, text: str) -> str:
         return text.strip().lower()
 

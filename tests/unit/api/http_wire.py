@@ -71,14 +71,17 @@ class App:
     def __init__(self, answers: "bytes | Inquiry | None" = SHORT) -> None:
         self.open = asyncio.Event()
         self.open.set()
-        self.short: list[tuple[Mapping[bytes, bytes], bytes]] = []
+        self.short: list[tuple[bytes, bytes]] = []
         self.scopes: list[Scope] = []
         self._answers = answers
         self.shortcuts = {PATH: self}
         self.known_heads = KnownHeads()
 
-    def answer(self, headers: Mapping[bytes, bytes], body: bytes) -> "bytes | Inquiry | None":
-        self.short.append((headers, body))
+    def suits(self, headers: Mapping[bytes, bytes]) -> bool:
+        return b"x-wish" not in headers
+
+    def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
+        self.short.append((given_id, body))
         return self._answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

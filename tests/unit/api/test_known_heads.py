@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def head(body_bytes: int) -> Head:
-    return Head(cast("Shortcut", None), b"/short", [], {}, body_bytes)
+    return Head(cast("Shortcut", None), b"/short", [], b"", body_bytes)
 
 
 def taught(*requests: bytes, body: bytes = b"hello", max_heads: int = 10) -> KnownHeads:

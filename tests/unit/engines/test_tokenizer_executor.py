@@ -12,6 +12,8 @@ from mlapi.predictions import EncodedText
 class ThreadTokenizer:
     """Answers with the thread that it was called in."""
 
+    ascii_fold = None
+
     def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
         return [text.encode() for text in texts]
 

@@ -166,6 +166,8 @@ def test_rows_are_padded_by_their_own_length(length: int, rows: int) -> None:
 
 def test_made_up_texts_have_many_lengths_up_to_the_longest() -> None:
     class LetterTokenizer:
+        ascii_fold = None
+
         def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
             return [text.encode() for text in texts]
 
