@@ -178,9 +178,14 @@ class Inquiry:
         if self.findings is None or not self._shortcut.open:
             return None
         held, shared = self.findings
-        known = [own or other for own, other in zip(held, shared or held, strict=True)]
-        predictions = [prediction for prediction in known if prediction is not None]
-        if len(predictions) < len(known):
-            return None
-        l1 = [own is None for own in held].count(False)
+        predictions = []
+        l1 = 0
+        for own, other in zip(held, shared or held, strict=True):
+            if own is not None:
+                l1 += 1
+                predictions.append(own)
+            elif other is not None:
+                predictions.append(other)
+            else:
+                return None
         return self._shortcut.write(self._service, predictions, l1, self._given_id, self.started)

@@ -180,20 +180,21 @@ class RedisStore:
         if before != self.state:
             _logger.info("Redis answers again")
         answers: dict[bytes, Prediction] = {}
-        counts = dict.fromkeys(("hit", "miss", "corrupt"), 0)
+        decode = self._codec.decode
+        hits = misses = corrupt = 0
         for (digest, texts), record in zip(trip.digests.items(), records, strict=True):
             if record is None:
-                counts["miss"] += texts
+                misses += texts
                 continue
             try:
-                answers[digest] = self._codec.decode(digest, record)
+                answers[digest] = decode(digest, record)
             except CorruptRecordError:
-                counts["corrupt"] += texts
+                corrupt += texts
             else:
-                counts["hit"] += texts
-        for result, texts in counts.items():
-            if texts:
-                self._gets[result].inc(texts)
+                hits += texts
+        for result, count in (("hit", hits), ("miss", misses), ("corrupt", corrupt)):
+            if count:
+                self._gets[result].inc(count)
         return answers
 
     def _expired(self, trip: Trip) -> None:
