@@ -64,7 +64,10 @@ _Computed: TypeAlias = tuple[Flight[Outcome], EncodedText, asyncio.Future[Scored
 
 
 class Predictor:
-    """Answers texts. Lives on one event loop."""
+    """Answers texts. Lives on one event loop.
+
+    `ascii_fold` is the tokenizer's; `digest_forms` digests texts whose canonical forms are known.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Predictor:
         self.ascii_fold = tokenizer.ascii_fold
         self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize
-        self._digest_many = keys.digest_many
+        self.digest_forms = keys.digest_many
         self._store = store
         self._admission = admission
         self._batcher = batcher
@@ -102,11 +105,7 @@ class Predictor:
             empty = [index for index, form in enumerate(forms) if not form]
             msg = "a text must hold at least one character that the model can read"
             raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
-        return Query(texts, self._digest_many(forms))
-
-    def digest_forms(self, forms: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Digest texts whose canonical forms are known."""
-        return self._digest_many(forms)
+        return Query(texts, self.digest_forms(forms))
 
     def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""

@@ -109,7 +109,7 @@ class MemoryStore:
         return found
 
     def lookup_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
-        """Return what is stored if that is every text; else None, and nothing is counted: the caller will `lookup`."""
+        """Return what is stored if that is every text; else None, and nothing happened: the caller will `lookup`."""
         entries = self._entries
         now = self._clock()
         if len(digests) > _FEW:
@@ -124,8 +124,9 @@ class MemoryStore:
             entry = entries.get(digest)
             if entry is None or entry[1] <= now:
                 return None
-            entries.move_to_end(digest)
             found.append(entry[0])
+        for digest in digests:
+            entries.move_to_end(digest)
         self._hits.value += len(found)
         return found or None
 

@@ -200,7 +200,7 @@ def test_long_texts_do_not_depend_on_the_batch_either(case: Case) -> None:
         assert_as_claimed(case.engine, case.engine.infer(ids, mask), alone(case.engine, ids, mask))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_a_texts_scores_never_depend_on_the_batch_whatever_the_engine_claims(warm: Warm, data: st.DataObject) -> None:
     padded = padded_length(data.draw(st.integers(1, 64)), 64)

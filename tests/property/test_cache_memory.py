@@ -53,6 +53,20 @@ class MemoryAgainstList(RuleBasedStateMachine):
             expected.append(entry and entry[1])
         assert self.store.lookup(asked) == expected
 
+    @rule(asked=st.lists(digests, max_size=4), times=st.sampled_from([1, 5]))
+    def look_up_if_all_are_there(self, asked: list[bytes], times: int) -> None:
+        asked = asked * times
+        held = {digest: (stored, expiry) for digest, stored, expiry in self.reference if expiry > self.clock.now}
+        if asked and held.keys() >= set(asked):
+            expected = [held[digest][0] for digest in asked]
+            for digest in asked:
+                entry = next(entry for entry in self.reference if entry[0] == digest)
+                self.reference.remove(entry)
+                self.reference.append(entry)
+        else:
+            expected = None
+        assert self.store.lookup_all(asked) == expected
+
     @rule(seconds=st.sampled_from([0.5, 4.0, TTL_S]))
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds

@@ -45,7 +45,7 @@ def written(texts: list[str] | str, separators: tuple[str, str], *, ascii_only: 
     return json.dumps({"text": texts}, separators=separators, ensure_ascii=ascii_only).encode()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     st.one_of(st.lists(st.one_of(plain_texts, pieced_texts, st.text(max_size=20)), max_size=5), pieced_texts),
     st.sampled_from(SEPARATORS),
@@ -64,7 +64,7 @@ def test_forms_of_a_valid_body_are_those_of_its_texts(
         assert all(found)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 @example('{"text":["a","]}')
 @example('{"text":["a"]}"]}')
@@ -85,7 +85,7 @@ def test_of_an_invalid_body_nothing_is_read(tokenizer: HfTokenizer, body: str) -
             assert found == decoded(tokenizer, whole), "and decoding raises, if it is not valid"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.lists(plain_texts, min_size=1, max_size=5), plain_texts), st.sampled_from(SEPARATORS[:3]))
 def test_nothing_more_is_needed_for_a_plain_body(
     tokenizer: HfTokenizer, texts: list[str] | str, separators: tuple[str, str]
