@@ -15,7 +15,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
-from mlapi.cache.keys import ADDRESS_BYTES, SCHEMA, fingerprint, model_key
+from mlapi.cache.keys import SCHEMA, fingerprint, model_key
 from mlapi.predictions import Prediction, Renderer
 
 _TAG_BYTES: Final = 8
@@ -73,7 +73,7 @@ class Codec:
             CorruptRecordError: the record is anything else.
         """
         owner, prediction = self._open(record)
-        if owner != digest[ADDRESS_BYTES:]:
+        if owner != fingerprint(digest):
             msg = "fingerprint"
             raise CorruptRecordError(msg)
         return prediction

@@ -131,7 +131,7 @@ class MemoryStore:
         return found or None
 
     def put(self, digest: bytes, prediction: Prediction) -> None:
-        """Store a prediction as the most recently used, unless it alone exceeds the bound.
+        """Store a prediction as the most recently used, unless it alone exceeds the bound; nothing where that is 0.
 
         Raises:
             ValueError: a score is not a probability (NaN included).
