@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,15 @@ from benchmarks.catalogue import ROOT, Peer
 
 _TIMEOUT_S: Final = 1800.0
 _LARGE: Final = 2**20
+_LIST: Final = """
+import sys
+from importlib.metadata import PackageNotFoundError, version
+for name in sys.argv[1:]:
+    try:
+        print(f"{name}=={version(name)}")
+    except PackageNotFoundError:
+        pass
+"""
 
 
 class InstallError(Exception):
@@ -50,6 +60,16 @@ def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
         _share(home, [other for other in folder.iterdir() if other != home and (other / "installed").exists()])
         stamp.write_text(wanted)
     return home / "bin"
+
+
+def versions(peer: Peer, programs: Path) -> list[str]:
+    """Return what a peer's environment really has of what its requirements name, as `name==version`."""
+    if peer.requirements is None:
+        return []
+    lines = peer.requirements.read_text(encoding="utf-8").splitlines()
+    names = [re.split("[^A-Za-z0-9._-]", line)[0] for line in lines if line[:1].isalnum()]
+    command = [str(programs / "python"), "-c", _LIST, *names]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603  ours
 
 
 def _share(home: Path, others: Sequence[Path]) -> None:

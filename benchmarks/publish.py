@@ -39,7 +39,15 @@ def parts(folder: Path) -> dict[str, str]:
     found["other-servers"] = (
         f"{report.conditions(others)}\n\n" + "\n".join(report.peers(others)) + "\n" if others else _NOT_YET
     )
+    int8 = _table(folder / "int8-processor.json")
+    found["int8-processor"] = _run(int8) if int8 else _NOT_YET
     return found | {"gpu": gpu_report.render(device.read_bytes()) if device.exists() else _NO_GPU}
+
+
+def _run(table: Table) -> str:
+    """Return a run on another machine: what was asked, the services, the limits, and what is doubtful."""
+    parts = (targets.render(table), report.peers(table), [*report.limits(table), *report.remarks(table)])
+    return "\n\n".join([report.conditions(table), *("\n".join(lines) for lines in parts)]) + "\n"
 
 
 def _table(file: Path) -> Table | None:

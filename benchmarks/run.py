@@ -141,10 +141,7 @@ def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record
             _say(f"{name} cannot be installed: {error}")
             record.failures.append(Failure(name, "", f"cannot be installed: {error}"))
             continue
-        if peer.requirements:
-            lines = peer.requirements.read_text(encoding="utf-8").splitlines()
-            # Neither comments nor hashes, nor for which Python a version is.
-            record.versions[name] = [line.partition(" ;")[0] for line in lines if line[:1].isalnum()]
+        record.versions[name] = environments.versions(peer, programs)
     return ready
 
 

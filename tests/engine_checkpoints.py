@@ -88,7 +88,7 @@ class TinyCheckpoint:
             **self.settings,
         }
         if self.architecture == "distilbert":
-            return DistilBertConfig(dim=32, n_heads=4, n_layers=2, hidden_dim=64, **common)
+            return DistilBertConfig(**{"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 64} | common)
         sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
         if self.architecture == "bert":
             return BertConfig(**sizes, **common)

@@ -47,6 +47,11 @@ def has_wide_vectors(names: str) -> bool:
     return _has(names, x86=("avx512f",), other=("asimd",))
 
 
+def multiplies_bf16_tiles(names: str) -> bool:
+    """Tell from `instruction_set` whether the processor multiplies bf16 matrices in tiles of rows (AMX)."""
+    return _has(names, x86=("amx_bf16",), other=())
+
+
 def _has(names: str, *, x86: tuple[str, ...], other: tuple[str, ...]) -> bool:
     architecture, _, extensions = names.partition(":")
     return not set(x86 if architecture == "x86_64" else other).isdisjoint(extensions.split(","))

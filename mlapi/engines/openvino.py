@@ -8,7 +8,7 @@ import openvino as ov
 
 from mlapi.bundles.store import Bundle
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
-from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_int8
+from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_bf16_tiles, multiplies_int8
 from mlapi.errors import BundleError
 
 GRAPH: Final = "model.xml"
@@ -25,9 +25,10 @@ class OpenVinoEngine:
 
     Batch-invariant: kernels reduce along the row's own dimensions only, and int8 activations are scaled per group of
     values within a token (https://docs.openvino.ai, "Dynamic quantization"); the warm-up verifies it. Except on
-    processors without int8 arithmetic for int8, where OpenVINO widens the weights and multiplies in fp32, and on x86
-    processors without AVX-512 for the other precisions: there it chooses the kernels by the number of rows. It chose
-    the same ones for 2 to 80 rows, so small batches of short texts are worth trying.
+    processors without int8 arithmetic for int8, where OpenVINO widens the weights and multiplies in fp32, and for the
+    other precisions on x86 processors without AVX-512, and on those with AMX for bf16: there it chooses the kernels by
+    the number of rows. It chose the same ones for 2 to 80 rows without AVX-512, so small batches of short texts are
+    worth trying.
     """
 
     batch_tokens = 512
@@ -38,7 +39,8 @@ class OpenVinoEngine:
         """Wrap a compiled graph; `streams` calls may run side by side."""
         self.identity = EngineIdentity("openvino", ov.get_version(), precision, instruction_set())
         names = self.identity.instruction_set
-        self.batch_invariant = multiplies_int8(names) if precision == "int8" else has_wide_vectors(names)
+        floats = has_wide_vectors(names) and not (precision == "bf16" and multiplies_bf16_tiles(names))
+        self.batch_invariant = multiplies_int8(names) if precision == "int8" else floats
         self.streams = streams
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         for _ in range(streams):

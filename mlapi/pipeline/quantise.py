@@ -15,6 +15,12 @@ WEIGHTS: Final = "model.bin"
 _TRACES: Final = ("conversion_parameters", "nncf")
 """What the tools note in a graph about how they were called; nothing reads it when the graph runs."""
 
+_GROUP: Final = 128
+"""So many of a token's activations share a scale where a processor has int8 arithmetic. OpenVINO's own choice is 32,
+for which it converts and adds up four times as often (docs/adr/engine-openvino.md has the measurements)."""
+
+_MATRIX: Final = 2
+
 
 def store(graph: ov.Model, precision: str, folder: Path) -> dict[str, Path]:
     """Write a graph as `model.xml` and `model.bin`; the same graph always gives the same bytes.
@@ -22,8 +28,8 @@ def store(graph: ov.Model, precision: str, folder: Path) -> dict[str, Path]:
     Args:
         graph: in fp32; is changed.
         precision: `int8` quantises the weights, symmetrically and per output channel, with the remaining numbers in
-            fp16. `fp32` and `bf16` keep every weight's value, stored as fp16 where that loses nothing: bf16 is a way to
-            compute, which the engine chooses.
+            fp16, and says in what groups activations are to be rounded. `fp32` and `bf16` keep every weight's value,
+            stored as fp16 where that loses nothing: bf16 is a way to compute, which the engine chooses.
         folder: where to write.
 
     Returns:
@@ -41,7 +47,18 @@ def _with_int8_weights(graph: ov.Model) -> ov.Model:
 
     nncf.set_log_level(logging.WARNING)
     with contextlib.redirect_stdout(sys.stderr):
-        return nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+        graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
+    if all(width % _GROUP == 0 for width in _int8_widths(graph)):
+        # In the graph instead of in the engine, so that the bundle's digest says how it computes.
+        graph.set_rt_info(str(_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
+    return graph
+
+
+def _int8_widths(graph: ov.Model) -> set[int]:
+    """Return the lengths of the rows of a graph's int8 matrices."""
+    constants = (node for node in graph.get_ops() if node.get_type_name() == "Constant")
+    shapes = [node.get_output_shape(0) for node in constants if node.get_element_type() == ov.Type.i8]
+    return {shape[-1] for shape in shapes if len(shape) == _MATRIX}
 
 
 def _make_reproducible(graph: ov.Model) -> None:

@@ -79,6 +79,19 @@ def test_noise_is_said(table: Table) -> None:
     assert "- mlapi, mixed, round 4: others used 50% of the processors" in report.render(Table(table.record))
 
 
+def test_a_server_that_leaves_its_processors_is_named_with_its_worst_row(table: Table) -> None:
+    table.record.observations += [
+        *observe("naive", "mixed", 2.01, measure="server_processors"),
+        *observe("mosec", "mixed", 12.0, 14.0, measure="server_processors"),
+        *observe("mosec", "miss-16", 15.1, measure="server_processors"),
+        *observe("mosec", "hit", 1.76, measure="server_processors"),
+    ]
+    doubts = report.render(Table(table.record)).partition("## Doubts")[2]
+    assert "- mosec, miss-16: the server used 15.10 processors, though it was bound to 2" in doubts
+    assert "- mosec, hit: the server used 1.76 processors, though it was bound to 1" in doubts
+    assert doubts.count("though it was bound to") == 2
+
+
 def test_a_record_survives_the_disk(table: Table, tmp_path: Path) -> None:
     path = tmp_path / "some" / "results.json"
     results.write(table.record, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_int8
+from mlapi.engines.instruction_set import has_wide_vectors, instruction_set, multiplies_bf16_tiles, multiplies_int8
 from mlapi.engines.processors import usable_processors
 
 
@@ -79,3 +79,11 @@ def test_int8_arithmetic_is_told_from_the_instruction_set(names: str, *, able: b
 )
 def test_wide_vectors_are_told_from_the_instruction_set(names: str, *, wide: bool) -> None:
     assert has_wide_vectors(names) is wide
+
+
+@pytest.mark.parametrize(
+    ("names", "tiles"),
+    [("x86_64:amx_bf16,avx512f", True), ("x86_64:amx_int8,avx512_bf16,avx512f", False), ("aarch64:bf16", False)],
+)
+def test_tiles_are_told_from_the_instruction_set(names: str, *, tiles: bool) -> None:
+    assert multiplies_bf16_tiles(names) is tiles

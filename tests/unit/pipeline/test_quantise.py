@@ -21,12 +21,12 @@ from mlapi.pipeline.quantise import store
 pytestmark = pytest.mark.torch
 
 
-def stored(folder: Path, precision: str, *, half: bool = False) -> dict[str, Path]:
+def stored(folder: Path, precision: str, *, half: bool = False, **settings: int) -> dict[str, Path]:
     """Store the tiny model's graph below `folder`; with `half`, of weights that fp16 holds exactly."""
     checkpoint, output = folder / "checkpoint", folder / precision
     checkpoint.mkdir(exist_ok=True)
     output.mkdir()
-    TinyCheckpoint().write(checkpoint)
+    TinyCheckpoint(settings=settings).write(checkpoint)
     model = load_model(checkpoint / CONFIG, checkpoint / WEIGHTS)
     if half:
         model.half().float()
@@ -63,6 +63,18 @@ def test_int8_keeps_no_matrix_in_floating_point(tmp_path: Path) -> None:
 def test_int8_stays_close_to_fp32(tmp_path: Path) -> None:
     fp32, int8 = (logits(stored(tmp_path, precision)["model.xml"]) for precision in ("fp32", "int8"))
     assert 0 < np.abs(fp32 - int8).max() < 0.15 * np.abs(fp32).max()
+
+
+@pytest.mark.parametrize(
+    ("precision", "dim", "hidden_dim", "group"),
+    [("int8", 128, 256, 128), ("int8", 128, 192, 32), ("int8", 32, 64, 32), ("fp32", 128, 256, 32)],
+)
+def test_int8_rounds_activations_in_groups_of_128_where_every_row_is_made_of_such(
+    tmp_path: Path, precision: str, dim: int, hidden_dim: int, group: int
+) -> None:
+    graph = stored(tmp_path, precision, dim=dim, hidden_dim=hidden_dim)["model.xml"]
+    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == group
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
