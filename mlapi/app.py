@@ -174,6 +174,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,
+        settle=model.executor.settle,
     )
     stack.push_async_callback(batcher.close, settings.deadline_s)
     tokenizing = TokenizerExecutor(model.tokenizer)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from traceback import clear_frames
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -96,10 +97,10 @@ class PredictionRoute:
             self._accounting.request(CLIENT_GONE, self._clock() - started)
             return
         except Exception as raised:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
-            error = self._public(raised, request_id)
-            status = int(error.status)
-            body = problem_body(error, request_id.decode())
-            headers = problem_headers(error, body, request_id.decode())
+            status, headers, body = self._problem(raised, request_id)
+            # An error's frames hold what failed, thousands of texts perhaps, and with it the error: a cycle, which
+            # would stay in memory until garbage is looked for.
+            clear_frames(raised.__traceback__)
         if self._state.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
         try:
@@ -169,6 +170,12 @@ class PredictionRoute:
         )
         answer = await _while_connected(predictor.predict(query, findings, policy), receive)
         return answer, policy.store and answer.counts.model > 0
+
+    def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, _Headers, bytes]:
+        """Return status, headers and body of the problem document."""
+        error = self._public(raised, request_id)
+        body = problem_body(error, request_id.decode())
+        return int(error.status), problem_headers(error, body, request_id.decode()), body
 
     def _public(self, raised: Exception, request_id: bytes) -> MlapiError:
         if not isinstance(raised, MlapiError):

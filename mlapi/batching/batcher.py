@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from mlapi.batching.admission import Admission
 from mlapi.batching.fair_queue import FairQueue, Request
@@ -14,6 +14,9 @@ from mlapi.observability.metrics import Metrics
 from mlapi.predictions import EncodedText
 
 _log = logging.getLogger(__name__)
+
+_MANY: Final = 1_000
+"""Texts that leave behind some mebibytes of freed memory in pieces, which a C library keeps by itself."""
 
 Run: TypeAlias = Callable[[Sequence[EncodedText], int], Awaitable[list[tuple[float, ...]]]]
 """Scores texts that share a padded length, off the event loop; one tuple of scores a text, in order."""
@@ -63,6 +66,7 @@ class Batcher:
         streams: int,
         clock: Callable[[], float],
         metrics: Metrics,
+        settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
 
@@ -74,6 +78,7 @@ class Batcher:
             streams: how many runs may be in flight.
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
+            settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
         self._admission = admission
@@ -85,7 +90,9 @@ class Batcher:
         self._padded_tokens = metrics.batch_tokens.labels("padded")
         self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settle = settle
         self._active = 0
+        self._texts = 0
         self._closing = False
 
     def submit(self, texts: Sequence[EncodedText], *, deadline: float) -> list[asyncio.Future[Scored]]:
@@ -107,19 +114,24 @@ class Batcher:
             raise _draining()
         if not texts:
             return []
+        self._texts += len(texts)
         loop = asyncio.get_running_loop()
         now = self._clock()
         request: Request[_Job] = Request(deadline)
         jobs = [_Job(text, self._bucket(len(text.ids)), loop.create_future(), request, now) for text in texts]
         for place, job in enumerate(jobs):
             request.add(job, job.padded, place)
-        self._admission.admit(
-            request.tokens,
-            deadline,
-            texts=len(texts),
-            ahead=self._queue.ahead(request),
-            held_up=self._queue.held_up_by(request),
-        )
+        try:
+            self._admission.admit(
+                request.tokens,
+                deadline,
+                texts=len(texts),
+                ahead=self._queue.ahead(request),
+                held_up=self._queue.held_up_by(request),
+            )
+        except MlapiError:
+            self._rest()
+            raise
         for job in jobs:
             job.future.add_done_callback(partial(self._withdraw, job))
         self._queue.add(request)
@@ -163,6 +175,13 @@ class Batcher:
                 await self._score(batch)
         finally:
             self._active -= 1
+            self._rest()
+
+    def _rest(self) -> None:
+        """If nothing is left to do after much, say so."""
+        if self._settle and self._texts >= _MANY and not (self._active or self._queue):
+            self._texts = 0
+            self._settle()
 
     def _next_batch(self) -> list[_Job]:
         """Take a batch out of the queue; empty when nothing waits."""

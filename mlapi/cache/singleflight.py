@@ -48,7 +48,8 @@ class Flight(Generic[T]):
     def crash(self, error: Exception) -> None:
         """Give everyone the error; without effect on a flight that has ended."""
         if not self.future.done():
-            self.future.set_exception(error)
+            # The frames that it was raised in know the flights, and with them the error: a cycle.
+            self.future.set_exception(error.with_traceback(None))
             # Marks the error as seen: if everyone leaves before they look, that is not worth a warning.
             self.future.exception()
             self._on_end(self)
@@ -94,7 +95,8 @@ class Claim(Generic[T]):
             _, pending = await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_EXCEPTION)
         error = _first_error(futures)
         if error is not None:
-            raise error
+            # It may have been raised for others, whose frames are none of this caller's business.
+            raise error.with_traceback(None)
         if pending:
             raise TimeoutError
         return [future.result() for future in futures]

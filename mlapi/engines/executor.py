@@ -23,6 +23,9 @@ wait long for what the test suite proves at length."""
 
 _PADDINGS: Final = 8
 
+_SETTLE_S: Final = 1.0
+"""So long after the last batch, answers are sent and what they were made of is freed."""
+
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
@@ -56,7 +59,8 @@ class EngineExecutor:
             pad_id: token id that fills a row up to its padded length.
             activation: turns logits into probabilities.
             clock: tells seconds.
-            tidy: returns memory that preparing kernels has left behind; called when a padded length was first computed.
+            tidy: returns memory that preparing kernels, or much work, has left behind; called from a worker thread when
+                a padded length was first computed, and after `settle`.
         """
         self._engine = engine
         self._pad_id = pad_id
@@ -65,6 +69,7 @@ class EngineExecutor:
         self._tidy = tidy
         self._together_tokens = 0
         self._computed: set[int] = set()
+        self._settling: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
 
     async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
@@ -74,6 +79,13 @@ class EngineExecutor:
             EngineError: the engine failed, or answered with something that is not a probability.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._score, texts, padded)
+
+    def settle(self) -> None:
+        """Return memory in a second, when what the last batch's answers were made of is freed, too."""
+        if self._settling:
+            self._settling.cancel()
+        loop = asyncio.get_running_loop()
+        self._settling = loop.call_later(_SETTLE_S, self._threads.submit, self._tidy)
 
     def warm_up(self, lengths: Sequence[int]) -> WarmUp:
         """Run the lengths that need it, so that nothing slow is left for traffic, and check batch invariance.
@@ -105,6 +117,8 @@ class EngineExecutor:
 
     def close(self) -> None:
         """Wait for the calls in progress and release the engine."""
+        if self._settling:
+            self._settling.cancel()
         self._threads.shutdown(cancel_futures=True)
         self._engine.close()
 

@@ -91,6 +91,7 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     metrics: Metrics = field(default_factory=Metrics)
     model: HeldModel = field(default_factory=HeldModel)
+    rests: int = 0
 
     def __post_init__(self) -> None:
         self.admission = Admission(
@@ -104,7 +105,11 @@ class Bench:
             streams=self.streams,
             clock=self.clock,
             metrics=self.metrics,
+            settle=self._rest,
         )
+
+    def _rest(self) -> None:
+        self.rests += 1
 
     @property
     def later(self) -> float:

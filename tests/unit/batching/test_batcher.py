@@ -231,3 +231,33 @@ def test_it_runs_on_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert [answer.scores for answer in runner.run(scenario())] == [(1.0, 8.0), (2.0, 16.0)]
+
+
+async def test_rest_after_much_work_is_told_once_when_nothing_is_left_to_do() -> None:
+    bench = Bench(max_batch_tokens=8_000)
+    futures = bench.batcher.submit([text(8) for _ in range(1_000)], deadline=bench.later)
+    last = bench.batcher.submit([text(8)], deadline=bench.later)
+    await settle()
+    bench.model.calls[0].finish()
+    await settle()
+    assert bench.rests == 0, "the last text is still being scored"
+    bench.model.calls[1].finish()
+    await asyncio.gather(*futures, *last)
+    await settle()
+    assert bench.rests == 1
+    bench.batcher.submit([text(8)], deadline=bench.later)
+    await settle()
+    bench.model.calls[2].finish()
+    await settle()
+    assert bench.rests == 1, "that was little"
+
+
+async def test_work_that_was_withdrawn_or_refused_counts_as_well() -> None:
+    bench = Bench(max_waiting_tokens=16_000)
+    for future in bench.batcher.submit([text(8) for _ in range(1_000)], deadline=bench.later):
+        future.cancel()
+    await settle()
+    assert bench.rests == 1
+    with pytest.raises(BatchTooLargeError):
+        bench.batcher.submit([text(8) for _ in range(3_000)], deadline=bench.later)
+    assert bench.rests == 2

@@ -65,6 +65,26 @@ async def test_an_error_reaches_every_caller_at_once_and_is_not_remembered() -> 
         assert list(third.leads) == [True]
 
 
+async def test_an_error_knows_only_the_frames_of_the_caller_that_it_was_raised_for_last() -> None:
+    flights = SingleFlight[int]()
+
+    async def first() -> None:
+        await claim.results(None)
+
+    async def second() -> None:
+        await claim.results(None)
+
+    with flights.claim([A], store=True) as claim:
+        claim.flights[0].crash(RuntimeError("the model failed"))
+        with pytest.raises(RuntimeError):
+            await first()
+        with pytest.raises(RuntimeError) as caught:
+            await second()
+    names = {entry.name for entry in caught.traceback}
+    assert "second" in names
+    assert "first" not in names
+
+
 async def test_an_error_ends_the_wait_for_results_that_are_still_due() -> None:
     flights = SingleFlight[int]()
     with flights.claim([A, B], store=True) as claim:

@@ -1,8 +1,11 @@
 """The executor pads, warms up, verifies batch invariance, and never passes on what is not a probability."""
 
+import asyncio
 import itertools
 import logging
+import queue
 import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -104,6 +107,19 @@ async def test_what_preparing_kernels_leaves_behind_is_returned_once_a_length() 
     for padded in (LENGTHS[0], 200, 200, 208, LENGTHS[-1], 208):
         await runs.run([text(1, 2, 3)], padded)
     assert tidied == [(1, 200), (1, 208)]
+
+
+async def test_memory_is_returned_a_while_after_much_work_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlapi.engines.executor._SETTLE_S", 0.0)
+    tidied: queue.SimpleQueue[str] = queue.SimpleQueue()
+    runs = executor(SpyEngine(), tidy=lambda: tidied.put(threading.current_thread().name))
+    runs.settle()
+    runs.settle()
+    assert (await asyncio.to_thread(tidied.get, timeout=10)).startswith("engine")
+    runs.settle()
+    runs.close()
+    await asyncio.sleep(0)
+    assert tidied.empty()
 
 
 class ThresholdEngine(SpyEngine):
