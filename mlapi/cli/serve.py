@@ -9,6 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import click
+from pydantic import BaseModel
 
 from mlapi.errors import ConfigurationError
 from mlapi.observability.logs import configure_logging
@@ -83,6 +84,8 @@ def _begin_to_load(settings: Settings) -> "Future[Model]":
 
 
 def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
+    # FastAPI's models of OpenAPI documents are built when the first document is, not now: a tenth of the imports.
+    BaseModel.model_config["defer_build"] = True
     # Half a second of imports, while the model is loaded.
     import uvicorn  # noqa: PLC0415  as the line above says
 

@@ -9,6 +9,7 @@ from mlapi.bundles.store import read_manifest
 from mlapi.settings import DEFAULT_BUNDLE
 from tests.e2e.problem_documents import assert_problem
 from tests.service_process import HOST, ServiceProcess, eventually
+from tools.openapi import PATH
 
 PUBLIC = {
     "/predict": "POST",
@@ -104,6 +105,8 @@ def test_the_documentation_shows_the_document(service: ServiceProcess) -> None:
     page = service.client.get("/project/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "/project/openapi.json" in page.text
+    committed = PATH.read_text(encoding="utf-8")
+    assert service.client.get("/project/openapi.json").json() == json.loads(committed)
 
 
 @pytest.mark.parametrize("root", ["/lab", "/a/b", ""], ids=["lab", "two levels", "none"])
