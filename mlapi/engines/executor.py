@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import numpy as np
 
@@ -25,10 +25,6 @@ _PADDINGS: Final = 8
 
 _SETTLE_S: Final = 1.0
 """So long after the last batch, answers are sent and what they were made of is freed."""
-
-
-_Lone: TypeAlias = dict[tuple[int, int], Logits]
-"""Logits of a row that was run alone, by its length and its place in the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +101,14 @@ class EngineExecutor:
         Args:
             lengths: every padded length, rising.
         """
-        # What is run here, the check need not run again.
-        lone: _Lone = {}
         # The first call of all pays for more than its length.
-        self._run_alone(lone, lengths[0], 0)
+        self._engine.infer(*self._sample(1, lengths[0]))
         started = self._clock()
         warmed = [length for length in lengths if length <= self._engine.warm_tokens] or lengths[:1]
         for length in warmed:
-            self._run_alone(lone, length, 1)
+            self._engine.infer(*self._sample(1, length))
         seconds = self._clock() - started
-        self._together_tokens = self._check(lengths, lone)
+        self._together_tokens = self._check(lengths)
         if not self._together_tokens:
             _log.warning("texts are computed one by one: the engine's scores depend on the other texts of a batch")
         self._computed.update(warmed)
@@ -128,28 +122,22 @@ class EngineExecutor:
         self._threads.shutdown(cancel_futures=True)
         self._engine.close()
 
-    def _check(self, lengths: Sequence[int], lone: _Lone) -> int:
+    def _check(self, lengths: Sequence[int]) -> int:
         """Return the padded tokens up to which texts may be computed together; 0 if none may."""
         if self._engine.batch_invariant:
             paired = [length for length in lengths if 2 * length <= _CHECK_TOKENS] or lengths[:1]
             checked = sorted({paired[0], paired[len(paired) // 2], paired[-1]})
-            return sys.maxsize if all(self._is_invariant(lone, length, _CHECK_TOKENS) for length in checked) else 0
+            return sys.maxsize if all(self._is_invariant(length, _CHECK_TOKENS) for length in checked) else 0
         tokens = self._engine.trial_tokens
-        return tokens if tokens and self._is_invariant(lone, lengths[0], tokens) else 0
+        return tokens if tokens and self._is_invariant(lengths[0], tokens) else 0
 
-    def _is_invariant(self, lone: _Lone, length: int, tokens: int) -> bool:
+    def _is_invariant(self, length: int, tokens: int) -> bool:
         rows = max(2, tokens // length)
-        picked = sorted({0, 1, rows - 1})
-        together = self._engine.infer(*self._sample(rows, length))
-        alone = [self._run_alone(lone, length, row) for row in picked]
+        ids, mask = self._sample(rows, length)
+        together = self._engine.infer(ids, mask)
+        picked = sorted({0, rows // 2, rows - 1})
+        alone = [self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked]
         return np.array_equal(together[picked], np.concatenate(alone))
-
-    def _run_alone(self, lone: _Lone, length: int, row: int) -> Logits:
-        """Return the logits of one row of a length's sample by itself; it is run once."""
-        if (length, row) not in lone:
-            ids, mask = self._sample(row + 1, length)
-            lone[length, row] = self._engine.infer(ids[row:], mask[row:])
-        return lone[length, row]
 
     def _sample(self, rows: int, length: int) -> tuple[TokenIds, TokenIds]:
         """Make rows of small token ids that differ from row to row, as does their padding."""

@@ -20,6 +20,7 @@ def test_what_was_not_measured_is_said_to_be() -> None:
     known = publish.parts(Path("nowhere"))
     assert known["targets"].startswith("Not measured yet")
     assert known["other-servers"].startswith("Not measured yet")
+    assert known["int8-processor"].startswith("Not measured yet")
     assert known["gpu"].startswith("Not measured: no GPU")
 
 
@@ -42,8 +43,10 @@ def test_results_replace_whatever_stands_in_their_place(tmp_path: Path) -> None:
     )
     write(record, tmp_path / "comparison.json")
     write(record, tmp_path / "other-servers.json")
+    write(record, tmp_path / "int8-processor.json")
     known = publish.parts(tmp_path)
     assert "| mlapi, int8 |" in known["other-servers"]
+    assert "| mlapi, int8 |" in known["int8-processor"]
     document = "before\n<!-- results: summary -->\nold\n<!-- end -->\nafter\n"
     filled = publish.fill(document, known)
     assert "| mlapi, int8 | 12 345 | - |" in filled

@@ -1,15 +1,14 @@
 """The whole SST-2 dev set over HTTP: as accurate as promised, and each sentence the same to the byte in any company."""
 
 import csv
-import os
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
-from pathlib import Path
 
 import pytest
 
+from tests.engine_checkpoints import shared_folder
 from tests.service_process import ServiceProcess
 
 BATCH = 32
@@ -24,10 +23,7 @@ LABELS = ("NEGATIVE", "POSITIVE")
 @pytest.fixture(scope="module")
 def sentences() -> dict[str, int]:
     """Sentences and their labels."""
-    shared = os.environ.get("SHARED_DIR")
-    if not shared:
-        pytest.skip("SHARED_DIR is not set: it holds the SST-2 dev set, data/sst2/dev.tsv")
-    with (Path(shared) / "data" / "sst2" / "dev.tsv").open(encoding="utf-8", newline="") as file:
+    with (shared_folder() / "data" / "sst2" / "dev.tsv").open(encoding="utf-8", newline="") as file:
         rows = {
             row["sentence"]: int(row["label"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         }

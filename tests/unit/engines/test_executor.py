@@ -116,10 +116,20 @@ async def test_memory_is_returned_a_while_after_much_work_and_once(monkeypatch: 
     runs.settle()
     runs.settle()
     assert (await asyncio.to_thread(tidied.get, timeout=10)).startswith("engine")
+    assert tidied.empty()
+
+
+async def test_nothing_is_returned_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlapi.engines.executor._SETTLE_S", 0.0)
+    loop, faults = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    runs = executor(SpyEngine())
     runs.settle()
     runs.close()
-    await asyncio.sleep(0)
-    assert tidied.empty()
+    later = loop.create_future()
+    loop.call_later(0.01, later.set_result, None)
+    await later
+    assert faults == []
 
 
 class ThresholdEngine(SpyEngine):
