@@ -114,6 +114,7 @@ def main(
             bf16_distance=distance,
             bind=_bind,
             say=_say,
+            sleep=time.sleep,
         )
         try:
             session.run(rounds or _ROUNDS[profile])

@@ -26,6 +26,9 @@ from mlapi.cli.traffic import Traffic, read_words
 _WARM_BATCH: Final = 32
 _PROBE: Final = "a probe"
 
+_REST_S: Final = 5.0
+"""After the load, before a service's memory is read: what its last requests held should have come back by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Player:
@@ -94,6 +97,7 @@ class Session:
         bf16_distance: float,
         bind: Callable[[Sequence[int]], None],
         say: Callable[[str], None],
+        sleep: Callable[[float], None],
     ) -> None:
         """Wire the parts.
 
@@ -108,6 +112,7 @@ class Session:
             bf16_distance: how far PyTorch's own bf16 is from the reference.
             bind: binds this process to processors.
             say: told what is being done.
+            sleep: waits some seconds.
         """
         self._cast = cast
         self._rows = rows
@@ -119,6 +124,7 @@ class Session:
         self._bf16_distance = bf16_distance
         self._bind = bind
         self._say = say
+        self._sleep = sleep
         self._words = read_words(TOKENIZER)
         self._known = list(islice(Traffic(self._words, "known").texts(KNOWN_TOKENS), effort.known))
         self._warmed: set[str] = set()
@@ -168,6 +174,7 @@ class Session:
                 for row in rows:
                     self._observe(peer, row, server, number)
                 if stage is Stage.SHARED:
+                    self._sleep(_REST_S)
                     resources = {
                         "first_answer_s": server.first_answer_s,
                         "loaded_mib": started.now,

@@ -2,7 +2,7 @@
 
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
 costs more than a cached answer does. A request that is as plain as nearly all are (a POST to a known path, on a
-connection that stays open and has nothing else under way, complete in one piece) is therefore first shown to a
+connection that stays open and has nothing else under way, complete at once or nearly so) is therefore first shown to a
 `Shortcut`. Whatever the shortcut does not answer, and every other request, takes uvicorn's way from its beginning. A
 request that has to wait for Redis first keeps its place among those of its connection, and takes uvicorn's way only if
 its texts are not in Redis either. A plain request whose head has come before, byte for byte, is not even parsed.
@@ -11,7 +11,7 @@ its texts are not in Redis either. A plain request whose head has come before, b
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol, Self, cast
+from typing import Any, Final, Protocol, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -19,6 +19,13 @@ from uvicorn.server import ServerState
 
 from mlapi.api.known_heads import Head, KnownHeads
 from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+from mlapi.api.stand_ins import Place, PlainHead
+
+_MAX_HELD_BYTES: Final = 262_144
+"""Of a longer body uvicorn's way is a small part of what it costs; of any body it may hold what one read brings."""
+
+_PATIENCE_S: Final = 0.005
+"""How long the rest of a body is waited for: what was sent at once takes less, and what was not is no hurry."""
 
 
 class _Application(Protocol):
@@ -31,56 +38,6 @@ class _Application(Protocol):
     @property
     def known_heads(self) -> KnownHeads:
         """The heads that came before, on any connection."""
-
-
-class _Place:
-    """Stands for uvicorn's cycle of a plain request, as long as it may do without one.
-
-    Attributes:
-        url, headers, body: the request.
-        keep_alive: whether the connection goes on after the answer; uvicorn turns it off.
-        disconnected: whether the caller has gone; uvicorn turns it on.
-        response_complete: whether the next request may be answered.
-    """
-
-    __slots__ = ("body", "disconnected", "headers", "keep_alive", "response_complete", "url")
-
-    def __init__(self, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Keep what a cycle would be made from."""
-        self.url = url
-        self.headers = headers
-        self.body = body
-        self.keep_alive = True
-        self.disconnected = False
-        self.response_complete = False
-
-    @property
-    def message_event(self) -> Self:
-        """What uvicorn sets to wake the application."""
-        return self
-
-    def set(self) -> None:
-        """Wake nobody."""
-
-
-class _PlainHead:
-    """What a parser says of a plain request."""
-
-    def get_http_version(self) -> str:
-        """Nothing older has connections that stay open without asking for it."""
-        return "1.1"
-
-    def get_method(self) -> bytes:
-        """The routes take no other."""
-        return b"POST"
-
-    def should_keep_alive(self) -> bool:
-        """It stays open."""
-        return True
-
-    def should_upgrade(self) -> bool:
-        """It does not become another protocol's."""
-        return False
 
 
 class ShortcutProtocol(HttpToolsProtocol):
@@ -103,25 +60,37 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._at_rest = bool(self._shortcuts)
         self._answered_at = 0.0
         self._shortcut: Shortcut | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._given_id = b""
         self._body = b""
         self._default_headers: object = None
         self._opening = b""
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come; a request whose end has not takes the usual way, which can wait for it."""
+        """Read what has come; a request whose end has not takes the usual way, if it does not come within moments."""
         at_rest = self._at_rest
         if at_rest and self._serve_known(data):
             return
-        self._body = b""
         super().data_received(data)
         if self._shortcut is not None:
-            self._shortcut = None
-            if not self.transport.is_closing():
-                self._take_usual_way()
+            if self.transport.is_closing() or not self._is_short():
+                self._give_up()
+            elif self._patience is None:
+                self._patience = self.loop.call_later(_PATIENCE_S, self._give_up)
         elif at_rest and self._at_rest and self._body:
             head = Head(self._shortcuts[self.url], self.url, list(self.headers), self._given_id, len(self._body))
             self._known_heads.learn(data, head, self._body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what has come of a request."""
+        self._shortcut = None
+        self._end_patience()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection if it is idle, which one is not that has sent a part of a request."""
+        self._give_up()
+        super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it has been idle for long enough: answers do not set the timer anew."""
@@ -137,6 +106,7 @@ class ShortcutProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request; its scope is made when it is known to be needed."""
         self._at_rest = False
+        self._body = b""
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -148,7 +118,6 @@ class ShortcutProtocol(HttpToolsProtocol):
             self._make_cycle()
         else:
             self._shortcut = shortcut
-            self._body = b""
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -163,6 +132,7 @@ class ShortcutProtocol(HttpToolsProtocol):
         if shortcut is None:
             super().on_message_complete()
             return
+        self._end_patience()
         self._at_rest = True
         if not self._serve(shortcut, self._given_id, self._body):
             self._take_usual_way()
@@ -218,6 +188,23 @@ class ShortcutProtocol(HttpToolsProtocol):
         self.expect_100_continue = expects
         super().on_headers_complete()
 
+    def _is_short(self) -> bool:
+        """Whether all of a plain request's body may be held here."""
+        return int(dict(self.headers)[b"content-length"]) <= _MAX_HELD_BYTES
+
+    def _give_up(self) -> None:
+        """Wait no longer for the rest of a request: uvicorn's way can."""
+        self._end_patience()
+        if self._shortcut is not None:
+            self._shortcut = None
+            if not self.transport.is_closing():
+                self._take_usual_way()
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _take_usual_way(self) -> None:
         """Make up for what uvicorn would have done by now."""
         self._make_cycle()
@@ -226,13 +213,13 @@ class ShortcutProtocol(HttpToolsProtocol):
 
     def _waits(self, inquiry: Inquiry, body: bytes) -> bool:
         """Keep the request's place until an inquiry has ended, if it begins at all."""
-        place = _Place(self.url, self.headers, body)
+        place = Place(self.url, self.headers, body)
         if not inquiry.begin(partial(self._conclude, inquiry, place)):
             return False
         self.cycle = cast("RequestResponseCycle", place)
         return True
 
-    def _conclude(self, inquiry: Inquiry, place: _Place) -> None:
+    def _conclude(self, inquiry: Inquiry, place: Place) -> None:
         """Send the answer that an inquiry has led to, or have the application serve the request after all."""
         gone = place.disconnected or self.transport.is_closing()
         response = inquiry.response() if place.keep_alive and not gone and not self.flow.write_paused else None
@@ -242,10 +229,10 @@ class ShortcutProtocol(HttpToolsProtocol):
         else:
             self._send(response)
 
-    def _resume(self, inquiry: Inquiry, place: _Place, *, gone: bool) -> None:
+    def _resume(self, inquiry: Inquiry, place: Place, *, gone: bool) -> None:
         """Make the cycle of a request that waited, as if it were the one being read, and start it."""
         later = self.parser, self.url, self.headers, self.expect_100_continue, self.scope, self.cycle
-        self.parser, self.url, self.headers = cast("Any", _PlainHead()), place.url, place.headers
+        self.parser, self.url, self.headers = cast("Any", PlainHead()), place.url, place.headers
         self.expect_100_continue = False
         self.cycle = cast("RequestResponseCycle", None)
         self._make_cycle()

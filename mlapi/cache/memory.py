@@ -34,6 +34,9 @@ class MemoryStore:
     """Predictions by text digest; for one event loop, without a lock.
 
     `get`, `lookup` and `put` do not wait for anything; the coroutines are the same behind the `Store` protocol.
+
+    Below half its bound nothing will be dropped soon, and a look-up leaves the order as it is: which entry was used
+    last is kept from there on, when whatever is still asked for has time to show it.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class MemoryStore:
             return [None] * len(digests)
         now = self._clock()
         entries = self._entries
+        ordered = self._ordered()
         found: list[Prediction | None] = []
         hits = 0
         for digest in digests:
@@ -98,7 +102,8 @@ class MemoryStore:
                 self._remove(digest)
                 found.append(None)
             else:
-                entries.move_to_end(digest)
+                if ordered:
+                    entries.move_to_end(digest)
                 found.append(entry[0])
                 hits += 1
         # Counted once a call: a counter's lock costs more than the look-up that it counts.
@@ -116,7 +121,8 @@ class MemoryStore:
             held = [entry for entry in map(entries.get, digests) if entry is not None]
             if len(held) < len(digests) or min(map(_EXPIRY, held)) <= now:
                 return None
-            deque(map(entries.move_to_end, digests), maxlen=0)
+            if self._ordered():
+                deque(map(entries.move_to_end, digests), maxlen=0)
             self._hits.value += len(held)
             return list(map(_PREDICTION, held))
         found = []
@@ -125,8 +131,9 @@ class MemoryStore:
             if entry is None or entry[1] <= now:
                 return None
             found.append(entry[0])
-        for digest in digests:
-            entries.move_to_end(digest)
+        if self._ordered():
+            for digest in digests:
+                entries.move_to_end(digest)
         self._hits.value += len(found)
         return found or None
 
@@ -172,6 +179,10 @@ class MemoryStore:
         """Let go of everything."""
         self._entries.clear()
         self._bytes = 0
+
+    def _ordered(self) -> bool:
+        """Whether it matters which entry was used last."""
+        return self._bytes >= self._max_bytes >> 1
 
     def _remove(self, digest: bytes) -> None:
         entry = self._entries.pop(digest, None)

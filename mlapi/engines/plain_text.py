@@ -1,6 +1,6 @@
 """Recognises many texts at once as canonical but for their case, which nearly all texts are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ _SPACE: Final = 0x20
 _DELETE: Final = ord(SEPARATOR)
 
 
-def plain_forms(texts: Sequence[str], *, lowercase: bool) -> list[bytes] | None:
+def plain_forms(texts: Sequence[str], *, lowercase: bool, openings: Iterable[str] = ()) -> list[bytes] | None:
     """Return the canonical forms of texts, or None if not all of them are plain.
 
     Plain is a text of printable ASCII whose words are parted by single spaces, with none at its ends: WordPiece's
@@ -20,15 +20,19 @@ def plain_forms(texts: Sequence[str], *, lowercase: bool) -> list[bytes] | None:
     Args:
         texts: at least one.
         lowercase: whether case is folded.
+        openings: characters that no plain text holds, because what they may open is read before case is folded.
     """
     joined = SEPARATOR.join(texts)
-    if not joined.isascii():
+    if not joined.isascii() or any(opening in joined for opening in openings):
         return None
     data = joined.encode()
     codes = np.frombuffer(data, np.uint8)
-    if not len(codes) or codes.min() < _SPACE or data.count(b"\x7f") != len(texts) - 1:
+    if not len(codes) or codes.min() < _SPACE:
         return None
-    blank = (codes == _SPACE) | (codes == _DELETE)
+    ends = codes == _DELETE
+    if np.count_nonzero(ends) != len(texts) - 1:
+        return None
+    blank = (codes == _SPACE) | ends
     # Two neighbours: an empty text, a space at an end, or two spaces.
     if blank[0] or blank[-1] or (blank[1:] & blank[:-1]).any():
         return None

@@ -25,7 +25,12 @@ NOT_PLAIN = {
     "chunks": (CHUNKED,),
     "a wish": (post(b"hello", b"X-Wish: any"),),
     "no body": (b"POST /short HTTP/1.1\r\nHost: test\r\n\r\n",),
-    "a body that comes later": (post(b"hello")[:-5], b"hello"),
+    "a large body in pieces": (post(b"a" * 300_000)[:70_000], post(b"a" * 300_000)[70_000:]),
+}
+
+IN_PIECES = {
+    "a head in pieces": (post(b"hello")[:7], post(b"hello")[7:25], post(b"hello")[25:]),
+    "a body that comes after its head": (post(b"hello")[:-5], b"hello"),
     "a body in pieces": (post(b"hello")[:-3], b"l", b"lo"),
     "a body larger than what is read at once": (post(b"a" * 100_000)[:70_000], post(b"a" * 100_000)[70_000:]),
 }
@@ -42,12 +47,50 @@ async def test_a_plain_request_is_answered_when_its_last_byte_is_read() -> None:
     assert not connection.server.tasks
 
 
-async def test_a_head_may_come_in_pieces_if_the_body_comes_with_its_end() -> None:
-    connection = Connection(ShortcutProtocol, App())
-    request = post(b"hello")
-    for piece in (request[:7], request[7:25], request[25:]):
+@pytest.mark.parametrize("pieces", IN_PIECES.values(), ids=IN_PIECES.keys())
+async def test_a_request_may_come_in_pieces_that_follow_one_another(pieces: tuple[bytes, ...]) -> None:
+    app = App()
+    connection = Connection(ShortcutProtocol, app)
+    for piece in pieces:
+        assert connection.wire.sent == b""
         connection.protocol.data_received(piece)
     assert connection.wire.sent == ANSWER
+    assert app.short == [(b"", b"".join(pieces).partition(b"\r\n\r\n")[2])]
+    connection.protocol.data_received(post(b"next"))
+    assert connection.wire.sent == ANSWER * 2
+
+
+async def test_a_body_whose_rest_is_late_is_served_as_uvicorn_does() -> None:
+    app, reference = App(), App()
+    start, rest = post(b"hello", b"X-Name: value")[:-3], b"llo" + post(b"next", path=b"/long")
+    connection = Connection(ShortcutProtocol, app)
+    connection.protocol.data_received(start)
+    await until(lambda: bool(connection.server.tasks))
+    served = await connection.exchange(rest, answers=2)
+    assert served == await Connection(HttpToolsProtocol, reference).exchange(start, rest, answers=2)
+    assert (app.short, app.scopes) == ([], reference.scopes)
+
+
+async def test_a_stop_waits_for_a_body_that_has_begun() -> None:
+    connection = Connection(ShortcutProtocol, App())
+    connection.protocol.data_received(post(b"hello")[:-3])
+    connection.protocol.shutdown()
+    assert not connection.wire.closed
+    assert (await connection.exchange(b"llo")).endswith(b"connection: close\r\n\r\nPOST hello")
+
+
+async def test_a_caller_that_leaves_within_its_body_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlapi.api.protocol._PATIENCE_S", 0.0)
+    failures: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    connection = Connection(ShortcutProtocol, App())
+    connection.protocol.data_received(post(b"hello")[:-3])
+    connection.protocol.connection_lost(None)
+    passed = asyncio.Event()
+    loop.call_later(0.001, passed.set)
+    await passed.wait()
+    assert (connection.wire.sent, connection.server.tasks, failures) == (b"", set(), [])
 
 
 @pytest.mark.parametrize("pieces", NOT_PLAIN.values(), ids=NOT_PLAIN.keys())

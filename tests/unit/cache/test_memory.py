@@ -21,6 +21,17 @@ def test_the_least_recently_used_goes_first() -> None:
     assert store.lookup((A, B, C)) == [prediction(0.75), None, prediction(0.75)]
 
 
+def test_a_look_up_leaves_the_order_as_it_is_while_less_than_half_is_taken() -> None:
+    store = memory_store(Metrics(), max_bytes=5 * ONE)
+    others = texts(6)[3:]
+    for text in (A, B):
+        store.put(text, prediction(0.75))
+    assert store.lookup((A,)) == store.lookup_all((A,)) == [prediction(0.75)]
+    for text in (C, *others):
+        store.put(text, prediction(0.75))
+    assert store.lookup((A, B)) == [None, prediction(0.75)]
+
+
 def test_storing_again_counts_as_use_and_replaces() -> None:
     store = memory_store(Metrics(), max_bytes=2 * ONE)
     for text, positive in ((A, 0.75), (B, 0.75), (A, 0.25), (C, 0.75)):
