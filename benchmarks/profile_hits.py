@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
-from mlapi.api.known_bodies import KnownBodies
+from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.api.plain_bodies import read_forms
 from mlapi.api.protocol import ShortcutProtocol
 from mlapi.app import create_app
@@ -38,8 +38,8 @@ _ROUNDS: Final = 60
 _DATE: Final = (b"date", b"Sat, 21 Nov 2026 00:00:00 GMT")
 _US: Final = 1e6
 _PATIENCE_MS: Final = "5000"
-_LIMITS: Final = TextLimits(texts=2, chars=1_000)
-_CALLS: Final = 20
+_LIMITS: Final = TextLimits(texts=len(_TEXTS), chars=1_000)
+_CALLS: Final = 40_000
 _BATCHES: Final = 300
 
 
@@ -127,26 +127,36 @@ async def measure(row: Row, rounds: int = _ROUNDS) -> float:
     return least / row.connections
 
 
-def parts(app: Application) -> dict[str, float]:
-    """Return what the parts of a hit in L1 cost that are the service's own, in seconds."""
-    shortcut, service = app.shortcuts[b"/project/predict"], app.state.service.service
-    body = _post("predict", _TEXTS[:2]).partition(b"\r\n\r\n")[2]
+def parts(app: Application, count: int) -> dict[str, float]:
+    """Return what the parts of a hit in L1 of so many texts cost that are the service's own, in seconds."""
+    shortcut, service = app.shortcuts[b"/project/bulk-predict"], app.state.service.service
+    body = _post("bulk-predict", _TEXTS[:count]).partition(b"\r\n\r\n")[2]
+    predictor, fold = service.predictor, service.predictor.ascii_fold or b""
     texts = read_texts(body, _LIMITS).items
-    digests = service.predictor.query(texts).digests
-    known = service.predictor.recall_all(digests)
+    digests = predictor.query(texts).digests
+    known = predictor.recall_all(digests)
+    forms = [text.lower().encode() for text in texts]
     bodies = KnownBodies(bytes(16))
     for _ in range(2):
         bodies.put(body, digests)
-    predictor, fold = service.predictor, service.predictor.ascii_fold or b""
-    calls: dict[str, Callable[[], object]] = {
-        "all of them": lambda: shortcut.answer(b"", body),
+    short: dict[str, Callable[[], object]] = {
         "recognise the body": lambda: bodies.get(body),
         "or fold and hash its texts in its bytes": lambda: predictor.digest_forms(read_forms(body, fold) or []),
         "or, if it is not plain, decode, fold and hash": lambda: predictor.query(read_texts(body, _LIMITS).items),
-        "look the texts up": lambda: service.predictor.recall_all(digests),
+    }
+    long: dict[str, Callable[[], object]] = {
+        "decode the body": lambda: read_texts(body, _LIMITS),
+        "fold and hash its texts": lambda: predictor.query(texts),
+        "of that, the hashes": lambda: predictor.digest_forms(forms),
+    }
+    calls: dict[str, Callable[[], object]] = {
+        "all of them": lambda: shortcut.answer(b"", body),
+        **(short if len(body) <= MAX_BODY_BYTES else long),
+        "look the texts up": lambda: predictor.recall_all(digests),
         "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),
     }
-    return {name: min(repeat(call, number=_CALLS, repeat=_BATCHES)) / _CALLS for name, call in calls.items()}
+    number = max(1, _CALLS // count // _BATCHES)
+    return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}
 
 
 async def profile(redis: str, repeats: int) -> None:
@@ -180,13 +190,14 @@ async def profile(redis: str, repeats: int) -> None:
         for _ in range(repeats):
             for row in rows:
                 least[row.name] = min(least[row.name], await measure(row))
-        own = parts(both)
+        own = {count: parts(both, count) for count in (2, len(_TEXTS))}
     click.echo("| request | µs | of hello |\n|---|---|---|")
     for name, seconds in least.items():
         click.echo(f"| {name} | {seconds * _US:.1f} | {seconds / least['hello']:.2f} |")
-    click.echo("\n| the service's own part of 2 texts in L1 | µs |\n|---|---|")
-    for name, seconds in own.items():
-        click.echo(f"| {name} | {seconds * _US:.1f} |")
+    for count, costs in own.items():
+        click.echo(f"\n| the service's own part of {count} texts in L1 | µs |\n|---|---|")
+        for name, seconds in costs.items():
+            click.echo(f"| {name} | {seconds * _US:.1f} |")
 
 
 @click.command()

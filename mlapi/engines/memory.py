@@ -24,10 +24,11 @@ def return_large_blocks() -> None:
 
 
 def release(folder: Path) -> None:
-    """Return what the C library holds and does not use, and the pages of files that are mapped from a folder.
+    """Return what the C library holds and does not use, and pages of the program's code and of a folder's files.
 
-    Engines map their weights and make a copy of their own, in the order that their kernels like. The pages stay in the
-    system's cache as long as it has room, and come back when they are read: nothing is lost.
+    Engines map their weights and make a copy of their own, in the order that their kernels like; and most of their code
+    is needed once, to compile a graph. The pages stay in the system's cache as long as it has room, and come back when
+    they are read or run: nothing is lost.
     """
     library = ctypes.CDLL(None)
     trim = getattr(library, "malloc_trim", None)
@@ -38,7 +39,11 @@ def release(folder: Path) -> None:
 
 
 def _mappings(folder: Path) -> list[tuple[int, int]]:
-    """Return address and length of the read-only mappings of a folder's files (proc(5), /proc/pid/maps)."""
+    """Return address and length of the mappings of code, and of the read-only ones of a folder's files.
+
+    See proc(5), /proc/pid/maps. A library's other read-only mappings are left alone: some were written to while it was
+    loaded, and do not come back from the file.
+    """
     try:
         lines = _MAPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -47,7 +52,7 @@ def _mappings(folder: Path) -> list[tuple[int, int]]:
     for line in lines:
         addresses, rights, _, _, inode, *path = line.split(maxsplit=5)
         # What a process wrote into a private mapping would be lost.
-        if path and inode != "0" and "w" not in rights and Path(path[0]).is_relative_to(folder):
+        if path and inode != "0" and "w" not in rights and ("x" in rights or Path(path[0]).is_relative_to(folder)):
             start, end = (int(address, 16) for address in addresses.split("-"))
             found.append((start, end - start))
     return found

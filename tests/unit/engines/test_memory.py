@@ -5,6 +5,7 @@ import mmap
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlapi.engines.memory import release, return_large_blocks
@@ -29,6 +30,7 @@ def test_the_pages_of_a_folders_files_are_given_back_and_can_be_read_again(tmp_p
     for name in ("inside", "outside"):
         with (tmp_path / name / "weights file.bin").open("rb") as file:
             views.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    release(tmp_path / "inside")  # of code, so that only the files are counted below
     before = resident("RssFile")
     assert all(view[:] == content for view in views)
     assert resident("RssFile") - before >= 120
@@ -37,6 +39,29 @@ def test_the_pages_of_a_folders_files_are_given_back_and_can_be_read_again(tmp_p
     assert views[0][:] == content
     for view in views:
         view.close()
+
+
+def resident_code() -> int:
+    """Return how much of the files that this process runs code from is resident, in KiB."""
+    total = 0
+    code = False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        name, *values = line.split()
+        if not name.endswith(":"):
+            code = "x" in values[0] and values[3] != "0"
+        elif name == "Rss:" and code:
+            total += int(values[0])
+    return total
+
+
+@LINUX
+def test_code_is_given_back_and_runs_all_the_same(tmp_path: Path) -> None:
+    matrix = np.arange(10_000.0).reshape(100, 100)
+    expected = np.linalg.svd(matrix)
+    before = resident_code()
+    release(tmp_path)
+    assert resident_code() < before / 2
+    assert all(np.array_equal(now, then) for now, then in zip(np.linalg.svd(matrix), expected, strict=True))
 
 
 @LINUX
