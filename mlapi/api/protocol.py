@@ -25,7 +25,7 @@ _MAX_HELD_BYTES: Final = 262_144
 """Of a longer body uvicorn's way is a small part of what it costs; of any body it may hold what one read brings."""
 
 _PATIENCE_S: Final = 0.005
-"""How long the rest of a body is waited for: what was sent at once takes less, and what was not is no hurry."""
+"""How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
 
 
 class _Application(Protocol):
@@ -77,13 +77,16 @@ class ShortcutProtocol(HttpToolsProtocol):
                 self._give_up()
             elif self._patience is None:
                 self._patience = self.loop.call_later(_PATIENCE_S, self._give_up)
-        elif at_rest and self._at_rest and self._body:
+            return
+        if at_rest and self._at_rest and self._body:
             head = Head(self._shortcuts[self.url], self.url, list(self.headers), self._given_id, len(self._body))
             self._known_heads.learn(data, head, self._body)
+        # An idle connection keeps nothing of what came last.
+        self._body = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what has come of a request."""
-        self._shortcut = None
+        self._shortcut, self._body = None, b""
         self._end_patience()
         super().connection_lost(exc)
 
@@ -199,6 +202,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             self._shortcut = None
             if not self.transport.is_closing():
                 self._take_usual_way()
+            self._body = b""
 
     def _end_patience(self) -> None:
         if self._patience is not None:

@@ -71,6 +71,20 @@ async def test_a_body_whose_rest_is_late_is_served_as_uvicorn_does() -> None:
     assert (app.short, app.scopes) == ([], reference.scopes)
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_idle_connection_keeps_no_body(late: bool) -> None:  # noqa: FBT001
+    app = App()
+    connection = Connection(ShortcutProtocol, app)
+    body = b"a" * 100_000
+    connection.protocol.data_received(post(body)[:70_000])
+    if late:
+        await until(lambda: bool(connection.server.tasks))
+    await connection.exchange(post(body)[70_000:])
+    assert len(app.short) == (not late)
+    held = [len(item) for item in vars(connection.protocol).values() if isinstance(item, bytes)]
+    assert max(held) < len(body) // 2
+
+
 async def test_a_stop_waits_for_a_body_that_has_begun() -> None:
     connection = Connection(ShortcutProtocol, App())
     connection.protocol.data_received(post(b"hello")[:-3])
