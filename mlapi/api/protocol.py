@@ -73,7 +73,7 @@ class ShortcutProtocol(HttpToolsProtocol):
             return
         super().data_received(data)
         if self._shortcut is not None:
-            if self.transport.is_closing() or not self._is_short():
+            if not self._is_short():
                 self._give_up()
             elif self._patience is None:
                 self._patience = self.loop.call_later(_PATIENCE_S, self._give_up)
@@ -85,9 +85,8 @@ class ShortcutProtocol(HttpToolsProtocol):
         self._body = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what has come of a request."""
-        self._shortcut, self._body = None, b""
-        self._end_patience()
+        """Leave a request that broke off to uvicorn's way, in which the application learns of it."""
+        self._give_up()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -196,12 +195,11 @@ class ShortcutProtocol(HttpToolsProtocol):
         return int(dict(self.headers)[b"content-length"]) <= _MAX_HELD_BYTES
 
     def _give_up(self) -> None:
-        """Wait no longer for the rest of a request: uvicorn's way can."""
+        """Wait no longer for the rest of a request, if there is one: uvicorn's way can."""
         self._end_patience()
         if self._shortcut is not None:
             self._shortcut = None
-            if not self.transport.is_closing():
-                self._take_usual_way()
+            self._take_usual_way()
             self._body = b""
 
     def _end_patience(self) -> None:
