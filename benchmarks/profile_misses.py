@@ -20,7 +20,8 @@ import openvino as ov
 from benchmarks.limits import matrix_peaks
 from benchmarks.model import arithmetic
 from benchmarks.targets import number
-from mlapi.engines.openvino import GRAPH
+from mlapi.bundles.store import Bundle, open_bundle
+from mlapi.engines.openvino import DEVICE, GRAPH, compile_settings
 
 _SHAPES: Final = ((1, 8), (1, 16), (4, 16), (1, 64), (1, 128), (4, 128), (1, 512))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {
@@ -75,15 +76,9 @@ def kernels(operations: Sequence[Operation]) -> list[str]:
     return sorted(seconds, key=lambda kernel: -seconds[kernel])
 
 
-def _compile(bundle: Path, threads: int, *, counting: bool) -> ov.InferRequest:
-    settings = {
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,
-        "PERF_COUNT": counting,
-    }
-    return ov.Core().compile_model(bundle / GRAPH, "CPU", settings).create_infer_request()
+def _compile(bundle: Bundle, threads: int, *, counting: bool) -> ov.InferRequest:
+    settings = compile_settings(bundle.manifest.precision, threads) | {"PERF_COUNT": counting}
+    return ov.Core().compile_model(bundle.file(GRAPH), DEVICE, settings).create_infer_request()
 
 
 def _runs(request: ov.InferRequest, texts: int, tokens: int, clock: Callable[[], float]) -> Iterator[float]:
@@ -101,7 +96,7 @@ def _runs(request: ov.InferRequest, texts: int, tokens: int, clock: Callable[[],
         done += 1
 
 
-def _operations(bundle: Path, threads: int, texts: int, tokens: int) -> list[Operation]:
+def _operations(bundle: Bundle, threads: int, texts: int, tokens: int) -> list[Operation]:
     # What is counted is an average since the graph was compiled, so that each shape has a graph of its own.
     request = _compile(bundle, threads, counting=True)
     for _ in _runs(request, texts, tokens, time.perf_counter):
@@ -110,7 +105,7 @@ def _operations(bundle: Path, threads: int, texts: int, tokens: int) -> list[Ope
     return [Operation(info.node_type, info.exec_type, info.real_time.total_seconds()) for info in infos]
 
 
-def rows(bundle: Path, threads: int, peak: float) -> Iterator[str]:
+def rows(bundle: Bundle, threads: int, peak: float) -> Iterator[str]:
     """Yield the table's lines, as each is known; `peak` in GFLOP/s."""
     yield f"| texts x tokens | ms | GFLOP/s | of the peak | {' | '.join((*_KINDS, _REST))} | kernels of the products |"
     yield "|---" * (5 + len(_KINDS) + 1) + "|"
@@ -134,7 +129,7 @@ def main(bundle: Path) -> None:
     written = ", ".join(f"{name} {number(rate)}" for name, rate in peaks.items())
     click.echo(f"Peaks of matrix products, GFLOP/s: {written}.")
     click.echo()
-    for line in rows(bundle, len(processors), max(peaks["int8"], peaks["fp32"])):
+    for line in rows(open_bundle(bundle), len(processors), max(peaks["int8"], peaks["fp32"])):
         click.echo(line)
 
 

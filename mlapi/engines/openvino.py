@@ -14,10 +14,21 @@ from mlapi.errors import BundleError
 GRAPH: Final = "model.xml"
 WEIGHTS: Final = "model.bin"
 
-_DEVICE: Final = "CPU"
+DEVICE: Final = "CPU"
 _ARITHMETIC: Final = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 """The type of what int8 does not cover, by precision. Named outright: OpenVINO would choose bf16 where the machine has
 it, and the same bundle would score differently from machine to machine without its digest saying so."""
+
+
+def compile_settings(precision: str, threads: int) -> dict[str, str | int | bool]:
+    """Return how a graph of this precision is compiled, as one stream of so many threads."""
+    return {
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
+        # Pinned threads of two processes on one machine would fight over the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
 
 
 class OpenVinoEngine:
@@ -57,21 +68,11 @@ class OpenVinoEngine:
         bundle.file(WEIGHTS)
         precision = bundle.manifest.precision
         core = ov.Core()
-        if precision == "bf16" and "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
+        if precision == "bf16" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
             msg = f"the bundle {bundle.manifest.name} is bf16, and this processor has no bf16 arithmetic"
             raise BundleError(msg)
         try:
-            compiled = core.compile_model(
-                graph,
-                _DEVICE,
-                {
-                    "NUM_STREAMS": 1,
-                    "INFERENCE_NUM_THREADS": threads,
-                    "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
-                    # Pinned threads of two processes on one machine would fight over the same cores.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
+            compiled = core.compile_model(graph, DEVICE, compile_settings(precision, threads))
         except RuntimeError as error:
             msg = f"OpenVINO cannot load the bundle {bundle.manifest.name}: {str(error).splitlines()[0]}"
             raise BundleError(msg) from error

@@ -10,7 +10,7 @@ _SPACE: Final = 0x20
 _DELETE: Final = ord(SEPARATOR)
 
 
-def plain_forms(texts: Sequence[str], *, lowercase: bool, openings: Iterable[str] = ()) -> list[bytes] | None:
+def plain_forms(texts: Sequence[str], *, lowercase: bool, openings: Iterable[str]) -> list[bytes] | None:
     """Return the canonical forms of texts, or None if not all of them are plain.
 
     Plain is a text of printable ASCII whose words are parted by single spaces, with none at its ends: WordPiece's
