@@ -26,12 +26,12 @@ from benchmarks.servers import Places, ServeError, Server
 from mlapi.batching.buckets import bucket_lengths
 from mlapi.cli.load import closed_loop
 from mlapi.cli.traffic import BLOCK, Traffic, read_words
-from mlapi.engines.activation import probabilities
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.engines.executor import EngineExecutor
 from mlapi.engines.fixed_shapes import Call, FixedShapes
 from mlapi.engines.tokenizer import HfTokenizer
 from mlapi.engines.torch import CUDA_BUDGETS, TorchEngine, load_model, on_cuda
+from mlapi.postprocessing import probabilities
 from mlapi.predictions import EncodedText
 
 _CLOCK: Final = time.perf_counter
@@ -151,7 +151,7 @@ class Probes:
 async def measure(notes: Notes, name: str, loaded: TorchEngine, probes: Probes, seconds: float) -> None:
     """Take down all that concerns one engine, then release it."""
     texts, lengths = probes.texts, [length for length in _LENGTHS if length <= probes.longest]
-    executor = EngineExecutor(loaded, pad_id=0, activation="softmax", clock=_CLOCK, tidy=lambda: None)
+    executor = EngineExecutor(loaded, pad_id=0, clock=_CLOCK, tidy=lambda: None)
     started = _CLOCK()
     found = executor.warm_up(bucket_lengths(probes.longest))
     notes.add(f"{name}, warm-up", {"seconds": _CLOCK() - started, "batch_invariant": found.together_tokens > 0})

@@ -24,11 +24,12 @@ from uvicorn.server import ServerState
 
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
-from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.api.plain_bodies import read_forms
 from mlapi.api.protocol import ShortcutProtocol
 from mlapi.app import create_app
+from mlapi.dialects.base import TextLimits
+from mlapi.dialects.native_body import read_texts
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 

@@ -17,12 +17,10 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application
 from mlapi.api.body import BodyReader
 from mlapi.api.client_limit import ClientLimit
-from mlapi.api.decoding import TextLimits
 from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_bodies import KnownBodies
 from mlapi.api.predict import PredictionRoute, RouteConfig
-from mlapi.api.schemas import ModelInfo, ModelQuality
 from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
@@ -34,18 +32,32 @@ from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
 from mlapi.cache.tiered import TieredStore
+from mlapi.dialects.base import AnsweringModel, Dialect, TextLimits
+from mlapi.dialects.hugging_face import HuggingFaceDialect
+from mlapi.dialects.native import NativeDialect
+from mlapi.dialects.ranked import RankedLabels
+from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.engines.tokenizer_executor import TokenizerExecutor
 from mlapi.errors import ConfigurationError
 from mlapi.loading import Model, load
 from mlapi.observability.metrics import Metrics
 from mlapi.observability.tracing import tracing_wanted
-from mlapi.predictions import Renderer
+from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_ROUTES: Final = ("predict", "bulk-predict")
+_DIALECTS: Final[Mapping[str, Dialect]] = {
+    "predict": NativeDialect("Classify one or a few texts"),
+    "bulk-predict": NativeDialect("Classify many texts"),
+    "hf": HuggingFaceDialect(),
+}
+"""The wire formats, by the last part of their routes' paths."""
+
+_SHORT: Final = ("predict", "bulk-predict")
+"""The routes that are answered past the web framework where they can be."""
+
 _HELD_BODIES: Final = 8
 _CLOCK: Final = time.monotonic
 _RANDOM: Final = random.random
@@ -106,9 +118,10 @@ def _prediction_ways(
         allow_no_cache=settings.allow_no_cache,
         client_header=settings.client_header.lower().encode(),
     )
-    accounting = {name: Accounting(metrics, f"{settings.root_path}/{name}") for name in _ROUTES}
+    accounting = {name: Accounting(metrics, f"{settings.root_path}/{name}") for name in _DIALECTS}
     routes = {
         name: PredictionRoute(
+            dialect=dialect,
             config=config,
             state=state,
             reader=reader,
@@ -117,7 +130,7 @@ def _prediction_ways(
             request_ids=request_ids,
             clock=_CLOCK,
         )
-        for name in _ROUTES
+        for name, dialect in _DIALECTS.items()
     }
     bodies = KnownBodies(secrets.token_bytes(16))
     shortcuts = {
@@ -130,7 +143,7 @@ def _prediction_ways(
             request_ids=request_ids,
             clock=_CLOCK,
         )
-        for name in _ROUTES
+        for name in _SHORT
         if not client_limit.active
     }
     return routes, shortcuts
@@ -156,8 +169,8 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
     else:
         model = await asyncio.wrap_future(loading)
     stack.callback(model.executor.close)
-    renderer = Renderer(model.manifest.labels)
-    store, cache = _open_cache(settings, model.digest, renderer, metrics)
+    postprocessor = Postprocessor(model.manifest.labels, model.manifest.activation)
+    store, cache = _open_cache(settings, model.digest, postprocessor, metrics)
     stack.push_async_callback(store.close)
     admission = Admission(
         max_waiting_tokens=settings.max_waiting_tokens,
@@ -186,7 +199,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         store=store,
         admission=admission,
         batcher=batcher,
-        renderer=renderer,
+        postprocessor=postprocessor,
         clock=_CLOCK,
     )
     stack.push_async_callback(predictor.close)
@@ -194,11 +207,11 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
     metrics.model.info(
         {"name": info.name, "digest": info.digest, "engine": info.engine, "precision": model.identity.precision}
     )
-    return Service(predictor, info, cache)
+    return Service(predictor, info, AnsweringModel(info.name, info.digest, RankedLabels(postprocessor)), cache)
 
 
 def _open_cache(
-    settings: Settings, digest: str, renderer: Renderer, metrics: Metrics
+    settings: Settings, digest: str, postprocessor: Postprocessor, metrics: Metrics
 ) -> tuple[TieredStore, _CacheState]:
     memory = MemoryStore(
         max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
@@ -208,7 +221,7 @@ def _open_cache(
     timeout_s = settings.redis_timeout_ms / 1000
     redis = RedisStore(
         connect(settings.redis_url, timeout_s=timeout_s),
-        Codec(digest, renderer),
+        Codec(digest, postprocessor),
         namespace=namespace(digest),
         breaker=CircuitBreaker(
             clock=_CLOCK, jitter=_RANDOM, on_change=lambda change: metrics.cache_breaker_state.set(change.value)

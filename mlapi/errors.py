@@ -39,19 +39,39 @@ class Violation:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class TextFault:
+    """One text that cannot be answered: its index among the request's texts, and what is wrong with it."""
+
+    index: int
+    detail: str
+
+
 class MlapiError(Exception):
-    """The root of the tree; `detail` is safe to show to a client."""
+    """The root of the tree; `detail` is safe to show to a client.
+
+    What knows the body names faults by `violations`; what knows only the texts names them by `faults`, which the HTTP
+    edge turns into violations.
+    """
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "The service failed"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str, *, violations: Sequence[Violation] = (), retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        violations: Sequence[Violation] = (),
+        faults: Sequence[TextFault] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
         """Describe the failure; `retry_after_s` is in whole seconds, at least 1 when given."""
         super().__init__(detail)
         self.detail = detail
         self.violations = tuple(violations)
+        self.faults = tuple(faults)
         self.retry_after_s = retry_after_s
 
 

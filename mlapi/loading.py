@@ -10,12 +10,12 @@ from mlapi.batching.buckets import bucket_lengths
 from mlapi.bundles.manifest import Manifest, model_digest
 from mlapi.bundles.store import open_bundle, read_manifest
 from mlapi.engines import memory, tokenizer
-from mlapi.engines.activation import POSTPROCESSING_VERSION
 from mlapi.engines.base import EngineIdentity
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.processors import usable_processors
 from mlapi.engines.registry import import_engine
 from mlapi.engines.tokenizer import HfTokenizer
+from mlapi.postprocessing import POSTPROCESSING_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,6 @@ def load(
     executor = EngineExecutor(
         loaded,
         pad_id=manifest.pad_id,
-        activation=manifest.activation,
         clock=clock,
         tidy=partial(memory.release, opened.folder),
     )

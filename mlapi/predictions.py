@@ -1,8 +1,7 @@
 """The value types that every part shares: a prediction, where it came from, a text ready for the model."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -43,23 +42,28 @@ class EncodedText:
     truncated: bool
 
 
+def _no_renderings() -> list[bytes | None]:
+    return [None]
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model says of one text.
 
     Attributes:
-        scores: one probability per label, in the order of the bundle's labels; each exactly representable as float32.
-        label: the label with the highest score.
-        fragment: the prediction as JSON, labels by falling score, ready to be joined into a response.
+        logits: one a label, in the order of the bundle's labels; each exactly representable as float32.
+        label: the label with the highest score, of equal ones the first.
         tokens: how many tokens the model read, special tokens included.
         truncated: whether the text was cut to the model's maximum.
+        renderings: the prediction as bytes, made and kept by the wire formats when they first need it; each has its own
+            place in the list.
     """
 
-    scores: tuple[float, ...]
+    logits: tuple[float, ...]
     label: str
-    fragment: bytes
     tokens: int
     truncated: bool
+    renderings: list[bytes | None] = field(default_factory=_no_renderings, compare=False, repr=False)
 
 
 class Answer(NamedTuple):
@@ -99,25 +103,3 @@ class Findings(NamedTuple):
 
     held: Sequence[Prediction | None]
     shared: Sequence[Prediction | None] | None = None
-
-
-class Renderer:
-    """Turns scores into predictions, always into the same bytes for the same scores."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        """Prepare the label names, in the order in which the model scores them."""
-        self.labels = tuple(labels)
-        self._openings = tuple(f'{{"label":{json.dumps(label)},"score":' for label in self.labels)
-
-    def prediction(self, scores: Sequence[float], *, tokens: int, truncated: bool) -> Prediction:
-        """Render one prediction; equal scores keep the order of the labels.
-
-        Raises:
-            ValueError: not as many scores as labels.
-        """
-        if len(scores) != len(self.labels):
-            msg = f"{len(scores)} scores for {len(self.labels)} labels"
-            raise ValueError(msg)
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        items = ",".join(f"{self._openings[index]}{scores[index]!r}}}" for index in order)
-        return Prediction(tuple(scores), self.labels[order[0]], f"[{items}]".encode(), tokens, truncated)

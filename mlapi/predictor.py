@@ -20,9 +20,10 @@ from mlapi.errors import (
     InvalidRequestError,
     MlapiError,
     NotCachedError,
-    Violation,
+    TextFault,
 )
-from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Query, Renderer, Source, SourceCounts
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Query, Source, SourceCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Predictor:
         store: TieredStore,
         admission: Admission,
         batcher: Batcher,
-        renderer: Renderer,
+        postprocessor: Postprocessor,
         clock: Callable[[], float],
     ) -> None:
         """Wire the parts; `tokenize` encodes off the event loop, `clock` tells seconds."""
@@ -89,7 +90,7 @@ class Predictor:
         self._store = store
         self._admission = admission
         self._batcher = batcher
-        self._renderer = renderer
+        self._postprocessor = postprocessor
         self._clock = clock
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +105,7 @@ class Predictor:
         if not all(forms):
             empty = [index for index, form in enumerate(forms) if not form]
             msg = "a text must hold at least one character that the model can read"
-            raise InvalidRequestError(msg, violations=[Violation(f"/text/{index}", "is empty") for index in empty])
+            raise InvalidRequestError(msg, faults=[TextFault(index, "is empty") for index in empty])
         return Query(texts, self.digest_forms(forms))
 
     def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
@@ -253,7 +254,7 @@ class Predictor:
                 flight.crash(error if isinstance(error, Exception) else InternalError("the prediction failed"))
                 continue
             scored = score.result()
-            prediction = self._renderer.prediction(scored.scores, tokens=len(text.ids), truncated=text.truncated)
+            prediction = self._postprocessor.prediction(scored.scores, tokens=len(text.ids), truncated=text.truncated)
             outcomes.append((flight, Outcome(prediction, Source.MODEL, scored.queue_s, scored.model_s)))
         await self._store.put_many({flight.key: outcome.prediction for flight, outcome in outcomes if flight.store})
         for flight, outcome in outcomes:

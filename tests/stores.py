@@ -11,14 +11,17 @@ from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
+from mlapi.dialects.ranked import RankedLabels
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import Prediction, Renderer
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Prediction
 
 MODEL = "5e" * 32
 OTHER_MODEL = "a7" * 32
-RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
+POSTPROCESSOR = Postprocessor(["NEGATIVE", "POSITIVE"], "softmax")
 NAMESPACE = namespace(MODEL)
-CODEC = Codec(MODEL, RENDERER)
+CODEC = Codec(MODEL, POSTPROCESSOR)
+RANKED = RankedLabels(POSTPROCESSOR)
 _KEYS = KeyMaker(MODEL)
 
 
@@ -41,15 +44,15 @@ class Clock:
 
 
 def float32(number: float) -> float:
-    """Round to the nearest number that float32 can hold, as the scores of an engine are."""
+    """Round to the nearest number that float32 can hold, as the logits of an engine are."""
     rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
     return rounded
 
 
 def prediction(positive: float = 0.7127904295921326, *, tokens: int = 7, truncated: bool = False) -> Prediction:
-    """Return a prediction of two labels."""
-    scores = (float32(1.0 - positive), float32(positive))
-    return RENDERER.prediction(scores, tokens=tokens, truncated=truncated)
+    """Return a prediction of two labels; `positive` is the logit of the second, and the first one's is its opposite."""
+    logit = float32(positive)
+    return POSTPROCESSOR.prediction((-logit, logit), tokens=tokens, truncated=truncated)
 
 
 def texts(count: int, stem: str = "text") -> list[bytes]:

@@ -14,17 +14,13 @@ from mlapi.api import ops
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_heads import KnownHeads
-from mlapi.api.openapi import add_problem_schema, prediction_extra, prediction_responses
+from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
-from mlapi.api.problems import problem_body, problem_headers
-from mlapi.api.schemas import PredictResponse
 from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
+from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import InvalidRequestError, MethodNotAllowedError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
-
-_SUMMARIES = {"predict": "Classify one or a few texts", "bulk-predict": "Classify many texts"}
-_DESCRIPTION = "Known texts are answered from the cache, the others by the model, each of them once."
 
 
 class AsgiRoute(APIRoute):
@@ -88,6 +84,7 @@ class Application(FastAPI):
         self.shortcuts = {} if tracing else {f"{root}/{name}".encode(): short for name, short in shortcuts.items()}
         self.known_heads = KnownHeads()
         self._direct: dict[str, ASGIApp] = {}
+        self._dialects = [route.dialect for route in predictions.values()]
         for name, route in predictions.items():
             self._add_prediction_route(f"{root}/{name}", name, route)
         self.include_router(ops.public, prefix=root)
@@ -116,11 +113,12 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Describe the service."""
         if self.openapi_schema is None:
-            add_problem_schema(super().openapi())
+            add_schemas(super().openapi(), self._dialects)
         return super().openapi()
 
     def _add_prediction_route(self, path: str, name: str, route: PredictionRoute) -> None:
         self._direct[path] = route
+        operation = route.dialect.operation
         self.router.routes.append(
             AsgiRoute(
                 path,
@@ -128,13 +126,13 @@ class Application(FastAPI):
                 methods=["POST"],
                 name=name,
                 operation_id=name.replace("-", "_"),
-                summary=_SUMMARIES[name],
-                description=_DESCRIPTION,
-                tags=["predictions"],
-                response_model=PredictResponse,
-                response_description="One prediction for each text, in their order.",
-                responses=prediction_responses(),
-                openapi_extra=prediction_extra(),
+                summary=operation.summary,
+                description=operation.description,
+                tags=[operation.tag],
+                response_model=operation.response_model,
+                response_description=operation.response_description,
+                responses=prediction_responses(route.dialect),
+                openapi_extra=prediction_extra(route.dialect),
             )
         )
 
@@ -155,9 +153,9 @@ async def _answer_problem(request: Request, raised: Exception) -> Response:
         headers = dict(raised.headers or {})
         error = _from_http(raised, request)
     request_id: str = request.state.request_id
-    body = problem_body(error, request_id)
-    headers |= {name.decode(): value.decode() for name, value in problem_headers(error, body, request_id)}
-    return Response(body, int(error.status), headers)
+    refusal = problem(error, request_id)
+    headers |= {name.decode(): value.decode() for name, value in refusal_headers(error, refusal, request_id)}
+    return Response(refusal.body, int(error.status), headers)
 
 
 def _from_http(raised: HTTPException, request: Request) -> MlapiError:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_until_gone
 from mlapi.api.headers import RequestIds, read_head
-from mlapi.api.problems import problem_body, problem_headers
+from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import InternalError
 from mlapi.observability.metrics import Metrics
 
@@ -66,7 +66,7 @@ class Edge:
 
     async def _send_internal_error(self, send: Send, request_id: str) -> None:
         error = InternalError("the service failed; the request id finds the reason in its log")
-        body = problem_body(error, request_id)
-        headers = problem_headers(error, body, request_id)
+        refusal = problem(error, request_id)
+        headers = refusal_headers(error, refusal, request_id)
         await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": refusal.body})

@@ -1,11 +1,13 @@
 """Documents the prediction routes: bodies, headers, examples and every problem they can answer with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+from pydantic import BaseModel
+
 from mlapi import errors
-from mlapi.api.problems import MEDIA_TYPE, PROBLEM_CONTENT, problem_example
-from mlapi.api.schemas import PredictRequest, Problem
+from mlapi.dialects.base import Dialect
 
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
@@ -26,17 +28,6 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
 
 _ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (errors.NotFoundError, errors.MethodNotAllowedError)
 """What only paths and methods that are not documented here answer with."""
-
-_REQUEST_EXAMPLES: Final = {
-    "two texts": {"value": {"text": ["This movie was fantastic!", "Terrible waste of time"]}},
-    "one text": {"value": {"text": "It wasn't bad at all."}},
-}
-
-_RESPONSE_EXAMPLE: Final = {
-    "predictions": [
-        [{"label": "POSITIVE", "score": 0.7127904295921326}, {"label": "NEGATIVE", "score": 0.2872096002101898}]
-    ]
-}
 
 
 def _header(description: str, example: str) -> dict[str, object]:
@@ -61,19 +52,7 @@ _SUCCESS_HEADERS: Final = {
 _RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again.", "2")}
 _WITH_RETRY_AFTER: Final = frozenset({errors.RateLimitedError.status, errors.RefusalError.status})
 
-_PARAMETERS: Final = [
-    {
-        "name": "detail",
-        "in": "query",
-        "description": "Say of each text where its answer came from, how many tokens it has, and its id.",
-        "schema": {"type": "boolean", "default": False},
-    },
-    {
-        "name": "truncate",
-        "in": "query",
-        "description": "`false` refuses texts that are longer than the model reads, instead of cutting them.",
-        "schema": {"type": "boolean", "default": True},
-    },
+_HEADER_PARAMETERS: Final = (
     {
         "name": "Cache-Control",
         "in": "header",
@@ -86,45 +65,60 @@ _PARAMETERS: Final = [
         "description": "Echoed, if it is at most 128 plain characters.",
         "schema": {"type": "string"},
     },
-]
+)
+"""What every dialect's route understands."""
 
 
-def prediction_responses() -> dict[int | str, dict[str, Any]]:
-    """Describe all responses of a prediction route, by status."""
+def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
+    """Describe all responses of a prediction route, by status; every refusal as the dialect writes it."""
+    operation = dialect.operation
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"headers": _SUCCESS_HEADERS, "content": {"application/json": {"example": _RESPONSE_EXAMPLE}}}
+        200: {"headers": _SUCCESS_HEADERS, "content": {"application/json": {"example": operation.response_example}}}
     }
-    for error, detail in _PROBLEMS:
+    schema = {"$ref": f"#/components/schemas/{operation.problem.__name__}"}
+    for kind, detail in _PROBLEMS:
+        if kind in operation.never:
+            continue
+        error = kind(detail)
+        refusal = dialect.refuse(error, "d41d8cd98f00-1")
         response = responses.setdefault(
-            int(error.status),
+            int(kind.status),
             {
-                "description": error.title,
-                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if error.status in _WITH_RETRY_AFTER else {}),
-                "content": {MEDIA_TYPE: PROBLEM_CONTENT[MEDIA_TYPE] | {"examples": {}}},
+                "description": kind.title,
+                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if kind.status in _WITH_RETRY_AFTER else {}),
+                "content": {refusal.media_type: {"schema": schema, "examples": {}}},
             },
         )
-        response["content"][MEDIA_TYPE]["examples"][error.code] = problem_example(error, detail)
+        example = {"summary": kind.code, "value": msgspec.json.decode(refusal.body)}
+        response["content"][refusal.media_type]["examples"][kind.code] = example
     return responses
 
 
-def prediction_extra() -> dict[str, Any]:
+def prediction_extra(dialect: Dialect) -> dict[str, Any]:
     """Describe the parameters and the body of a prediction route, which FastAPI does not parse itself."""
-    schema = PredictRequest.model_json_schema()
+    operation = dialect.operation
+    schema, _ = _schema(operation.request_model)
+    content = {"schema": schema, "examples": operation.request_examples}
     return {
-        "parameters": _PARAMETERS,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schema, "examples": _REQUEST_EXAMPLES}},
-        },
+        "parameters": [*operation.parameters, *_HEADER_PARAMETERS],
+        "requestBody": {"required": True, "content": {"application/json": content}},
     }
 
 
-def add_problem_schema(document: dict[str, Any]) -> Mapping[str, Any]:
-    """Add the schema that all problem responses refer to."""
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions = schema.pop("$defs", {})
-    schema["properties"]["code"]["enum"] = sorted(
-        {error.code for error, _ in _PROBLEMS} | {error.code for error in _ELSEWHERE}
-    )
-    document.setdefault("components", {}).setdefault("schemas", {}).update({"Problem": schema} | definitions)
+def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> Mapping[str, Any]:
+    """Add the schemas that the requests and refusals of all dialects, and the refusals of other routes, refer to."""
+    shared = document.setdefault("components", {}).setdefault("schemas", {})
+    for dialect in dialects:
+        operation = dialect.operation
+        shared |= _schema(operation.request_model)[1]
+        schema, definitions = _schema(operation.problem)
+        shared |= definitions | {operation.problem.__name__: schema}
+    codes = sorted({error.code for error, _ in _PROBLEMS} | {error.code for error in _ELSEWHERE})
+    shared["Problem"]["properties"]["code"]["enum"] = codes
     return document
+
+
+def _schema(model: type[BaseModel]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a model's JSON schema, and those that it refers to, which belong beside it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return schema, schema.pop("$defs", {})

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from mlapi.api.openapi import REQUEST_ID_HEADER
-from mlapi.api.problems import PROBLEM_CONTENT
-from mlapi.api.schemas import CacheHealth, Health, ModelInfo, ModelReference
 from mlapi.api.state import Phase, ServiceState
+from mlapi.dialects.problems import PROBLEM_CONTENT
+from mlapi.dialects.schemas import CacheHealth, Health, ModelInfo, ModelReference
 
 public = APIRouter(tags=["service"])
 cluster = APIRouter(include_in_schema=False)

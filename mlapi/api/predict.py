@@ -3,18 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from traceback import clear_frames
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from mlapi.api.accounting import Accounting
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
 from mlapi.api.client_limit import ClientLimit
-from mlapi.api.decoding import TextLimits, Texts, decode_texts
 from mlapi.api.headers import (
     RequestHead,
     RequestIds,
@@ -24,17 +21,17 @@ from mlapi.api.headers import (
     read_head,
     server_timing,
 )
-from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
-from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
+from mlapi.dialects.base import Call, Dialect, TextLimits
+from mlapi.dialects.problems import refusal_headers
+from mlapi.errors import InternalError, MlapiError, TextFault, TextTooLongError, Violation
 from mlapi.predictions import Answer, Findings, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy
 
 _log = logging.getLogger(__name__)
 
 _L1: Final = Source.L1
-_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -49,23 +46,13 @@ class RouteConfig:
     client_header: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Wishes:
-    """What the query string asks for."""
-
-    detail: bool = False
-    truncate: bool = True
-
-
-_NO_WISHES: Final = _Wishes()
-
-
 class PredictionRoute:
     """One prediction route. Plain ASGI, because FastAPI's own machinery costs more than a cached answer does."""
 
     def __init__(
         self,
         *,
+        dialect: Dialect,
         config: RouteConfig,
         state: ServiceState,
         reader: BodyReader,
@@ -75,6 +62,7 @@ class PredictionRoute:
         clock: Callable[[], float],
     ) -> None:
         """Wire the parts; `clock` tells seconds."""
+        self.dialect = dialect
         self._config = config
         self._state = state
         self._reader = reader
@@ -113,25 +101,23 @@ class PredictionRoute:
 
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
         inquiry: Inquiry | None = scope.get(INQUIRY)
-        query_string = scope["query_string"]
-        wishes = _read_wishes(query_string) if query_string else _NO_WISHES
         check_content_type(head.content_type)
         body = await self._reader.read(receive, head.content_length)
-        texts = decode_texts(body, self._config.limits)
+        call = self.dialect.read(body, scope["query_string"], self._config.limits)
         if self._client_limit.active:
-            self._client_limit.check(_client(scope, head), len(texts.items))
+            self._client_limit.check(_client(scope, head), len(call.texts))
         service = self._state.service
         try:
             findings = inquiry.findings if inquiry else None
-            answer, stored = await self._answer(service, texts, head, started, receive, findings=findings)
-            if not wishes.truncate:
+            answer, stored = await self._answer(service, call, head, started, receive, findings=findings)
+            if not call.truncate:
                 _refuse_truncated(answer.predictions)
         except MlapiError as error:
-            if texts.bare and error.violations:
-                error.violations = tuple(replace(item, pointer="/text") for item in error.violations)
+            if error.faults:
+                error.violations = tuple(Violation(call.pointer(fault.index), fault.detail) for fault in error.faults)
             raise
         truncated = self._accounting.texts(answer.predictions, **answer.counts._asdict())
-        content = _render(answer, service, detail=wishes.detail)
+        content = call.write(answer, service.answering)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),
@@ -146,7 +132,7 @@ class PredictionRoute:
     async def _answer(
         self,
         service: Service,
-        texts: Texts,
+        call: Call,
         head: RequestHead,
         started: float,
         receive: Receive,
@@ -154,7 +140,7 @@ class PredictionRoute:
         findings: Findings | None,
     ) -> tuple[Answer, bool]:
         predictor = service.predictor
-        query = predictor.query(texts.items)
+        query = predictor.query(call.texts)
         directives = cache_directives(head.cache_control)
         read = not (self._config.allow_no_cache and b"no-cache" in directives)
         if findings is None:
@@ -174,8 +160,8 @@ class PredictionRoute:
     def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, _Headers, bytes]:
         """Return status, headers and body of the problem document."""
         error = self._public(raised, request_id)
-        body = problem_body(error, request_id.decode())
-        return int(error.status), problem_headers(error, body, request_id.decode()), body
+        refusal = self.dialect.refuse(error, request_id.decode())
+        return int(error.status), refusal_headers(error, refusal, request_id.decode()), refusal.body
 
     def _public(self, raised: Exception, request_id: bytes) -> MlapiError:
         if not isinstance(raised, MlapiError):
@@ -208,19 +194,6 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
             await asyncio.wait((task,))
 
 
-def _read_wishes(query_string: bytes) -> _Wishes:
-    given = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
-    flags = {}
-    for name in ("detail", "truncate"):
-        if name in given:
-            value = given[name].lower()
-            if value not in _FLAGS:
-                msg = f"the query parameter {name} must be true or false"
-                raise InvalidRequestError(msg)
-            flags[name] = _FLAGS[value]
-    return _Wishes(**flags)
-
-
 def _client(scope: Scope, head: RequestHead) -> str:
     if head.client:
         return head.client.decode("latin-1")
@@ -233,25 +206,4 @@ def _refuse_truncated(predictions: Sequence[Prediction]) -> None:
     if long:
         msg = f"{len(long)} of {len(predictions)} texts are longer than the model reads"
         detail = "is longer than the model reads"
-        raise TextTooLongError(msg, violations=[Violation(f"/text/{index}", detail) for index in long])
-
-
-def _render(answer: Answer, service: Service, *, detail: bool) -> bytes:
-    predictions = b",".join([prediction.fragment for prediction in answer.predictions])
-    if not detail:
-        return b'{"predictions":[' + predictions + b"]}"
-    details = [
-        {
-            "cache": source.value,
-            "tokens": prediction.tokens,
-            "truncated": prediction.truncated,
-            "id": f"{digest[:16].hex()}-{service.model.digest}",
-        }
-        for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
-    ]
-    model = {"name": service.model.name, "digest": service.model.digest}
-    return b'{"predictions":[%b],"details":%b,"model":%b}' % (
-        predictions,
-        msgspec.json.encode(details),
-        msgspec.json.encode(model),
-    )
+        raise TextTooLongError(msg, faults=[TextFault(index, detail) for index in long])

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mlapi.api.accounting import Accounting
-from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.known_bodies import Digests, KnownBodies
 from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.dialects.base import TextLimits
+from mlapi.dialects.native import write_known
+from mlapi.dialects.native_body import read_texts
 from mlapi.predictions import Findings, Prediction
 from mlapi.predictor import Predictor
 
@@ -27,7 +29,6 @@ _RESPONSE: Final = (
     b'{"predictions":[%b]}'
 )
 _TRUNCATED: Final = b"x-truncated: %d\r\n"
-_FRAME_BYTES: Final = len(b'{"predictions":[]}')
 _MS: Final = 1e3
 
 INQUIRY: Final = "mlapi.inquiry"
@@ -100,20 +101,20 @@ class Shortcut:
         self, service: Service, predictions: Sequence[Prediction], l1: int, given_id: bytes, started: float
     ) -> bytes:
         """Count an answer, of whose texts L1 held so many and L2 the others, and return it after its status line."""
-        fragments = b",".join([prediction.fragment for prediction in predictions])
+        joined, length = write_known(predictions, service.answering)
         l2 = len(predictions) - l1
         truncated = self._accounting.known_texts(predictions, l1, l2)
         seconds = self._clock() - started
         self._accounting.request(_OK, seconds)
         return _RESPONSE % (
-            len(fragments) + _FRAME_BYTES,
+            length,
             l1,
             l2,
             seconds * _MS,
             service.digest_header[1],
             _TRUNCATED % truncated if truncated else b"",
             self._request_ids.choose(given_id),
-            fragments,
+            joined,
         )
 
     def _digests(self, body: bytes, service: Service) -> Digests | None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from mlapi.api.schemas import ModelInfo
+from mlapi.dialects.base import AnsweringModel
+from mlapi.dialects.schemas import ModelInfo
 from mlapi.errors import DrainingError, OverloadedError
 from mlapi.predictor import Predictor
 
@@ -32,12 +33,14 @@ class Service:
     Attributes:
         predictor: answers texts.
         model: which model that is.
+        answering: what an answer may say of it.
         cache: how the cache is doing.
         digest_header: the response header that says which model answered.
     """
 
     predictor: Predictor
     model: ModelInfo
+    answering: AnsweringModel
     cache: CacheState
     digest_header: tuple[bytes, bytes] = field(init=False)
 

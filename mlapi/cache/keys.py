@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The version of key and record format together: a new format gets a new number, and so never meets an old record."""
 
 DIGEST_BYTES: Final = 32
@@ -40,6 +40,11 @@ def address(digest: bytes) -> bytes:
 def fingerprint(digest: bytes) -> bytes:
     """Return the 16 bytes that prove that an entry belongs to this text; independent of the address."""
     return digest[ADDRESS_BYTES:]
+
+
+def text_id(digest: bytes, model_digest: str) -> str:
+    """Return what identifies a text and a model to callers without telling either: refer to it in feedback."""
+    return f"{digest[:ADDRESS_BYTES].hex()}-{model_digest}"
 
 
 def namespace(model_digest: str) -> bytes:

@@ -1,5 +1,6 @@
 """L1: predictions in this process, the least recently used dropped first, bounded by bytes and by age."""
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
@@ -8,9 +9,9 @@ from typing import Final
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
 
-ENTRY_BYTES: Final = 490
-SCORE_BYTES: Final = 32
-"""What an entry costs beside the bytes of its fragment: a constant part, and one float and its pointer for each score.
+ENTRY_BYTES: Final = 554
+LOGIT_BYTES: Final = 32
+"""What an entry costs beside its rendering: a constant part, and one float and its pointer for each logit.
 
 Measured on CPython 3.11, x86-64, with predictions of 2 and of 5 labels: tracemalloc saw 420 to 461 bytes for the
 constant part (digest, `Prediction`, the tuples, and a share of the ordered dictionary that depends on how full its
@@ -25,9 +26,18 @@ _PREDICTION: Final = itemgetter(0)
 _EXPIRY: Final = itemgetter(1)
 
 
+LABEL_BYTES: Final = 44
+"""What rendering one label and its score as JSON adds to the label's own bytes: `{"label":"","score":},` and a float32
+in its longest decimal form, of 21 characters; 22 of them are the frame."""
+
+
 def cost(prediction: Prediction) -> int:
-    """Return how many bytes a stored prediction takes, Python's overhead included."""
-    return ENTRY_BYTES + SCORE_BYTES * len(prediction.scores) + len(prediction.fragment)
+    """Return how many bytes a stored prediction takes, Python's overhead included.
+
+    It is rendered after it was stored, when it is first asked for; until then that is reckoned with. The other labels
+    are taken to be as long as the best one.
+    """
+    return ENTRY_BYTES + (LOGIT_BYTES + LABEL_BYTES + len(prediction.label)) * len(prediction.logits)
 
 
 class MemoryStore:
@@ -141,14 +151,13 @@ class MemoryStore:
         """Store a prediction as the most recently used, unless it alone exceeds the bound; nothing where that is 0.
 
         Raises:
-            ValueError: a score is not a probability (NaN included).
+            ValueError: a logit is not finite.
         """
         if not self._max_bytes:
             return
-        for score in prediction.scores:
-            if not 0.0 <= score <= 1.0:
-                msg = f"not probabilities: {prediction.scores}"
-                raise ValueError(msg)
+        if not all(map(math.isfinite, prediction.logits)):
+            msg = f"not finite: {prediction.logits}"
+            raise ValueError(msg)
         self._remove(digest)
         size = cost(prediction)
         if size > self._max_bytes:
@@ -170,7 +179,7 @@ class MemoryStore:
         """Store predictions.
 
         Raises:
-            ValueError: a score is not a probability (NaN included).
+            ValueError: a logit is not finite.
         """
         for digest, prediction in predictions.items():
             self.put(digest, prediction)

@@ -1,4 +1,4 @@
-"""Runs an engine off the event loop: pads, calls, applies the activation, warms up and verifies batch invariance."""
+"""Runs an engine off the event loop: pads, calls, warms up and verifies batch invariance."""
 
 import asyncio
 import logging
@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
-from mlapi.engines.activation import probabilities
 from mlapi.engines.base import Engine, Logits, TokenIds
 from mlapi.errors import EngineError
 from mlapi.predictions import EncodedText
@@ -48,7 +47,6 @@ class EngineExecutor:
         engine: Engine,
         *,
         pad_id: int,
-        activation: Literal["softmax", "sigmoid"],
         clock: Callable[[], float],
         tidy: Callable[[], None],
     ) -> None:
@@ -57,14 +55,12 @@ class EngineExecutor:
         Args:
             engine: what computes.
             pad_id: token id that fills a row up to its padded length.
-            activation: turns logits into probabilities.
             clock: tells seconds.
             tidy: returns memory that preparing kernels, or much work, has left behind; called from a worker thread when
                 a padded length was first computed, and after `settle`.
         """
         self._engine = engine
         self._pad_id = pad_id
-        self._activation = activation
         self._clock = clock
         self._tidy = tidy
         self._together_tokens = 0
@@ -73,10 +69,10 @@ class EngineExecutor:
         self._threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
 
     async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
-        """Score texts of one padded length; one tuple of probabilities a text.
+        """Score texts of one padded length; one tuple of logits a text, one logit a label.
 
         Raises:
-            EngineError: the engine failed, or answered with something that is not a probability.
+            EngineError: the engine failed, or answered with another number of rows.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._score, texts, padded)
 
@@ -162,7 +158,10 @@ class EngineExecutor:
         if logits.ndim != 2 or logits.shape[0] != len(texts):  # noqa: PLR2004  rows and labels
             msg = "the engine answered with a wrong number of rows"
             raise EngineError(msg)
-        return [probabilities(row, self._activation) for row in logits.tolist()]
+        if not np.isfinite(logits).all():
+            msg = "the model answered with a number that is not finite"
+            raise EngineError(msg)
+        return [tuple(row) for row in logits.tolist()]
 
     def _infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         try:

@@ -11,9 +11,9 @@ from typing import Final, Literal
 import numpy as np
 
 from mlapi.bundles.manifest import Evaluation, ScoreDifference
-from mlapi.engines.activation import probabilities
 from mlapi.engines.base import Engine, Logits, Tokenizer
 from mlapi.errors import BundleError
+from mlapi.postprocessing import probabilities
 from mlapi.predictions import EncodedText
 
 MAX_ACCURACY_LOSS: Final = 0.005

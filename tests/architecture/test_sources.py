@@ -30,8 +30,8 @@ def function(lines: int) -> str:
 
 
 CASES = {
-    "a file has at most 300 lines": Case(
-        rules.lines_per_file(300), PRODUCTION, bad=source("\n" * 301), good=source("\n" * 300)
+    "a file has at most 400 lines": Case(
+        rules.lines_per_file(400), PRODUCTION, bad=source("\n" * 401), good=source("\n" * 400)
     ),
     "a test file has at most 500 lines": Case(
         rules.lines_per_file(500), ("tests",), bad=source("\n" * 501), good=source("\n" * 500)

@@ -117,7 +117,6 @@ def warm(case: Case) -> Warm:
     executor = EngineExecutor(
         case.engine,
         pad_id=manifest.pad_id,
-        activation=manifest.activation,
         clock=lambda: float(next(ticks)),
         tidy=lambda: None,
     )

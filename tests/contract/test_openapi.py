@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlapi import errors
-from mlapi.api.problems import MEDIA_TYPE
+from mlapi.dialects.problems import MEDIA_TYPE
 from tools.openapi import PATH, render
 
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
@@ -15,6 +15,7 @@ PREDICTIONS = ("/project/predict", "/project/bulk-predict")
 ROUTES = {
     "/project/predict": {"post"},
     "/project/bulk-predict": {"post"},
+    "/project/hf": {"post"},
     "/project/health": {"get"},
     "/project/model": {"get"},
 }

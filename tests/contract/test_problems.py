@@ -7,8 +7,8 @@ from http import HTTPStatus
 import pytest
 
 from mlapi import errors
-from mlapi.api.problems import problem_body, problem_headers
-from mlapi.api.schemas import Problem
+from mlapi.dialects.problems import problem, problem_body, refusal_headers
+from mlapi.dialects.schemas import Problem
 from mlapi.errors import MlapiError, Violation
 
 STATUSES = {
@@ -80,10 +80,10 @@ def test_a_document_says_what_the_error_says_and_nothing_more(kind: type[MlapiEr
 def test_headers_say_when_to_come_back_and_whether_to_reconnect(kind: type[MlapiError]) -> None:
     for retry_after_s in (None, 7):
         error = kind("no", retry_after_s=retry_after_s)
-        body = problem_body(error, "the-id")
-        headers = dict(problem_headers(error, body, "the-id"))
+        refusal = problem(error, "the-id")
+        headers = dict(refusal_headers(error, refusal, "the-id"))
         assert headers.pop(b"content-type") == b"application/problem+json"
-        assert headers.pop(b"content-length") == b"%d" % len(body)
+        assert headers.pop(b"content-length") == b"%d" % len(refusal.body)
         assert headers.pop(b"cache-control") == b"no-store"
         assert headers.pop(b"x-request-id") == b"the-id"
         assert headers.pop(b"retry-after", None) == (None if retry_after_s is None else b"7")

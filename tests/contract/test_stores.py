@@ -9,7 +9,7 @@ from mlapi.cache.base import Store
 from mlapi.cache.tiered import TieredStore
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
-from tests.stores import RENDERER, float32, memory_store, prediction, redis_store, texts
+from tests.stores import POSTPROCESSOR, RANKED, float32, memory_store, prediction, redis_store, texts
 
 A, B, C = texts(3)
 
@@ -52,13 +52,13 @@ async def test_what_was_never_stored_is_not_found(subject: Subject) -> None:
 async def test_what_was_stored_is_found_byte_for_byte(subject: Subject) -> None:
     stored = {
         A: prediction(0.9987654321),
-        B: RENDERER.prediction((float32(1 / 3), float32(2 / 3)), tokens=512, truncated=True),
-        C: RENDERER.prediction((0.0, 1.0), tokens=2, truncated=False),
+        B: POSTPROCESSOR.prediction((float32(1 / 3), float32(2 / 3)), tokens=512, truncated=True),
+        C: POSTPROCESSOR.prediction((0.0, 1.0), tokens=2, truncated=False),
     }
     await subject.put(stored)
     found = await subject.store.get_many([A, B, C])
     assert found == list(stored.values())
-    assert [hit and hit.fragment for hit in found] == [original.fragment for original in stored.values()]
+    assert [hit and RANKED.all(hit) for hit in found] == [RANKED.all(original) for original in stored.values()]
 
 
 async def test_answers_come_in_the_order_asked_for_with_gaps_and_repetitions(subject: Subject) -> None:
@@ -84,10 +84,10 @@ async def test_thousands_of_texts_are_stored_and_found(subject: Subject) -> None
     assert await subject.store.get_many(list(stored)) == list(stored.values())
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.25, 1.25])
-async def test_what_is_not_a_probability_is_refused_and_not_stored(subject: Subject, score: float) -> None:
-    wrong = RENDERER.prediction((score, 0.5), tokens=7, truncated=False)
-    with pytest.raises(ValueError, match="not probabilities"):
+@pytest.mark.parametrize("logit", [float("nan"), float("inf"), float("-inf")])
+async def test_what_is_not_finite_is_refused_and_not_stored(subject: Subject, logit: float) -> None:
+    wrong = Prediction((logit, 0.5), "NEGATIVE", 7, truncated=False)
+    with pytest.raises(ValueError, match="not finite"):
         await subject.store.put_many({A: wrong})
     assert await subject.store.get_many([A]) == [None]
 

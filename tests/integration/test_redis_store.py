@@ -21,7 +21,7 @@ from tests.stores import (
     CODEC,
     NAMESPACE,
     OTHER_MODEL,
-    RENDERER,
+    POSTPROCESSOR,
     digest,
     operations,
     prediction,
@@ -147,7 +147,7 @@ async def test_planted_values_are_misses_counted_and_overwritten(
     listed, *planted = texts(7)
     record = CODEC.encode(planted[0], FOUND)
     damaged = record[:-1] + bytes([record[-1] ^ 1])
-    of_another_model = Codec(OTHER_MODEL, RENDERER).encode(planted[5], FOUND)
+    of_another_model = Codec(OTHER_MODEL, POSTPROCESSOR).encode(planted[5], FOUND)
     values = (damaged, b"", b"\0" * 1000, record[:-1], record, of_another_model)
     for text, content in zip(planted, values, strict=True):
         inspector.set(redis_key(NAMESPACE, text), content)

@@ -6,35 +6,39 @@ from hypothesis import strategies as st
 
 from mlapi.cache.codec import Codec, CorruptRecordError
 from mlapi.cache.keys import KeyMaker
-from mlapi.predictions import Prediction, Renderer
-from tests.stores import CODEC, OTHER_MODEL, RENDERER, digest
+from mlapi.dialects.ranked import RankedLabels
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Prediction
+from tests.stores import CODEC, OTHER_MODEL, POSTPROCESSOR, digest
 
-probabilities = st.floats(min_value=0.0, max_value=1.0, width=32)
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 any_text = st.text(st.characters())
 
 
 @st.composite
-def predictions(draw: st.DrawFn, renderer: Renderer = RENDERER) -> Prediction:
-    labels = len(renderer.labels)
-    scores = draw(st.lists(probabilities, min_size=labels, max_size=labels))
+def predictions(draw: st.DrawFn, postprocessor: Postprocessor = POSTPROCESSOR) -> Prediction:
+    labels = len(postprocessor.labels)
+    logits = draw(st.lists(finite, min_size=labels, max_size=labels))
     tokens, truncated = draw(st.integers(1, 2**32 - 1)), draw(st.booleans())
-    return renderer.prediction(scores, tokens=tokens, truncated=truncated)
+    return postprocessor.prediction(logits, tokens=tokens, truncated=truncated)
 
 
 @given(any_text, predictions())
 def test_a_record_decodes_to_the_same_bytes(text: str, prediction: Prediction) -> None:
     decoded = CODEC.decode(digest(text), CODEC.encode(digest(text), prediction))
     assert decoded == prediction
-    assert decoded.fragment == prediction.fragment
+    ranked = RankedLabels(POSTPROCESSOR)
+    assert ranked.all(decoded) == ranked.all(prediction)
 
 
 @given(st.data(), st.integers(1, 30))
 def test_that_holds_for_any_number_of_labels(data: st.DataObject, labels: int) -> None:
-    renderer = Renderer([f"label {index}" for index in range(labels)])
-    prediction = data.draw(predictions(renderer))
-    codec = Codec(OTHER_MODEL, renderer)
+    postprocessor = Postprocessor([f"label {index}" for index in range(labels)], "sigmoid")
+    prediction = data.draw(predictions(postprocessor))
+    codec = Codec(OTHER_MODEL, postprocessor)
     decoded = codec.decode(digest("text"), codec.encode(digest("text"), prediction))
-    assert decoded.fragment == prediction.fragment
+    ranked = RankedLabels(postprocessor)
+    assert ranked.all(decoded) == ranked.all(prediction)
 
 
 @given(any_text, predictions(), st.data())
@@ -69,7 +73,7 @@ def test_bytes_from_anywhere_never_decode(text: str, record: bytes) -> None:
 
 @given(any_text, predictions())
 def test_a_record_of_another_model_never_decodes(text: str, prediction: Prediction) -> None:
-    theirs = Codec(OTHER_MODEL, RENDERER)
+    theirs = Codec(OTHER_MODEL, POSTPROCESSOR)
     # Even under our own digest: a copy that someone moved from their namespace into ours.
     for owner in (digest(text), KeyMaker(OTHER_MODEL).digest(text.encode())):
         with pytest.raises(CorruptRecordError):

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mlapi.cache.memory import cost
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
-from tests.stores import RENDERER, Clock, memory_store, prediction, texts
+from tests.stores import POSTPROCESSOR, Clock, memory_store, prediction, texts
 
 TTL_S = 10.0
 DIGESTS = texts(6)
@@ -14,7 +14,7 @@ DIGESTS = texts(6)
 PREDICTIONS = [
     prediction(0.75),
     prediction(0.7127904295921326),
-    RENDERER.prediction((0.0, 1.0), tokens=1, truncated=True),
+    POSTPROCESSOR.prediction((0.0, 1.0), tokens=1, truncated=True),
 ]
 MAX_BYTES = 3 * max(map(cost, PREDICTIONS)) + 20
 

@@ -11,6 +11,7 @@ from mlapi.batching.batcher import Batcher
 from mlapi.cache.keys import KeyMaker
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.tiered import TieredStore
+from mlapi.dialects.ranked import RankedLabels
 from mlapi.errors import (
     DeadlineExceededError,
     DrainingError,
@@ -21,11 +22,13 @@ from mlapi.errors import (
     OverloadedError,
 )
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Renderer, Source
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Source
 from mlapi.predictor import Policy, Predictor
 
 DIGEST = "0" * 32
-RENDERER = Renderer(["NEGATIVE", "POSITIVE"])
+POSTPROCESSOR = Postprocessor(["NEGATIVE", "POSITIVE"], "softmax")
+RANKED = RankedLabels(POSTPROCESSOR)
 
 
 class WordTokenizer:
@@ -109,7 +112,7 @@ class House:
             store=TieredStore(self.memory, self.shared),
             admission=admission,
             batcher=self.batcher,
-            renderer=RENDERER,
+            postprocessor=POSTPROCESSOR,
             clock=self.clock,
         )
 
@@ -140,9 +143,13 @@ def score(ids: Sequence[int]) -> tuple[float, float]:
     return (1 - share, share)
 
 
+def rendered(prediction: Prediction) -> bytes:
+    return RANKED.all(prediction)
+
+
 def expected(text: str) -> bytes:
     ids = tuple(map(ord, text.strip().lower()))
-    return RENDERER.prediction(score(ids), tokens=len(ids), truncated=False).fragment
+    return rendered(POSTPROCESSOR.prediction(score(ids), tokens=len(ids), truncated=False))
 
 
 @pytest.fixture
@@ -163,7 +170,7 @@ async def small_house() -> AsyncIterator[House]:
 async def test_each_text_gets_its_own_answer_and_its_source(house: House) -> None:
     await house.ask("known")
     answer = await house.ask("known", "new", "NEW ", "other", "known")
-    assert [prediction.fragment for prediction in answer.predictions] == [
+    assert [rendered(prediction) for prediction in answer.predictions] == [
         expected(text) for text in ("known", "new", "new", "other", "known")
     ]
     assert answer.sources == [Source.L1, Source.MODEL, Source.COLLAPSED, Source.MODEL, Source.L1]
@@ -173,13 +180,13 @@ async def test_each_text_gets_its_own_answer_and_its_source(house: House) -> Non
 async def test_a_hit_of_either_tier_is_the_bytes_of_the_miss_that_made_it(house: House) -> None:
     miss = await house.ask("text")
     hit = await house.ask("text")
-    assert hit.predictions[0].fragment == miss.predictions[0].fragment == expected("text")
-    assert house.shared.entries[hit.digests[0]].fragment == expected("text")
+    assert rendered(hit.predictions[0]) == rendered(miss.predictions[0]) == expected("text")
+    assert rendered(house.shared.entries[hit.digests[0]]) == expected("text")
 
 
 async def test_what_the_shared_tier_holds_is_not_computed_and_moves_up(house: House) -> None:
     digest = KeyMaker(DIGEST).digest(b"text")
-    house.shared.entries[digest] = RENDERER.prediction((0.5, 0.5), tokens=4, truncated=False)
+    house.shared.entries[digest] = POSTPROCESSOR.prediction((0.5, 0.5), tokens=4, truncated=False)
     answer = await house.ask("text", "text")
     assert answer.sources == [Source.L2, Source.L2]
     assert house.computed == []
@@ -189,7 +196,7 @@ async def test_what_the_shared_tier_holds_is_not_computed_and_moves_up(house: Ho
 async def test_what_was_found_before_is_neither_asked_for_nor_computed_again(house: House) -> None:
     query = house.predictor.query(["in l1", "in l2", "in neither", "in l2"])
     await house.ask("in l1")
-    house.shared.entries[query.digests[1]] = RENDERER.prediction((0.5, 0.5), tokens=4, truncated=False)
+    house.shared.entries[query.digests[1]] = POSTPROCESSOR.prediction((0.5, 0.5), tokens=4, truncated=False)
     findings: list[Findings] = []
     assert house.predictor.recall_soon(query.digests, findings.append)
     await _turn()
@@ -229,7 +236,7 @@ async def test_two_hundred_callers_of_fifty_texts_cost_fifty_texts(house: House)
     answers = await asyncio.gather(*callers)
     assert sorted(house.computed) == sorted(texts)
     fragments = [expected(text) for text in texts]
-    assert all([item.fragment for item in answer.predictions] == fragments for answer in answers)
+    assert all([rendered(item) for item in answer.predictions] == fragments for answer in answers)
     sources = [source for answer in answers for source in answer.sources]
     assert (sources.count(Source.MODEL), sources.count(Source.COLLAPSED)) == (50, 199 * 50)
 
@@ -244,7 +251,7 @@ async def test_a_caller_that_leaves_does_not_take_the_answer_of_others_along(hou
     await _turn()
     house.open.set()
     answer = await second
-    assert answer.predictions[0].fragment == expected("shared")
+    assert rendered(answer.predictions[0]) == expected("shared")
     assert answer.sources == [Source.COLLAPSED]
     assert house.computed == ["shared"]
 
@@ -304,7 +311,7 @@ async def test_only_if_cached_never_asks_the_model(house: House) -> None:
 async def test_empty_texts_are_named(house: House) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         house.predictor.query(["a", " ", "b", ""])
-    assert [item.pointer for item in refused.value.violations] == ["/text/1", "/text/3"]
+    assert [fault.index for fault in refused.value.faults] == [1, 3]
 
 
 async def test_a_deadline_ends_the_wait_and_not_the_work_of_others(house: House) -> None:
@@ -314,7 +321,7 @@ async def test_a_deadline_ends_the_wait_and_not_the_work_of_others(house: House)
     with pytest.raises(DeadlineExceededError):
         await house.ask("slow", deadline=0.0)
     house.open.set()
-    assert (await patient).predictions[0].fragment == expected("slow")
+    assert rendered((await patient).predictions[0]) == expected("slow")
 
 
 async def test_an_engine_failure_reaches_all_who_wait_and_is_never_stored(house: House) -> None:
@@ -361,7 +368,7 @@ async def test_after_closing_misses_are_refused(house: House) -> None:
 
 async def test_fragments_are_json(house: House) -> None:
     answer = await house.ask("text")
-    assert {item["label"] for item in json.loads(answer.predictions[0].fragment)} == {"NEGATIVE", "POSITIVE"}
+    assert {item["label"] for item in json.loads(rendered(answer.predictions[0]))} == {"NEGATIVE", "POSITIVE"}
 
 
 async def _turn() -> None:

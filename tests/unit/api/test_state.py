@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mlapi.api.schemas import ModelInfo
 from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.dialects.schemas import ModelInfo
 from mlapi.errors import DrainingError, OverloadedError
 
 
@@ -14,7 +14,7 @@ def service() -> Service:
         name="m", digest="0", labels=["a"], max_tokens=8, engine="fake", precision="fp32", evaluation=None
     )
     absent: Any = None  # nobody asks the other parts
-    return Service(absent, model, absent)
+    return Service(absent, model, absent, absent)
 
 
 def test_it_serves_between_opening_and_closing() -> None:

@@ -30,7 +30,7 @@ def test_address_and_fingerprint_share_the_digest_between_them() -> None:
 
 def test_the_redis_key_names_schema_model_and_address() -> None:
     key = redis_key(namespace(MODEL), bytes(range(32)))
-    assert key == f"mlapi:2:{MODEL}:000102030405060708090a0b0c0d0e0f".encode()
+    assert key == f"mlapi:3:{MODEL}:000102030405060708090a0b0c0d0e0f".encode()
 
 
 def test_a_model_digest_is_spelt_in_one_way_in_keys() -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from mlapi.cache.memory import MemoryStore, cost
 from mlapi.observability.metrics import Metrics
-from tests.stores import RENDERER, Clock, digest, memory_store, operations, prediction, texts, value
+from mlapi.predictions import Prediction
+from tests.stores import RANKED, Clock, digest, memory_store, operations, prediction, texts, value
 
 ONE = cost(prediction(0.75))
+LARGER = Prediction((0.25, 0.75), "A LONGER LABEL", 7, truncated=False)
 A, B, C = texts(3)
 
 
@@ -66,7 +68,7 @@ def test_what_exceeds_the_bound_alone_is_not_stored_and_evicts_nobody() -> None:
     metrics = Metrics()
     store = memory_store(metrics, max_bytes=ONE)
     store.put(A, prediction(0.75))
-    store.put(B, RENDERER.prediction((0.123456789, 0.876543211), tokens=7, truncated=False))
+    store.put(B, LARGER)
     assert store.lookup((A, B)) == [prediction(0.75), None]
     assert operations(metrics, "l1", "set") == {"ok": 1, "skipped": 1}
 
@@ -85,7 +87,7 @@ def test_what_makes_room_for_others_is_counted() -> None:
 def test_an_entry_that_outgrows_the_bound_does_not_leave_its_old_self_behind() -> None:
     store = memory_store(Metrics(), max_bytes=ONE)
     store.put(A, prediction(0.75))
-    store.put(A, RENDERER.prediction((0.123456789, 0.876543211), tokens=7, truncated=False))
+    store.put(A, LARGER)
     assert store.get(A) is None
 
 
@@ -116,7 +118,9 @@ def test_the_cost_of_an_entry_is_at_least_what_the_interpreter_allocates_for_it(
     try:
         before, _ = tracemalloc.get_traced_memory()
         for number in range(count):
-            store.put(digest(f"text {number}"), prediction(number / count, tokens=number))
+            one = prediction(number / count, tokens=number)
+            store.put(digest(f"text {number}"), one)
+            RANKED.all(one)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -7,7 +7,7 @@ import pytest
 from mlapi.cache.tiered import Hit, TieredStore
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Findings, Prediction, Source
-from tests.stores import RENDERER, memory_store, operations, prediction, texts
+from tests.stores import memory_store, operations, prediction, texts
 
 A, B, C = texts(3)
 FOUND = prediction()
@@ -97,8 +97,8 @@ async def test_without_l2_there_is_l1() -> None:
 
 async def test_what_is_no_prediction_reaches_neither_tier() -> None:
     store = TieredStore(memory_store(Metrics()), None)
-    wrong = RENDERER.prediction((float("nan"), 0.5), tokens=1, truncated=False)
-    with pytest.raises(ValueError, match="not probabilities"):
+    wrong = Prediction((float("nan"), 0.5), "NEGATIVE", 1, truncated=False)
+    with pytest.raises(ValueError, match="not finite"):
         await store.put_many({A: wrong})
     assert store.peek(A) is None
 

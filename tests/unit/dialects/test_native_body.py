@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlapi.api.decoding import TextLimits, decode_texts
+from mlapi.dialects.base import TextLimits
+from mlapi.dialects.native_body import decode_texts
 from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError
 
 LIMITS = TextLimits(texts=4, chars=20)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlapi.engines.activation import probabilities
 from mlapi.errors import EngineError
+from mlapi.postprocessing import Postprocessor, probabilities
+from mlapi.predictions import Prediction
 
 logits = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=8)
 
@@ -40,3 +41,17 @@ def test_known_values() -> None:
 def test_a_number_that_is_none_is_refused(bad: float) -> None:
     with pytest.raises(EngineError):
         probabilities([0.0, bad], "softmax")
+
+
+def test_a_prediction_names_the_best_label_and_of_equal_ones_the_first() -> None:
+    labels = Postprocessor(["a", "b", "c"], "softmax")
+    assert labels.prediction((0.5, 2.0, 1.0), tokens=4, truncated=True) == Prediction(
+        (0.5, 2.0, 1.0), "b", 4, truncated=True
+    )
+    assert labels.prediction((1.0, 2.0, 2.0), tokens=4, truncated=False).label == "b"
+
+
+@pytest.mark.parametrize("row", [(0.5,), (0.5, 0.5, 0.5)])
+def test_as_many_logits_as_labels_are_needed(row: tuple[float, ...]) -> None:
+    with pytest.raises(EngineError, match="logits for 2 labels"):
+        Postprocessor(["a", "b"], "softmax").prediction(row, tokens=3, truncated=False)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from mlapi.dialects.base import Refusal
 from mlapi.errors import MlapiError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -32,11 +33,16 @@ def problem_body(error: MlapiError, request_id: str) -> bytes:
     return msgspec.json.encode(document)
 
 
-def problem_headers(error: MlapiError, body: bytes, request_id: str) -> list[tuple[bytes, bytes]]:
-    """Headers of the response that carries the document."""
+def problem(error: MlapiError, request_id: str) -> Refusal:
+    """Return the document as a response's body."""
+    return Refusal(MEDIA_TYPE, problem_body(error, request_id))
+
+
+def refusal_headers(error: MlapiError, refusal: Refusal, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Headers of the response that carries a refusal, in whatever dialect."""
     headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-type", refusal.media_type.encode()),
+        (b"content-length", b"%d" % len(refusal.body)),
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
     ]
@@ -46,9 +52,3 @@ def problem_headers(error: MlapiError, body: bytes, request_id: str) -> list[tup
         # The rest of the body may still come; it must not be read as the next request.
         headers.append((b"connection", b"close"))
     return headers
-
-
-def problem_example(error: type[MlapiError], detail: str) -> dict[str, object]:
-    """Describe a problem response for OpenAPI."""
-    example = msgspec.json.decode(problem_body(error(detail), "d41d8cd98f00-1"))
-    return {"summary": error.code, "value": example}

@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Never
 
 import msgspec
 
+from mlapi.dialects.base import TextLimits
 from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError, Violation
 
 
@@ -39,14 +39,6 @@ _ITEM: Final = re.compile(r"\$\[(\d+)\]")
 """Where msgspec's messages name an item of a list."""
 
 _MISSING: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class TextLimits:
-    """What one request may hold: texts, and characters in each."""
-
-    texts: int
-    chars: int
 
 
 class Texts(NamedTuple):
@@ -81,7 +73,7 @@ def read_texts(body: bytes, limits: TextLimits) -> Texts:
     value = _read_value(body)
     bare = isinstance(value, str)
     items = [value] if isinstance(value, str) else value
-    _check_limits(items, limits, bare=bare)
+    check_limits(items, limits, "/text", bare=bare)
     return Texts(items, bare)
 
 
@@ -98,10 +90,16 @@ def _read_value(body: bytes) -> str | list[str]:
     return _TEXT.decode(raw)
 
 
-def _check_limits(items: Sequence[str], limits: TextLimits, *, bare: bool) -> None:
+def check_limits(items: Sequence[str], limits: TextLimits, pointer: str, *, bare: bool) -> None:
+    """Refuse no text, too many, and too long ones; `pointer` is where they stand in the body.
+
+    Raises:
+        InvalidRequestError: no text, or a too long one.
+        BatchTooLargeError: more texts than one request may hold.
+    """
     if not items:
-        msg = "text must hold at least one text"
-        raise InvalidRequestError(msg, violations=[Violation("/text", "is empty")])
+        msg = f"{pointer[1:]} must hold at least one text"
+        raise InvalidRequestError(msg, violations=[Violation(pointer, "is empty")])
     if len(items) > limits.texts:
         msg = f"{len(items)} texts; one request may hold {limits.texts}"
         raise BatchTooLargeError(msg)
@@ -111,7 +109,7 @@ def _check_limits(items: Sequence[str], limits: TextLimits, *, bare: bool) -> No
         _refuse(
             msg,
             [
-                Violation("/text" if bare else f"/text/{index}", f"has {len(item)} characters")
+                Violation(pointer if bare else f"{pointer}/{index}", f"has {len(item)} characters")
                 for index, item in enumerate(items)
                 if len(item) > limits.chars
             ],

@@ -1,0 +1,152 @@
+"""The service's own wire format: `{"text": …}` in, `{"predictions": …}` out, problem documents for every error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from mlapi.cache.keys import text_id
+from mlapi.dialects import problems
+from mlapi.dialects.base import AnsweringModel, Operation, Refusal, TextLimits
+from mlapi.dialects.native_body import decode_texts
+from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
+from mlapi.errors import InvalidRequestError, MlapiError
+from mlapi.predictions import Answer, Prediction
+
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+_OPENING: Final = b'{"predictions":['
+FRAME_BYTES: Final = len(b'{"predictions":[]}')
+"""Around the joined predictions of an answer without details."""
+
+_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "detail",
+        "in": "query",
+        "description": "Say of each text where its answer came from, how many tokens it has, and its id.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    {
+        "name": "truncate",
+        "in": "query",
+        "description": "`false` refuses texts that are longer than the model reads, instead of cutting them.",
+        "schema": {"type": "boolean", "default": True},
+    },
+)
+
+_REQUEST_EXAMPLES: Final = {
+    "two texts": {"value": {"text": ["This movie was fantastic!", "Terrible waste of time"]}},
+    "one text": {"value": {"text": "It wasn't bad at all."}},
+}
+
+_RESPONSE_EXAMPLE: Final = {
+    "predictions": [
+        [{"label": "POSITIVE", "score": 0.7127904295921326}, {"label": "NEGATIVE", "score": 0.2872096002101898}]
+    ]
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the query string asks for."""
+
+    detail: bool = False
+    truncate: bool = True
+
+
+_DEFAULTS: Final = _Options()
+
+
+@dataclass(frozen=True, slots=True)
+class NativeCall:
+    """One request; `bare` if its text was a single string instead of a list."""
+
+    texts: Sequence[str]
+    bare: bool
+    options: _Options
+
+    @property
+    def truncate(self) -> bool:
+        """Whether long texts are cut."""
+        return self.options.truncate
+
+    def pointer(self, index: int) -> str:
+        """Return where a text stands in the body."""
+        return "/text" if self.bare else f"/text/{index}"
+
+    def write(self, answer: Answer, model: AnsweringModel) -> bytes:
+        """Return the answer, with details where they were asked for."""
+        if not self.options.detail:
+            return _OPENING + model.ranked.join(answer.predictions) + b"]}"
+        details = [
+            {
+                "cache": source.value,
+                "tokens": prediction.tokens,
+                "truncated": prediction.truncated,
+                "id": text_id(digest, model.digest),
+            }
+            for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
+        ]
+        return b'{"predictions":[%b],"details":%b,"model":%b}' % (
+            model.ranked.join(answer.predictions),
+            msgspec.json.encode(details),
+            msgspec.json.encode({"name": model.name, "digest": model.digest}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NativeDialect:
+    """Reads and writes it; `summary` is the route's line in OpenAPI."""
+
+    summary: str
+
+    @property
+    def operation(self) -> Operation:
+        """How it stands in OpenAPI."""
+        return Operation(
+            summary=self.summary,
+            description="Known texts are answered from the cache, the others by the model, each of them once.",
+            tag="predictions",
+            parameters=_PARAMETERS,
+            request_model=PredictRequest,
+            request_examples=_REQUEST_EXAMPLES,
+            response_model=PredictResponse,
+            response_description="One prediction for each text, in their order.",
+            response_example=_RESPONSE_EXAMPLE,
+            problem=Problem,
+        )
+
+    def read(self, body: bytes, query: bytes, limits: TextLimits) -> NativeCall:
+        """Read a request, and the options in its query string.
+
+        Raises:
+            RequestError: anything is wrong with it.
+        """
+        options = _read_options(query) if query else _DEFAULTS
+        texts = decode_texts(body, limits)
+        return NativeCall(texts.items, texts.bare, options)
+
+    def refuse(self, error: MlapiError, request_id: str) -> Refusal:
+        """Write a problem document."""
+        return problems.problem(error, request_id)
+
+
+def write_known(predictions: Sequence[Prediction], model: AnsweringModel) -> tuple[bytes, int]:
+    """Return what stands within the answer's frame when nothing but the predictions was asked for, and its length."""
+    joined = model.ranked.join(predictions)
+    return joined, len(joined) + FRAME_BYTES
+
+
+def _read_options(query: bytes) -> _Options:
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    flags = {}
+    for name in ("detail", "truncate"):
+        if name in given:
+            value = given[name].lower()
+            if value not in _FLAGS:
+                msg = f"the query parameter {name} must be true or false"
+                raise InvalidRequestError(msg)
+            flags[name] = _FLAGS[value]
+    return _Options(**flags)

@@ -1,0 +1,42 @@
+"""Writes a prediction as a JSON list of labels and scores, by falling score: the form that several dialects share."""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
+
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Prediction
+
+PLACE: Final = 0
+"""Where `Prediction.renderings` keeps the list of all labels."""
+
+
+class RankedLabels:
+    """Writes the predictions of one model."""
+
+    def __init__(self, postprocessor: Postprocessor) -> None:
+        """Take the model's labels, and what makes scores of its logits."""
+        self.scores = postprocessor.scores
+        self._openings = tuple(f'{{"label":{json.dumps(label)},"score":' for label in postprocessor.labels)
+
+    def all(self, prediction: Prediction) -> bytes:
+        """Return `[{"label": …, "score": …}, …]`; equal scores keep the order of the labels. Made once, then kept."""
+        kept = prediction.renderings[PLACE]
+        if kept is None:
+            kept = prediction.renderings[PLACE] = self.best(prediction, None, self.scores)
+        return kept
+
+    def join(self, predictions: Sequence[Prediction]) -> bytes:
+        """Return the lists of several predictions, with commas between them."""
+        make = self.all
+        return b",".join([prediction.renderings[PLACE] or make(prediction) for prediction in predictions])
+
+    def best(
+        self, prediction: Prediction, count: int | None, activation: Callable[[Sequence[float]], Sequence[float]]
+    ) -> bytes:
+        """Return the list of the `count` best labels (None: of all), with the scores that `activation` gives."""
+        scores = activation(prediction.logits)
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])
+        items = ",".join(f"{self._openings[index]}{scores[index]!r}}}" for index in islice(order, count))
+        return f"[{items}]".encode()
