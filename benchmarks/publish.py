@@ -17,7 +17,8 @@ from benchmarks.results import Table
 RESULTS: Final = Path(__file__).parent / "results"
 DOCUMENTS: Final = ("README.md", "docs/performance.md")
 _CHART: Final = "docs/performance.svg"
-_PLACE: Final = re.compile(r"(<!-- results: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE: Final = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARK: Final = re.compile(r"<!--\s*results")
 _NOT_YET: Final = "Not measured yet: there are no results in `benchmarks/results/`.\n"
 _NO_GPU: Final = "Not measured: no GPU was there. What runs on one is covered by the tests on the processor alone.\n"
 
@@ -58,8 +59,15 @@ def fill(document: str, known: Mapping[str, str]) -> str:
     """Return a document with the parts in their places.
 
     Raises:
-        KeyError: a place names a part that there is not.
+        ValueError: a place names a part that there is not, or is not written as one, and so would stay as it is.
     """
+    places = [place[2] for place in _PLACE.finditer(document)]
+    if unknown := sorted(set(places) - set(known)):
+        msg = f"there are no results of the name {', '.join(unknown)}"
+        raise ValueError(msg)
+    if len(places) != len(_MARK.findall(document)):
+        msg = f"a place for results is not written as one: of these, some are missing: {', '.join(places)}"
+        raise ValueError(msg)
     return _PLACE.sub(lambda place: f"{place[1]}\n{known[place[2]]}\n{place[3]}", document)
 
 

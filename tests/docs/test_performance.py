@@ -1,5 +1,6 @@
 """The documentation shows the committed results, and nothing that was not measured."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,25 @@ def test_the_figures_are_those_of_the_results(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert text == publish.fill(text, publish.parts(publish.RESULTS)), "run python -m benchmarks.publish"
     assert "<!-- results:" in text
+
+
+@pytest.mark.parametrize("name", publish.DOCUMENTS)
+def test_every_place_holds_its_figures(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    known = publish.parts(publish.RESULTS)
+    places = re.findall(r"<!-- results:(.*?)-->(.*?)<!--", text, re.DOTALL)
+    assert len(places) == text.count("<!-- results")
+    for place, figures in places:
+        assert figures.strip() == known[place.strip()].strip(), place
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["<!-- results: unheard-of -->\n<!-- end -->", "<!--results: rows-->\n<!-- end -->", "<!-- results: rows -->\n"],
+)
+def test_a_place_that_is_not_filled_is_an_error(place: str) -> None:
+    with pytest.raises(ValueError, match="results"):
+        publish.fill(place, publish.parts(Path("nowhere")))
 
 
 def test_what_was_not_measured_is_said_to_be() -> None:
