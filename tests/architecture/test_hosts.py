@@ -47,7 +47,15 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
         {
             *("cyclonedx.org", "docs.aws.amazon.com", "docs.docker.com", "docs.openvino.ai", "docs.python.org"),
             *("git-scm.com", "github.com", "k3d.io", "keda.sh", "keepachangelog.com", "kind.sigs.k8s.io"),
-            *("minikube.sigs.k8s.io", "pytorch.org", "redis.io", "semver.org", "www.apache.org", "www.infoq.com"),
+            *(
+                "minikube.sigs.k8s.io",
+                "pytorch.org",
+                "redis.io",
+                "semver.org",
+                "www.apache.org",
+                "www.envoyproxy.io",
+                "www.infoq.com",
+            ),
             "www.rfc-editor.org",
         }
     ),
