@@ -115,6 +115,18 @@ choose_context() {
     stop "the cluster of context $context does not answer; is it running (minikube start), are you logged in?"
 }
 
+# Names that stand for yours: nobody's, so that what is left of them cannot be reached, or someone else's one day.
+refuse_placeholders() {
+  kubectl kustomize "$overlay" >"$scratch/overlay.yaml"
+  local found
+  # The image is put in below.
+  found=$(sed -E '/image: "?[^ "]*mlapi:0000000"?$/d' "$scratch/overlay.yaml" |
+    grep -oE '([a-z0-9-]+\.)*(example(\.(com|net|org))?|invalid)([^a-z0-9.-]|$)|000000000000[a-z0-9./-]*' |
+    grep -E '[.]|^0' | sort -u | tr -cd 'a-z0-9./\n-' | tr '\n' ' ' || true)
+  [[ -z $found ]] || stop "$overlay still holds what stands for your own names: ${found% };" \
+    "put yours there first (the host: virtual-service.yaml), or leave the part out"
+}
+
 # --- The image
 
 # dev: an image of the working tree, named by its content, so that the cluster never mistakes an old one for it.
@@ -169,7 +181,6 @@ build_and() {
 # The overlay with the image in the place of the tag that no image has; the working tree stays as it is.
 render() {
   local name names folder
-  kubectl kustomize "$overlay" >"$scratch/overlay.yaml"
   names=$(sed -nE 's/^ *(- )?image: "?([^ "]*mlapi):0000000"?$/\2/p' "$scratch/overlay.yaml" | sort -u)
   [[ -n $names ]] || stop "$overlay names an image of its own; leave the base's, mlapi:0000000, for me to replace"
   folder=$(realpath --relative-to "$scratch" "$overlay")
@@ -275,6 +286,7 @@ main() {
   choose_context
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
+  refuse_placeholders
   provide_image
   render
   say "$image to namespace $namespace of $context"

@@ -3,6 +3,7 @@
 import exec from 'k6/execution';
 import http from 'k6/http';
 
+import { refuseOthers } from './load/agreement.js';
 import { checkService, prime, send } from './load/client.js';
 import { options as planOptions, plan as makePlan } from './load/plan.js';
 import { report } from './load/report.js';
@@ -23,12 +24,17 @@ let traffic;
 
 // The seed is drawn here and not in each virtual user: all of them must ask for the same texts.
 export function setup() {
+  // Made anew: k6 writes into the exported value.
+  refuseOthers(planOptions(plan), exec.test.options);
   checkService(settings.baseUrl);
   const seed = settings.seed || String(Date.now());
   return { seed, ...prime(settings.baseUrl, new Traffic({ seed, cacheRate: 1, hotTexts: plan.hotTexts })) };
 }
 
 function ask(primed, cacheRate, texts) {
+  if (!primed) {
+    exec.test.abort('without setup() (--no-setup, K6_NO_SETUP) the hot texts are not known, and nothing can be judged');
+  }
   traffic = traffic || new Traffic({ seed: primed.seed, cacheRate, hotTexts: plan.hotTexts });
   const elapsed = (Date.now() - exec.scenario.startTime) / 1000;
   exec.vu.metrics.tags.slice = plan.sliceAt(elapsed);

@@ -28,6 +28,8 @@ def find_fault(
         tolerance: how far a probability may be from the reference's.
         all_labels: whether a text's answer must give all labels, or the best alone.
     """
+    if not expected:
+        return "there was no text to compare the answers to"
     if len(answers) != len(expected):
         return f"{len(answers)} answers to {len(expected)} texts"
     for number, (scores, reference) in enumerate(zip(answers, expected, strict=True)):
@@ -46,7 +48,8 @@ def furthest(answers: Sequence[Scores], expected: Sequence[Sequence[float]], lab
 def _fault(scores: Scores, reference: Mapping[str, float], tolerance: float, *, all_labels: bool) -> str | None:
     if not scores or not set(scores) <= set(reference) or len(scores) != (len(reference) if all_labels else 1):
         return f"labels {sorted(scores)} where there are {sorted(reference)}"
-    if all_labels and abs(sum(scores.values()) - 1) > _SUM:
+    # Written so that a NaN is a fault: no comparison with one holds.
+    if all_labels and not abs(sum(scores.values()) - 1) <= _SUM:
         return f"probabilities that add up to {sum(scores.values()):.4f}"
     apart = max(abs(score - reference[label]) for label, score in scores.items())
     if not apart <= tolerance:

@@ -134,6 +134,12 @@ def remarks(table: Table) -> Iterator[str]:
         for item in table.record.failures
     ]
     remarks += [
+        f"- {peer}, {row}: up to {failed.high:.0f} requests failed in a round: the figures are of the others, and meet "
+        f"no target"
+        for peer, row in dict.fromkeys((item.peer, item.row) for item in table.record.observations)
+        if (failed := table.get(peer, row, "failed")) and failed.high
+    ]
+    remarks += [
         f"- {item.peer}, {item.row}, round {item.round}: others used {item.measures['foreign']:.0%} of the processors "
         f"(more than {NOISY:.0%})"
         for item in table.noisy

@@ -72,6 +72,11 @@ class Table:
         values = self._values.get((peer, row, measure))
         return Summary(median(values), min(values), max(values), len(values)) if values else None
 
+    def whole(self, peer: str, row: str, measure: str) -> Summary | None:
+        """Return a measure's summary; None also if requests of the row failed: the rest is not what was asked for."""
+        failed = self.get(peer, row, "failed")
+        return None if failed and failed.high else self.get(peer, row, measure)
+
     def reason(self, peer: str, row: str, *, alone: bool = False) -> str | None:
         """Say why a row, or with `alone` only this row, has nothing; None if nothing was tried."""
         rows = {row} if alone else {row, ""}

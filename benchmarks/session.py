@@ -258,6 +258,9 @@ class Session:
             self._say(f"{peer.name}, {row.name}: {error}")
             self._record.failures.append(Failure(peer.name, row.name, str(error)))
             return
+        if not measures["answered"]:
+            self._record.failures.append(Failure(peer.name, row.name, "no request was answered with 200"))
+            return
         self._record.observations.append(Observation(peer.name, row.name, number, measures | watch.read()))
 
     @staticmethod

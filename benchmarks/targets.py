@@ -56,7 +56,7 @@ class Target:
 
 def _median(row: str, measure: str) -> Figure:
     def figure(table: Table, peer: str) -> float | None:
-        found = table.get(peer, row, measure)
+        found = table.whole(peer, row, measure)
         return found.median if found else None
 
     return figure
@@ -64,7 +64,7 @@ def _median(row: str, measure: str) -> Figure:
 
 def _of_hello(row: str, limit: str = "hello") -> Figure:
     def figure(table: Table, peer: str) -> float | None:
-        ours, bare = table.get(peer, row, "requests_per_s"), table.get("hello", limit, "requests_per_s")
+        ours, bare = table.whole(peer, row, "requests_per_s"), table.whole("hello", limit, "requests_per_s")
         return 100 * ours.median / bare.median if ours and bare else None
 
     return figure
@@ -72,7 +72,7 @@ def _of_hello(row: str, limit: str = "hello") -> Figure:
 
 def _of_peak(row: str) -> Figure:
     def figure(table: Table, peer: str) -> float | None:
-        work = table.get(peer, row, "needed_gflops")
+        work = table.whole(peer, row, "needed_gflops")
         # Without instructions for int8, products in fp32 may be the faster ones.
         peaks = [found.high for precision in ("int8", "fp32") if (found := table.get(MACHINE, "peak", precision))]
         return 100 * work.median / max(peaks) if work and peaks else None
@@ -82,7 +82,7 @@ def _of_peak(row: str) -> Figure:
 
 def better_mixed(table: Table, peer: str) -> float | None:
     """Return a peer's better rate of mixed texts: one a request, or 32."""
-    found = [summary.median for row in ("mixed", "mixed-32") if (summary := table.get(peer, row, "texts_per_s"))]
+    found = [summary.median for row in ("mixed", "mixed-32") if (summary := table.whole(peer, row, "texts_per_s"))]
     return max(found, default=None)
 
 

@@ -6,10 +6,24 @@ import { Counter, Rate, Trend } from 'k6/metrics';
 
 import { answers, cacheCounts, rightShape, timings } from './answers.js';
 
-const hitRate = new Rate('hit_rate');
-const refused = new Rate('refused');
-const properRefusal = new Rate('proper_refusal');
-const sameAnswer = new Rate('same_answer');
+// k6 holds a threshold on a rate without samples to be kept, and has none on their number: they are counted beside it.
+class CountedRate {
+  constructor(name) {
+    this.rate = new Rate(name);
+    this.samples = new Counter(`${name}_samples`);
+  }
+
+  add(value) {
+    this.rate.add(value);
+    this.samples.add(1);
+  }
+}
+
+const hitRate = new CountedRate('hit_rate');
+const refused = new CountedRate('refused');
+const improperRefusal = new CountedRate('improper_refusal');
+const sameAnswer = new CountedRate('same_answer');
+const checksDone = new Counter('checks_samples');
 const sameModel = new Rate('same_model');
 const durationAnswer = new Trend('duration_answer', true);
 const durationHit = new Trend('duration_hit', true);
@@ -83,9 +97,7 @@ export function send(baseUrl, request, primed) {
   const response = post(baseUrl, request.texts, 'predict');
   const isRefusal = response.status === 503;
   refused.add(isRefusal);
-  if (isRefusal) {
-    properRefusal.add(/^[1-9]\d*$/.test(response.headers['Retry-After']));
-  }
+  improperRefusal.add(isRefusal && !/^[1-9]\d*$/.test(response.headers['Retry-After']));
   if (response.status !== 200) {
     if (!isRefusal) {
       tell(response);
@@ -100,6 +112,7 @@ export function send(baseUrl, request, primed) {
     'Server-Timing, Model-Digest and X-Request-Id are there': ({ headers }) =>
       Boolean(headers['Server-Timing'] && headers['Model-Digest'] && headers['X-Request-Id']),
   });
+  checksDone.add(1);
   takeTimes(response, counts);
   takeSources(counts, request.texts.length);
   if (shaped && request.hot) {

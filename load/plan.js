@@ -103,7 +103,9 @@ export function options(made) {
     }
   }
   for (const goal of made.goals) {
-    thresholds[goal.metric] = [threshold(goal)];
+    thresholds[goal.metric] = [...(thresholds[goal.metric] || []), threshold(goal)];
+    const { metric, threshold: sampled } = goal.measured;
+    thresholds[metric] = [...(thresholds[metric] || []), sampled];
   }
   return { scenarios: made.scenarios, thresholds, summaryTrendStats: STATS, userAgent: 'mlapi-load' };
 }

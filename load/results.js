@@ -30,11 +30,14 @@ export function results(data, plan, settings) {
   const primed = data.setup_data || {};
   const sent = values('refused').passes + values('refused').fails || 0;
   const took = primed.ended ? (Date.now() - primed.ended) / 1000 : 0;
+  // k6 ends a run early when it is interrupted; it may stop a little before the last arrival of a whole one.
+  const whole = took >= plan.seconds - 1;
   const goals = plan.goals.map((goal) => judge(goal, data.metrics));
   const slices = Array.from({ length: plan.slices }, (_, index) => slice(index, plan, values));
   return {
     measured: sent > 0,
-    held: sent > 0 && goals.every(({ held }) => held),
+    whole,
+    held: sent > 0 && whole && goals.every(({ held }) => held),
     scenario: settings.scenario,
     url: settings.baseUrl,
     seed: primed.seed,
@@ -67,10 +70,12 @@ function sampled(metric) {
   return empty ? {} : values;
 }
 
+// k6's own verdicts, so that the summary and the exit code say the same. None (--no-thresholds) is not a good one.
 function judge(goal, metrics) {
-  const metric = metrics[goal.metric];
-  const verdict = metric && metric.thresholds && metric.thresholds[threshold(goal)];
-  return { ...goal, value: sampled(metric)[goal.stat], held: verdict ? verdict.ok : true };
+  const ok = (metric, expression) => Boolean(metrics[metric]?.thresholds?.[expression]?.ok);
+  const measured = ok(goal.measured.metric, goal.measured.threshold);
+  const held = measured && ok(goal.metric, threshold(goal));
+  return { ...goal, measured, value: measured ? metrics[goal.metric].values[goal.stat] : undefined, held };
 }
 
 function slice(index, plan, values) {

@@ -2,7 +2,6 @@
 
 import { SCENARIOS } from './profiles.js';
 
-const DOMAIN = 'mids255.com';
 const LOCAL = 'http://localhost:8000/project';
 
 export function seconds(text) {
@@ -26,12 +25,30 @@ function number(env, name, fallback, low, high) {
   return value;
 }
 
+// Without any of these the service of `make run` is asked. Half of a name is refused: there is no domain that is
+// everybody's, and load must never go to a host that its sender did not name.
 function baseUrl(env) {
-  const url = env.BASE_URL || (env.NAMESPACE ? `https://${env.NAMESPACE}.${env.DOMAIN || DOMAIN}/project` : LOCAL);
-  if (!/^https?:\/\/[^/]+/.test(url)) {
-    throw new Error(`BASE_URL=${url}: must be like ${LOCAL}`);
+  if (env.BASE_URL) {
+    if (!/^https?:\/\/[^/]+/.test(env.BASE_URL)) {
+      throw new Error(`BASE_URL=${env.BASE_URL}: must be like ${LOCAL}`);
+    }
+    return env.BASE_URL.replace(/\/+$/, '');
   }
-  return url.replace(/\/+$/, '');
+  if (!env.NAMESPACE && !env.DOMAIN) {
+    return LOCAL;
+  }
+  if (!env.NAMESPACE || !env.DOMAIN) {
+    const [given, missing] = env.NAMESPACE ? ['NAMESPACE', 'DOMAIN'] : ['DOMAIN', 'NAMESPACE'];
+    throw new Error(
+      `${given}=${env[given]} without ${missing} names no host: requests go to https://NAMESPACE.DOMAIN/project; ` +
+        `give ${missing} as well, or BASE_URL alone`,
+    );
+  }
+  const host = `${env.NAMESPACE}.${env.DOMAIN}`;
+  if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/i.test(host)) {
+    throw new Error(`NAMESPACE=${env.NAMESPACE}, DOMAIN=${env.DOMAIN}: ${host} is no host name`);
+  }
+  return `https://${host}/project`;
 }
 
 export function readSettings(env) {

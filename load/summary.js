@@ -27,7 +27,7 @@ export function clock(seconds) {
 
 export function shown(value, unit) {
   if (value === undefined) {
-    return 'no sample';
+    return 'not measured';
   }
   return { ms: milliseconds, '%': percent, '': String }[unit](value);
 }
@@ -86,8 +86,12 @@ export function kneeSays({ found, offered, modelTexts }) {
 }
 
 export function verdict(found) {
-  const failed = found.goals.filter(({ held }) => !held).map(({ says }) => says);
-  return found.held ? 'Every goal was held.' : `NOT held: ${failed.join('; ')}.`;
+  const failed = found.goals
+    .filter(({ held }) => !held)
+    .map(({ says, measured }) => (measured ? says : `${says} (not measured)`));
+  const { took, planned } = found.seconds;
+  const short = found.whole ? [] : [`the run ended after ${clock(took)} of ${clock(planned)}`];
+  return found.held ? 'Every goal was held.' : `NOT held: ${[...short, ...failed].join('; ')}.`;
 }
 
 export function summary(found) {

@@ -32,9 +32,20 @@ def ask(connection: http.client.HTTPConnection, path: str, text: str) -> str:
     body = response.read().decode()
     cache = response.getheader("Cache-Status", "")
     sys.stdout.write(f"{response.status} {cache}\n{body}\n")
-    if response.status != http.HTTPStatus.OK or "predictions" not in json.loads(body):
+    if response.status != http.HTTPStatus.OK or not is_prediction(json.loads(body)):
         sys.exit("this is not a prediction")
     return cache
+
+
+def is_prediction(answer: object) -> bool:
+    """Tell whether an answer holds the labels of one text, with a score each."""
+    match answer:
+        case {"predictions": [[_, _, *_] as labels]}:
+            return all(
+                isinstance(item, dict) and isinstance(item.get("label"), str) and 0 <= item.get("score", -1) <= 1
+                for item in labels
+            )
+    return False
 
 
 def main(url: str) -> None:

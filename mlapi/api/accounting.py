@@ -10,6 +10,9 @@ from mlapi.predictions import Prediction, Source
 
 _OK: Final = 200
 
+_FAILURES: Final = ("500", "503", "504")
+"""Statuses that the availability objective counts; shown as 0 from the start."""
+
 _FEW: Final = 16
 """Up to so many, counting one by one is faster than counting together."""
 
@@ -22,6 +25,9 @@ class Accounting:
         self._requests = metrics.http_requests
         self._route = route
         self._served = metrics.http_requests.labels(route, "POST", "200")
+        # A series that begins with its first failure hides it: a rate needs a sample from before.
+        for status in _FAILURES:
+            metrics.http_requests.labels(route, "POST", status)
         self._duration = metrics.http_request_duration.labels(route)
         self._l1, self._l2, self._collapsed, self._model = (metrics.texts.labels(source.value) for source in Source)
         self._winner = cache(metrics.predictions.labels)

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn, TypeAlias, get_args
 
 from mlapi.batching.fair_queue import Prospect
 from mlapi.errors import BatchTooLargeError, DeadlineExceededError, OverloadedError
 from mlapi.observability.metrics import Metrics
+
+Reason: TypeAlias = Literal["queue_full", "deadline"]
+"""Why a request is sent away, as the metric tells it."""
 
 RATE_MEMORY_S: Final = 5.0
 """Seconds of work at full load after which an old measurement counts for 1/e."""
@@ -51,6 +54,9 @@ class Admission:
         self._max_waiting = max_waiting_tokens
         self._clock = clock
         self._shed = metrics.shed
+        # A series that begins with its first refusal hides it: a rate needs a sample from before.
+        for reason in get_args(Reason):
+            metrics.shed.labels(reason)
         self._waiting = 0
         self._running_batches = 0
         self._recent_tokens = rate * RATE_MEMORY_S
@@ -141,7 +147,7 @@ class Admission:
     def _gives_benefit_of_doubt(self, texts: int, now: float) -> bool:
         return self._waiting == 0 and (texts == 1 or now - self._measured_at > RATE_TRUST_S)
 
-    def _refuse(self, reason: Literal["queue_full", "deadline"], seconds: float) -> NoReturn:
+    def _refuse(self, reason: Reason, seconds: float) -> NoReturn:
         """Send a request away until, `seconds` from now, enough will have drained."""
         self._shed.labels(reason).inc()
         retry_after_s = math.ceil(min(seconds, MAX_RETRY_AFTER_S))

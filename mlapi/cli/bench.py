@@ -91,7 +91,9 @@ def bench(url: str, seed: str | None, *, as_json: bool, **options: Any) -> None:
         click.echo(msgspec.json.encode(figures).decode())
     else:
         click.echo("\n".join(f"{name:<18}{_write(value)}" for name, value in figures.items()))
-    sys.exit(bool(outcome.failed))
+    if not outcome.answered:
+        _say("no request was answered with 200: there is nothing to tell")
+    sys.exit(bool(outcome.failed) or not outcome.answered)
 
 
 def _target(url: str) -> Target:

@@ -21,12 +21,26 @@ def test_a_record_follows_the_template(record: Path) -> None:
     assert headings == ["Context", "Consequences", "Alternatives", "Enforced by"]
 
 
+def named_tests(text: str) -> list[str]:
+    """Every test file that a text names in backquotes, by its path or by its name alone."""
+    return re.findall(r"`(tests/[\w/.-]+\.py|test_\w+\.py)`", text)
+
+
+def files(named: str) -> list[Path]:
+    """The test files that such a name can mean: one, if it is right."""
+    return [ROOT / named] if "/" in named and (ROOT / named).is_file() else list((ROOT / "tests").rglob(named))
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
 def test_a_record_names_a_test_that_exists(record: Path) -> None:
-    enforced_by = record.read_text(encoding="utf-8").partition("## Enforced by")[2]
-    tests = re.findall(r"`(tests/[\w/.-]+\.py)`", enforced_by)
-    assert tests
-    assert [test for test in tests if not (ROOT / test).is_file()] == []
+    text = record.read_text(encoding="utf-8")
+    assert named_tests(text.partition("## Enforced by")[2])
+    assert {name: found for name in named_tests(text) if len(found := files(name)) != 1} == {}
+
+
+def test_a_name_that_means_no_file_or_several_is_found() -> None:
+    text = "`tests/unit/cache/test_breaker.py`, `test_coalescer.py`, `test_gone.py`, `tests/gone.py`, `test_memory.py`"
+    assert [len(files(name)) for name in named_tests(text)] == [1, 1, 0, 0, 3]
 
 
 def test_the_index_lists_every_record() -> None:

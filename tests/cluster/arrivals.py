@@ -19,6 +19,9 @@ from tests.programs import find_program
 _SCRIPT: Final = Path(__file__).with_name("arrivals.js")
 _STOP_S: Final = 30.0
 _START_S: Final = 60.0
+_SILENT_S: Final = 20.0
+"""Longer than the script lets a request take: by then it is an answer, or a failure."""
+
 _LONGEST: Final = "30m"
 
 
@@ -136,8 +139,17 @@ class Arrivals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it: requests under way are given up, and are not counted."""
-        self._end()
+        """End it: requests under way are given up, and are not counted.
+
+        Raises:
+            AssertionError: it had ended before, or nothing was answered any more: then no failure means nothing.
+        """
+        try:
+            if error is None and self._alive():
+                silent_s = time.time() - max(answer.at for answer in self.answers)
+                assert silent_s < _SILENT_S, f"no request was over in the last {silent_s:.0f} s"
+        finally:
+            self._end()
 
     def _take(self, line: bytes) -> None:
         point = json.loads(line)

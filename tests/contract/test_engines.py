@@ -146,6 +146,10 @@ def assert_as_claimed(engine: Engine, together: Logits, single: Logits) -> None:
         assert np.abs(together - single).max() < ROUNDING
 
 
+def test_every_engine_that_can_be_chosen_is_tested_here() -> None:
+    assert {param.values[0][0].partition("-")[0] for param in [*SHIPPED, *TINY]} == set(ENGINES)
+
+
 def test_there_is_a_float32_logit_for_each_text_and_label(case: Case) -> None:
     for texts in (1, 3):
         logits = case.engine.infer(*rows(case, [5] * texts, 8, seed=texts))

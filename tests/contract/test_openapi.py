@@ -1,12 +1,17 @@
 """The committed OpenAPI document is the one that the application generates, and names every header and problem."""
 
+import ast
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from mlapi import errors
 from mlapi.dialects.problems import MEDIA_TYPE
+from tests.architecture.source_rules import Source, sources
 from tools.openapi import PATH, render
 
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
@@ -61,6 +66,39 @@ def test_every_problem_of_a_prediction_is_documented_with_an_example(path: str) 
     for status, response in responses.items():
         for code, example in response["content"].get(MEDIA_TYPE, {}).get("examples", {}).items():
             assert (example["value"]["code"], str(example["value"]["status"])) == (code, status)
+
+
+def sayings(source: Source) -> Iterator[re.Pattern[str]]:
+    """Every text of a file as a pattern; what an f-string fills in may be anything."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.compile(re.escape(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            if sum(len(part) for part in parts if part) > 10:
+                yield re.compile("".join(".+" if part is None else re.escape(str(part)) for part in parts))
+
+
+def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
+    with pytest.raises(msgspec.DecodeError) as malformed:
+        msgspec.json.decode(b'{"text": x}')
+    said = [re.compile(re.escape(str(malformed.value)))]
+    # What engines say of themselves stays in the log.
+    said += [
+        pattern
+        for source in sources(("mlapi",))
+        if source.path.as_posix().startswith(("mlapi/api/", "mlapi/batching/", "mlapi/predictor.py"))
+        and source.path.name != "openapi.py"
+        for pattern in sayings(source)
+    ]
+    details = {
+        example["value"]["detail"]
+        for path in PREDICTIONS
+        for response in DOCUMENT["paths"][path]["post"]["responses"].values()
+        for example in response["content"].get(MEDIA_TYPE, {}).get("examples", {}).values()
+    }
+    assert len(details) > 10
+    assert {detail for detail in details if not any(pattern.fullmatch(detail) for pattern in said)} == set()
 
 
 @pytest.mark.parametrize("path", PREDICTIONS)

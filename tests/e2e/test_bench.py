@@ -77,6 +77,13 @@ def test_refused_requests_are_counted_by_status_and_told_by_the_exit_code() -> N
     assert found["failed"] == found["statuses"]["429"] > 0
 
 
+def test_a_run_in_which_nothing_was_asked_is_no_success(service: ServiceProcess) -> None:
+    done = run_mlapi("bench", service.url + service.root, *SHORT, "--seconds", "1e-300", "--json")
+    assert json.loads(done.stdout)["answered"] == 0
+    assert done.returncode == 1
+    assert "no request was answered with 200: there is nothing to tell" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

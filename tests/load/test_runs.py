@@ -49,7 +49,7 @@ def test_the_original_command_line_works_as_it_is(service: ServiceProcess, tmp_p
     command = k6_command(
         "run", "--summary-trend-stats", "min,avg,med,max,p(90),p(95),p(99),p(99.99)", str(SCRIPT), namespace="team"
     )
-    shortened = {"BASE_URL": base_url(service), "DURATION": "7s", "RATE": "9"}
+    shortened = {"BASE_URL": base_url(service), "DURATION": "2s", "RATE": "30"}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment(shortened), capture_output=True, text=True, timeout=60, check=False
     )
@@ -103,7 +103,7 @@ def test_breakpoint_goes_past_the_knee_and_known_texts_are_still_answered(tmp_pa
     assert report["requests"]["refused"] > 0
     assert report["knee"]["found"]
     assert re.search(r"knee +at \d+\.\d requests/s of new texts; beyond it, .+ \d+ texts/s at most\n", done.output)
-    assert done.goal("refusals with Retry-After")["value"] == 1
+    assert done.goal("refusals without Retry-After")["value"] == 0
     assert done.goal("known texts refused")["value"] == 0
     assert report["texts"]["l1"] > 0
 

@@ -40,13 +40,36 @@ def test_without_a_scenario_it_is_the_original() -> None:
     assert rates == [("1m0s", 100), ("10m0s", 100), ("1m0s", 0)]
     assert slo["preAllocatedVUs"] == slo["maxVUs"] == 10
     assert judged(found) == {
-        "http_req_duration{scenario:slo}": ["p(99)<2000"],
+        "http_req_duration{scenario:slo}": ["p(99)<2000", "max>0"],
         "hit_rate": ["rate>0.95"],
+        "hit_rate_samples": ["count>0"],
         "http_req_failed{scenario:slo}": ["rate<0.001"],
+        "http_reqs{scenario:slo}": ["count>0"],
         "checks": ["rate>0.999"],
+        "checks_samples": ["count>0"],
         "same_answer": ["rate>=1"],
+        "same_answer_samples": ["count>0"],
         "dropped_iterations": ["count<7"],
+        "iterations": ["count>0"],
     }
+
+
+def test_where_refusing_is_allowed_answers_alone_are_judged_and_every_refusal() -> None:
+    found = judged(options(scenario="spike"))
+    assert found["duration_answer"] == ["p(99)<2000", "max>0"]
+    assert found["improper_refusal"] == ["rate<=0"]
+    assert "http_req_duration{scenario:spike}" not in found
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_goal_is_held_for_want_of_samples(scenario: str) -> None:
+    """To k6 a threshold without a sample is kept; one on how many there are is not."""
+    found = judged(options(scenario=scenario))
+    counted = {metric for metric, expressions in found.items() if expressions[-1] in {"count>0", "max>0"}}
+    for metric in set(found) - counted:
+        name, brace, tags = metric.partition("{")
+        named = {"http_req_failed": "http_reqs", "dropped_iterations": "iterations"}.get(name, f"{name}_samples")
+        assert named + brace + tags in counted
 
 
 def test_rate_duration_and_budget_can_be_chosen() -> None:
@@ -54,15 +77,15 @@ def test_rate_duration_and_budget_can_be_chosen() -> None:
     (slo,) = found["scenarios"].values()
     rates = [(stage["duration"], stage["target"]) for stage in slo["stages"]]
     assert rates == [("9s", 25), ("1m30s", 25), ("9s", 0)]
-    assert judged(found)["http_req_duration{scenario:slo}"] == ["p(99)<1"]
+    assert judged(found)["http_req_duration{scenario:slo}"] == ["p(99)<1", "max>0"]
 
 
 @pytest.mark.parametrize(
     ("settings", "url"),
     [
         ({}, "http://localhost:8000/project"),
-        ({"namespace": "team"}, "https://team.mids255.com/project"),
         ({"namespace": "team", "domain": "example.org"}, "https://team.example.org/project"),
+        ({"namespace": "team", "domain": "example.org:8443"}, "https://team.example.org:8443/project"),
         ({"namespace": "team", "base_url": "http://service:8000/lab/"}, "http://service:8000/lab"),
     ],
 )
@@ -77,6 +100,9 @@ def test_where_requests_go(settings: dict[str, str], url: str) -> None:
         ({"cache_rate": "95"}, "CACHE_RATE=95: must be a number from 0 to 1"),
         ({"rate": "fast"}, "RATE=fast: must be a number from 0.1 to 100000"),
         ({"duration": "10"}, 'a duration is written like 90s, 10m or 1h30m, not "10"'),
+        ({"namespace": "team"}, "NAMESPACE=team without DOMAIN names no host"),
+        ({"domain": "example.org"}, "DOMAIN=example.org without NAMESPACE names no host"),
+        ({"namespace": "team", "domain": "/"}, "NAMESPACE=team, DOMAIN=/: team./ is no host name"),
         ({"base_url": "localhost:8000"}, "BASE_URL=localhost:8000: must be like http://localhost:8000/project"),
     ],
 )

@@ -194,6 +194,33 @@ def test_production_takes_the_image_of_the_commit_from_ecr(workshop: Workshop) -
     assert workshop.state["built"] == {}
 
 
+@pytest.mark.parametrize("host", ["mlapi.example.com", "example.org", "mlapi.example", "mlapi.invalid"])
+def test_a_host_that_stands_for_ones_own_is_not_deployed(workshop: Workshop, host: str) -> None:
+    workshop.name_host(host)
+    workshop.git("commit", "--quiet", "--all", "--message", "Host")
+    done = workshop.run(SCRIPT, "prod", "--context", "production", AWS_REGION="eu-central-1")
+    assert done.returncode == 2
+    assert f".k8s/overlays/prod still holds what stands for your own names: {host}; put yours there" in done.stderr
+    assert workshop.state["objects"] == {}
+
+
+def test_an_account_that_stands_for_ones_own_is_not_deployed(workshop: Workshop) -> None:
+    overlay = workshop.project / ".k8s/overlays/prod/kustomization.yaml"
+    overlay.write_text(overlay.read_text(encoding="utf-8").replace('"0000000"', '"1.0"'), encoding="utf-8")
+    workshop.git("commit", "--quiet", "--all", "--message", "Tag")
+    done = workshop.run(SCRIPT, "prod", "--context", "production", AWS_REGION="eu-central-1")
+    assert done.returncode == 2
+    assert "stands for your own names: 000000000000.dkr.ecr.us-east-1.amazonaws.com/mlapi;" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["mlapi.example.com.team.test", "example-mlapi.test", "counterexample.test"])
+def test_a_host_that_only_looks_like_one_is(workshop: Workshop, host: str) -> None:
+    workshop.name_host(host)
+    workshop.git("commit", "--quiet", "--all", "--message", "Host")
+    done = workshop.run(SCRIPT, "prod", "--context", "production", "--dry-run", AWS_REGION="eu-central-1")
+    assert done.returncode == 0, done.stderr
+
+
 def test_production_wants_a_commit(workshop: Workshop) -> None:
     (workshop.project / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
     done = workshop.run(SCRIPT, "prod", "--context", "production", AWS_REGION="eu-central-1")

@@ -1,6 +1,7 @@
 """A copy of the project in a repository of its own, and a PATH with stand-ins for what reaches outside."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ TOOLS: Final = (
     *("basename", "bash", "cat", "comm", "cp", "cut", "dirname", "git", "grep", "head", "mktemp", "realpath", "rm"),
     *("sed", "sleep", "sort", "tail", "tr", "wc"),
 )
+HOST: Final = "mlapi.test"
 FAKES: Final = ("aws", "docker", "kubectl")
 STATE: Final[dict[str, Any]] = {
     # kubectl
@@ -54,6 +56,7 @@ class Workshop:
         for name in COPIED:
             source = ROOT / name
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, self.project / name)
+        self.name_host(HOST)
         for name in TOOLS:
             found = shutil.which(name)
             assert found, name
@@ -64,6 +67,13 @@ class Workshop:
             (self.bin / name).chmod(0o755)
         for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
             self.git(*command)
+
+    def name_host(self, host: str) -> None:
+        """Put the host into the prod overlay, as every user has to."""
+        path = self.project / ".k8s/overlays/prod/virtual-service.yaml"
+        text, found = re.subn(r"(?<=    - )[\w.-]+(?=\n  gateways:)", host, path.read_text(encoding="utf-8"))
+        assert found == 1
+        path.write_text(text, encoding="utf-8")
 
     def add_program(self, name: str, script: str | None = None) -> None:
         """Put a program on the PATH; without a script, one that only notes how it was called."""

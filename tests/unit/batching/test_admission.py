@@ -55,7 +55,7 @@ def test_requests_are_let_in_up_to_the_bound_and_not_one_token_further() -> None
     assert door.admission.waiting_tokens == 1000
     door.refusal(1)
     assert door.admission.waiting_tokens == 1000
-    assert (door.shed("queue_full"), door.shed("deadline")) == (1.0, None)
+    assert (door.shed("queue_full"), door.shed("deadline")) == (1.0, 0)
 
 
 def test_who_finds_the_queue_full_is_told_when_enough_will_have_drained() -> None:
@@ -69,7 +69,7 @@ def test_a_request_above_the_bound_is_too_large_and_not_told_to_come_back() -> N
     with pytest.raises(BatchTooLargeError) as caught:
         door.admit(1001)
     assert caught.value.retry_after_s is None
-    assert (door.shed("queue_full"), door.admission.waiting_tokens) == (None, 0)
+    assert (door.shed("queue_full"), door.admission.waiting_tokens) == (0, 0)
 
 
 def test_who_cannot_be_served_by_the_deadline_is_sent_away_at_once() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import chart, checks, report, results
 from benchmarks.catalogue import FOLDER, PEERS
@@ -73,6 +74,25 @@ def test_a_peer_that_cannot_run_is_in_the_table_with_the_reason(table: Table) ->
     assert "- mosec: cannot be installed: no wheel" in text
 
 
+def test_requests_that_failed_are_said(table: Table) -> None:
+    table.record.observations += [
+        *observe("mlapi", "hit", 0.0, 3.0, measure="failed"),
+        *observe("naive", "mixed", 0.0, measure="failed"),
+    ]
+    doubts = report.render(Table(table.record)).partition("## Doubts")[2]
+    assert "- mlapi, hit: up to 3 requests failed in a round: the figures are of the others" in doubts
+    assert "naive, mixed" not in doubts
+
+
+def test_a_row_in_which_requests_failed_meets_no_target(table: Table) -> None:
+    for peer in ("mlapi", "naive"):
+        tainted = Table(replace(table.record, observations=[*table.record.observations]))
+        tainted.record.observations += observe(peer, "miss-16", 0.0, 1.0, measure="failed")
+        text = report.render(Table(tainted.record))
+        assert "one text of 16 tokens |" in text
+        assert "| not measured | ≥ 7 x naive | |" in text.partition("one text of 16 tokens |")[2].partition("\n")[0]
+
+
 def test_noise_is_said(table: Table) -> None:
     noisy = Observation("mlapi", "mixed", 4, {"texts_per_s": 100.0, "foreign": 0.5})
     table.record.observations.append(noisy)
@@ -129,7 +149,8 @@ def test_the_inference_protocol_gives_the_best_label_alone() -> None:
         ([{"NEGATIVE": 1.0}], "labels"),
         ([{"LABEL_0": 0.2, "LABEL_1": 0.8}], "labels"),
         ([{"NEGATIVE": 0.2, "POSITIVE": 0.9}], "add up"),
-        ([{"NEGATIVE": float("nan"), "POSITIVE": 0.8}], "from the reference"),
+        ([{"NEGATIVE": float("nan"), "POSITIVE": 0.8}], "add up"),
+        ([{"NEGATIVE": 0.2, "POSITIVE": float("nan")}], "add up"),
         ([{"NEGATIVE": 0.3, "POSITIVE": 0.7}], "from the reference"),
     ],
 )
@@ -137,6 +158,17 @@ def test_a_wrong_answer_is_found(answers: list[dict[str, float]], said: str) -> 
     fault = checks.find_fault(answers, [[0.2, 0.8]], LABELS, tolerance=0.05)
     assert fault is not None
     assert said in fault
+
+
+def test_a_number_that_is_none_is_found_where_only_the_best_label_is_given() -> None:
+    answers = [{"POSITIVE": float("nan")}]
+    assert "from the reference" in str(
+        checks.find_fault(answers, [[0.2, 0.8]], LABELS, tolerance=0.05, all_labels=False)
+    )
+
+
+def test_answers_to_nothing_are_not_right() -> None:
+    assert checks.find_fault([], [], LABELS, tolerance=0.05) == "there was no text to compare the answers to"
 
 
 def test_another_label_is_found_within_the_tolerance_unless_the_reference_is_undecided() -> None:
