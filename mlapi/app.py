@@ -177,6 +177,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         rate=model.warm_up.tokens_per_second * model.streams,
         clock=_CLOCK,
         metrics=metrics,
+        streams=model.streams,
     )
     batcher = Batcher(
         model.executor.run,
