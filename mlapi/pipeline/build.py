@@ -15,6 +15,7 @@ import msgspec
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
+from mlapi.engines.base import Engine as AnyEngine
 from mlapi.engines.registry import load_engine
 from mlapi.engines.tokenizer import FILE as TOKENIZER
 from mlapi.engines.tokenizer import HfTokenizer
@@ -24,6 +25,7 @@ from mlapi.pipeline import parity
 from mlapi.pipeline.describe import Description, describe
 from mlapi.pipeline.export import export
 from mlapi.pipeline.labelled import LabelledTexts, read_labelled
+from mlapi.pipeline.original import Original, compare_reading, probing_texts
 from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
 from mlapi.pipeline.quantise import store
 
@@ -113,9 +115,13 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         reference = _draft_reference(order, checkpoint, description, folder)
+        original = Original(
+            checkpoint.folder, labels=description.labels, max_tokens=description.max_tokens, threads=order.threads
+        )
+        _check_reading(reference, original, order.threads, say)
         say(f"making the bundle for {order.engine}, {order.precision}")
         candidate = _draft_candidate(order, reference, folder)
-        evaluations = _judge(candidate, reference, data, order.threads, say)
+        evaluations = _judge(candidate, original, data, order.threads, say)
         files = {name: candidate.file(name) for name in candidate.manifest.files}
         return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluations))
 
@@ -167,9 +173,28 @@ def _complete(
     )
 
 
+def _check_reading(reference: Bundle, original: Original, threads: int, say: Callable[[str], None]) -> None:
+    """Compare how the bundle reads texts with how the checkpoint does.
+
+    Raises:
+        BundleError: a text has other tokens or other scores.
+    """
+    manifest = reference.manifest
+    tokenizer = HfTokenizer.load(reference.file(TOKENIZER), manifest.max_tokens)
+    texts = probing_texts(original, manifest.max_tokens)
+    say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
+    with closing(load_engine("torch", reference, threads)) as engine:
+        compare_reading(original, tokenizer, _runner(engine, manifest), texts)
+
+
+def _runner(engine: AnyEngine, manifest: Manifest) -> parity.Runner:
+    padded = partial(padded_length, max_tokens=manifest.max_tokens)
+    return parity.Runner(engine, manifest.pad_id, manifest.activation, padded)
+
+
 def _judge(
     candidate: Bundle,
-    reference: Bundle,
+    original: Original,
     data: Sequence[LabelledTexts],
     threads: int,
     say: Callable[[str], None],
@@ -184,9 +209,7 @@ def _judge(
     manifest = candidate.manifest
     tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.max_tokens)
     with closing(load_engine(manifest.engine, candidate, threads)) as engine:
-        runner = parity.Runner(
-            engine, manifest.pad_id, manifest.activation, partial(padded_length, max_tokens=manifest.max_tokens)
-        )
+        runner = _runner(engine, manifest)
         encoded = [tokenizer.encode(texts.texts) for texts in data]
         problems = []
         if engine.batch_invariant:
@@ -199,12 +222,10 @@ def _judge(
             msg = f"{manifest.engine} computes in {engine.identity.precision} here: {manifest.precision} needs a GPU"
             raise BundleError(msg)
         evaluations = []
-        if data:
-            with closing(load_engine("torch", reference, threads)) as expected:
-                unpadded = parity.Runner(expected, manifest.pad_id, manifest.activation, lambda tokens: tokens)
-                for texts, tokens in zip(data, encoded, strict=True):
-                    say(f"comparing the scores of {len(tokens)} texts of {texts.name} with the reference's")
-                    evaluations.append(parity.compare(runner, unpadded, texts, tokens))
+        for texts, tokens in zip(data, encoded, strict=True):
+            say(f"comparing the scores of {len(tokens)} texts of {texts.name} with the reference's")
+            expected = [original.scores(text) for text in texts.texts]
+            evaluations.append(parity.compare(runner, texts, tokens, expected))
     problems += chain.from_iterable(map(parity.shortfalls, evaluations))
     if problems:
         msg = f"{manifest.name} is not good enough to publish: {'; '.join(problems)}"

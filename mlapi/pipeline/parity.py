@@ -56,17 +56,19 @@ class Runner:
         return self.engine.infer(ids, mask)
 
 
-def compare(candidate: Runner, reference: Runner, data: LabelledTexts, encoded: Sequence[EncodedText]) -> Evaluation:
-    """Score every text with both, each text alone."""
+def compare(
+    candidate: Runner, data: LabelledTexts, encoded: Sequence[EncodedText], expected: Sequence[Sequence[float]]
+) -> Evaluation:
+    """Score every text with the candidate, each text alone, and compare with the reference's scores."""
     right = reference_right = agreed = 0
     differences = []
-    for text, truth in zip(encoded, data.labels, strict=True):
-        scores, expected = candidate.scores(text), reference.scores(text)
-        label, winner = _best(scores), _best(expected)
+    for text, truth, reference in zip(encoded, data.labels, expected, strict=True):
+        scores = candidate.scores(text)
+        label, winner = _best(scores), _best(reference)
         right += label == truth
         reference_right += winner == truth
         agreed += label == winner
-        differences.append(abs(scores[winner] - expected[winner]))
+        differences.append(abs(scores[winner] - reference[winner]))
     texts = len(encoded)
     return Evaluation(
         dataset=data.name,

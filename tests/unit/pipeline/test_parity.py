@@ -58,7 +58,7 @@ def test_a_comparison_says_which_file_it_was_and_how_many_texts_were_repeated_or
     data = LabelledTexts("made up", ["a", "b", "a"], [0, 1, 0], "dev.tsv", "0" * 64)
     texts = [EncodedText((index,), truncated=index == 1) for index in range(3)]
     engine = fixed((1.0, 0.0), (0.0, 1.0), (1.0, 0.0))
-    found = parity.compare(engine, engine, data, texts)
+    found = parity.compare(engine, data, texts, [engine.scores(text) for text in texts])
     assert (found.file, found.sha256, found.repeated, found.truncated) == ("dev.tsv", "0" * 64, 1, 1)
 
 
@@ -66,7 +66,7 @@ def test_a_comparison_counts_and_measures() -> None:
     reference = fixed((0.0, 2.0), (2.0, 0.0), (0.0, 1.0), (0.0, 3.0))
     candidate = fixed((0.0, 2.0), (2.0, 0.0), (1.0, 0.0), (0.0, 3.0))
     data, texts = labelled(1, 1, 0, 1)
-    found = parity.compare(candidate, reference, data, texts)
+    found = parity.compare(candidate, data, texts, [reference.scores(text) for text in texts])
     assert (found.dataset, found.texts) == ("made up", 4)
     assert (found.accuracy, found.reference_accuracy, found.agreement) == (0.75, 0.5, 0.75)
     # Text 2: the reference's winner has sigmoid(1) there and sigmoid(-1) in the candidate.
