@@ -237,7 +237,16 @@ def _open_cache(
 
 
 def _describe(model: Model) -> ModelInfo:
-    measured = model.manifest.evaluation
+    measured = [
+        ModelQuality(
+            dataset=evaluation.dataset,
+            texts=evaluation.texts,
+            accuracy=evaluation.accuracy,
+            reference_accuracy=evaluation.reference_accuracy,
+            agreement=evaluation.agreement,
+        )
+        for evaluation in model.manifest.evaluations
+    ]
     return ModelInfo(
         name=model.manifest.name,
         digest=model.digest,
@@ -245,13 +254,6 @@ def _describe(model: Model) -> ModelInfo:
         max_tokens=model.manifest.max_tokens,
         engine=model.identity.name,
         precision=model.identity.precision,
-        evaluation=None
-        if measured is None
-        else ModelQuality(
-            dataset=measured.dataset,
-            texts=measured.texts,
-            accuracy=measured.accuracy,
-            reference_accuracy=measured.reference_accuracy,
-            agreement=measured.agreement,
-        ),
+        evaluation=measured[0] if measured else None,
+        evaluations=measured,
     )

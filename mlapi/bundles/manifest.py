@@ -48,15 +48,19 @@ class ScoreDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the bundle compares with the fp32 reference on a labelled data set.
+    """How the bundle compares with the fp32 reference on one file of labelled texts.
 
     Attributes:
         dataset: name of the data set.
-        texts: how many texts.
+        texts: how many texts, each line counted.
         accuracy: share of texts that the bundle labels right, 0 to 1.
         reference_accuracy: the same for the fp32 reference.
         agreement: share of texts to which both give the same label, 0 to 1.
         score_difference: how far the scores are apart.
+        file: name of the file, without its folder. None here and below: in bundles made before it was noted.
+        sha256: SHA-256 (hex) of the file.
+        repeated: how many of the texts stand in the file before.
+        truncated: how many of the texts are longer than `max_tokens`.
     """
 
     dataset: str
@@ -65,6 +69,10 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference_accuracy: float
     agreement: float
     score_difference: ScoreDifference
+    file: str | None = None
+    sha256: str | None = None
+    repeated: int | None = None
+    truncated: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,7 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         precision: number format of the weights.
         files: the bundle's files by name.
         provenance: where it came from.
-        evaluation: measured quality; None when it was not evaluated.
+        evaluations: measured quality, one entry a file of labelled texts; empty when it was not evaluated.
     """
 
     schema: int
@@ -94,7 +102,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     precision: Literal["fp32", "bf16", "int8"]
     files: dict[str, FileEntry]
     provenance: Provenance
-    evaluation: Evaluation | None = None
+    evaluations: tuple[Evaluation, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -114,18 +122,22 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def parse(content: bytes) -> Manifest:
-    """Read a manifest.
+    """Read a manifest; one with a single `evaluation`, as they were first written, has a list of one.
 
     Raises:
         BundleError: not JSON, an unknown schema, a field missing, unknown or out of bounds.
     """
     try:
-        schema = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("schema")
+        fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        schema = fields.get("schema")
         if schema is None or bytes(schema) != str(SCHEMA).encode():
             found = "none" if schema is None else bytes(schema).decode(errors="replace")
             msg = f"{MANIFEST_NAME} has schema {found}; this version reads schema {SCHEMA}"
             raise BundleError(msg)
-        manifest = msgspec.json.decode(content, type=Manifest)
+        if "evaluation" in fields and "evaluations" not in fields:
+            single = bytes(fields.pop("evaluation"))
+            fields["evaluations"] = msgspec.Raw(b"[]" if single == b"null" else b"[%b]" % single)
+        manifest = msgspec.json.decode(msgspec.json.encode(fields), type=Manifest)
     except msgspec.DecodeError as error:
         msg = f"{MANIFEST_NAME} cannot be read: {error}"
         raise BundleError(msg) from error

@@ -109,4 +109,5 @@ class ModelInfo(BaseModel):
     max_tokens: int
     engine: str
     precision: str
-    evaluation: ModelQuality | None
+    evaluation: ModelQuality | None = Field(description="The first of `evaluations`.")
+    evaluations: list[ModelQuality] = Field(description="One entry a data set that the model was measured on.")

@@ -14,7 +14,7 @@ from mlapi.predictions import EncodedText
 
 FILE: Final = "tokenizer.json"
 
-NORMALISATION_VERSION: Final = "1"
+NORMALISATION_VERSION: Final = "2"
 """Part of the model digest: changes whenever `normalise` could map a text to another form than before."""
 
 _VERBATIM: Final = "\0"
@@ -43,19 +43,22 @@ class HfTokenizer:
     """A tokenizer in the format of Hugging Face `tokenizers` (`tokenizer.json`)."""
 
     def __init__(self, tokenizer: RustTokenizer, max_tokens: int) -> None:
-        """Wrap a tokenizer; texts are cut to `max_tokens`, special tokens included."""
+        """Wrap a tokenizer; texts are cut to `max_tokens`, special tokens included, at the end that it names."""
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length=max_tokens)
+        side = (tokenizer.truncation or {}).get("direction", "right")
+        tokenizer.enable_truncation(max_length=max_tokens, direction=side)
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder().values()
         self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
         self._added_openings = {token.content[:1] for token in added}
         spec = json.loads(tokenizer.to_str())
-        bert = (spec["normalizer"] or {}).get("type") == "BertNormalizer" and (
-            (spec["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        normaliser = spec["normalizer"] or {}
+        # One that keeps control characters keeps U+001C to U+001F, at which Python parts words and WordPiece does not.
+        bert = normaliser.get("type") == "BertNormalizer" and (
+            normaliser["clean_text"] and (spec["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
         )
         plain = all(not (token["normalized"] or token["single_word"]) for token in spec["added_tokens"])
-        self._foldable = bert and plain
+        self._foldable = bool(bert and plain)
         self._lowercase = self._foldable and bool(spec["normalizer"]["lowercase"])
         table = bytes(range(256))
         brackets = self._added_openings <= {"["}
@@ -81,7 +84,8 @@ class HfTokenizer:
         For BERT's WordPiece the canonical form is what the tokenizer's own normaliser makes of the text (Unicode form,
         case, accents, control characters), with runs of white space made one space, because the tokenizer splits there
         and nowhere else looks at it. Two exceptions keep a text as it is: one that spells an added token such as
-        `[SEP]`, which the tokenizer matches before it normalises, and any tokenizer of another kind.
+        `[SEP]`, which the tokenizer matches before it normalises, and any tokenizer of another kind, one whose
+        normaliser does not remove control characters included.
         """
         if not self._foldable:
             return "" if not text or text.isspace() else text

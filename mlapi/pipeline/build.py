@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -14,6 +15,7 @@ import msgspec
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
+from mlapi.engines.base import Engine as AnyEngine
 from mlapi.engines.registry import load_engine
 from mlapi.engines.tokenizer import FILE as TOKENIZER
 from mlapi.engines.tokenizer import HfTokenizer
@@ -22,6 +24,8 @@ from mlapi.errors import BundleError, ConfigurationError
 from mlapi.pipeline import parity
 from mlapi.pipeline.describe import Description, describe
 from mlapi.pipeline.export import export
+from mlapi.pipeline.labelled import LabelledTexts, read_labelled
+from mlapi.pipeline.original import Original, compare_reading, probing_texts
 from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
 from mlapi.pipeline.quantise import store
 
@@ -46,8 +50,8 @@ class Order:
         name: the bundle's name; None for the last part of the source.
         engine: the engine that the bundle is for.
         precision: number format of its weights.
-        evaluate: labelled texts to measure it on.
-        dataset: what people call those texts; None for the file's name.
+        evaluate: files of labelled texts to measure it on; it has to be good enough on each.
+        dataset: what people call the texts of each file; empty for the files' names.
         unevaluated: whether a precision that changes the scores may go without.
         licence: SPDX identifier of the weights' licence.
         threads: processor threads to evaluate with.
@@ -63,8 +67,8 @@ class Order:
     name: str | None = None
     engine: Engine = "openvino"
     precision: Precision = "int8"
-    evaluate: Path | None = None
-    dataset: str | None = None
+    evaluate: tuple[Path, ...] = ()
+    dataset: tuple[str, ...] = ()
     unevaluated: bool = False
     licence: str = "unknown"
     threads: int = 1
@@ -74,9 +78,20 @@ class Order:
         if self.engine == "torch" and self.precision == "int8":
             msg = "the engine torch takes the precisions fp32 and bf16"
             raise ConfigurationError(msg)
-        if self.evaluate is None and self.precision != "fp32" and not self.unevaluated:
+        if not self.evaluate and self.precision != "fp32" and not self.unevaluated:
             msg = f"{self.precision} changes the scores: measure it with --evaluate, or say --no-evaluation"
             raise ConfigurationError(msg)
+        if self.dataset and len(self.dataset) != len(self.evaluate):
+            msg = f"--dataset names each of the files in turn: {len(self.dataset)} names, {len(self.evaluate)} files"
+            raise ConfigurationError(msg)
+        if len(set(self.datasets)) != len(self.evaluate):
+            msg = f"two data sets are called alike ({', '.join(self.datasets)}): tell them apart with --dataset"
+            raise ConfigurationError(msg)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """What people call the texts of each file."""
+        return self.dataset or tuple(path.name for path in self.evaluate)
 
 
 def build(order: Order, say: Callable[[str], None]) -> Bundle:
@@ -94,17 +109,21 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
         raise BundleError(msg)
     checkpoint = pull(order.source, revision=order.revision, sha256=order.sha256, say=say)
     description = describe(checkpoint.folder)
-    data = None
-    if order.evaluate is not None:
-        data = parity.read_labelled(order.evaluate, description.labels, order.dataset or order.evaluate.name)
+    data = [
+        read_labelled(path, description.labels, name) for path, name in zip(order.evaluate, order.datasets, strict=True)
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         reference = _draft_reference(order, checkpoint, description, folder)
+        original = Original(
+            checkpoint.folder, labels=description.labels, max_tokens=description.max_tokens, threads=order.threads
+        )
+        _check_reading(reference, original, order.threads, say)
         say(f"making the bundle for {order.engine}, {order.precision}")
         candidate = _draft_candidate(order, reference, folder)
-        evaluation = _judge(candidate, reference, data, order.threads, say)
+        evaluations = _judge(candidate, original, data, order.threads, say)
         files = {name: candidate.file(name) for name in candidate.manifest.files}
-        return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluation))
+        return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluations))
 
 
 def _draft_reference(order: Order, checkpoint: Checkpoint, description: Description, folder: Path) -> Bundle:
@@ -143,50 +162,72 @@ def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
         model = load_model(files[CONFIG], files[WEIGHTS])
         graph = export(model, max_tokens=manifest.max_tokens, pad_id=manifest.pad_id)
         files = {**store(graph, order.precision, folder), TOKENIZER: files[TOKENIZER]}
-    return write_bundle(folder / "candidate", files, partial(_complete, manifest, order, None))
+    return write_bundle(folder / "candidate", files, partial(_complete, manifest, order, ()))
 
 
 def _complete(
-    manifest: Manifest, order: Order, evaluation: Evaluation | None, entries: Mapping[str, FileEntry]
+    manifest: Manifest, order: Order, evaluations: tuple[Evaluation, ...], entries: Mapping[str, FileEntry]
 ) -> Manifest:
     return msgspec.structs.replace(
-        manifest, engine=order.engine, precision=order.precision, files=dict(entries), evaluation=evaluation
+        manifest, engine=order.engine, precision=order.precision, files=dict(entries), evaluations=evaluations
     )
 
 
-def _judge(
-    candidate: Bundle, reference: Bundle, data: parity.LabelledTexts | None, threads: int, say: Callable[[str], None]
-) -> Evaluation | None:
-    """Measure the candidate; None without labelled texts.
+def _check_reading(reference: Bundle, original: Original, threads: int, say: Callable[[str], None]) -> None:
+    """Compare how the bundle reads texts with how the checkpoint does.
 
     Raises:
-        BundleError: its scores depend on the batch though its engine says they do not, it is less accurate than the
-            reference or disagrees with it too often, or this machine cannot run it in its precision.
+        BundleError: a text has other tokens or other scores.
+    """
+    manifest = reference.manifest
+    tokenizer = HfTokenizer.load(reference.file(TOKENIZER), manifest.max_tokens)
+    texts = probing_texts(original, manifest.max_tokens)
+    say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
+    with closing(load_engine("torch", reference, threads)) as engine:
+        compare_reading(original, tokenizer, _runner(engine, manifest), texts)
+
+
+def _runner(engine: AnyEngine, manifest: Manifest) -> parity.Runner:
+    padded = partial(padded_length, max_tokens=manifest.max_tokens)
+    return parity.Runner(engine, manifest.pad_id, manifest.activation, padded)
+
+
+def _judge(
+    candidate: Bundle,
+    original: Original,
+    data: Sequence[LabelledTexts],
+    threads: int,
+    say: Callable[[str], None],
+) -> tuple[Evaluation, ...]:
+    """Measure the candidate on each of the data sets.
+
+    Raises:
+        BundleError: its scores depend on the batch though its engine says they do not, on one of the data sets it is
+            less accurate than the reference or disagrees with it too often, or this machine cannot run it in its
+            precision.
     """
     manifest = candidate.manifest
     tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.max_tokens)
     with closing(load_engine(manifest.engine, candidate, threads)) as engine:
-        runner = parity.Runner(
-            engine, manifest.pad_id, manifest.activation, partial(padded_length, max_tokens=manifest.max_tokens)
-        )
-        encoded = tokenizer.encode(data.texts) if data else parity.made_up_texts(tokenizer, manifest.max_tokens)
+        runner = _runner(engine, manifest)
+        encoded = [tokenizer.encode(texts.texts) for texts in data]
         problems = []
         if engine.batch_invariant:
-            say(f"comparing the scores of {len(encoded)} texts alone and in batches")
-            moved = parity.moved_by_batching(runner, encoded)
+            tried = list(chain(*encoded)) or parity.made_up_texts(tokenizer, manifest.max_tokens)
+            say(f"comparing the scores of {len(tried)} texts alone and in batches")
+            moved = parity.moved_by_batching(runner, tried)
             if moved:
-                problems.append(f"the scores of {moved} of {len(encoded)} texts depend on the other texts of a batch")
-        evaluation = None
+                problems.append(f"the scores of {moved} of {len(tried)} texts depend on the other texts of a batch")
         if data and engine.identity.precision != manifest.precision:
             msg = f"{manifest.engine} computes in {engine.identity.precision} here: {manifest.precision} needs a GPU"
             raise BundleError(msg)
-        if data:
-            say(f"comparing the scores of {len(encoded)} texts with the reference's")
-            with closing(load_engine("torch", reference, threads)) as expected:
-                unpadded = parity.Runner(expected, manifest.pad_id, manifest.activation, lambda tokens: tokens)
-                evaluation = parity.compare(runner, unpadded, data, encoded)
-            problems += parity.shortfalls(evaluation)
+        evaluations = []
+        for texts, tokens in zip(data, encoded, strict=True):
+            say(f"comparing the scores of {len(tokens)} texts of {texts.name} with the reference's")
+            expected = [original.scores(text) for text in texts.texts]
+            evaluations.append(parity.compare(runner, texts, tokens, expected))
+    problems += chain.from_iterable(map(parity.shortfalls, evaluations))
     if problems:
         msg = f"{manifest.name} is not good enough to publish: {'; '.join(problems)}"
         raise BundleError(msg)
-    return evaluation
+    return tuple(evaluations)

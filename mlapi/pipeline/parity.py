@@ -5,14 +5,13 @@ import statistics
 import string
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 
 from mlapi.bundles.manifest import Evaluation, ScoreDifference
 from mlapi.engines.base import Engine, Logits, Tokenizer
-from mlapi.errors import BundleError
+from mlapi.pipeline.labelled import LabelledTexts
 from mlapi.postprocessing import probabilities
 from mlapi.predictions import EncodedText
 
@@ -24,15 +23,6 @@ MIN_AGREEMENT: Final = 0.99
 
 _SEED: Final = 7
 _BATCH_SIZES: Final = (2, 5, 16)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledTexts:
-    """A labelled data set: its name, its texts, and the index of each text's label."""
-
-    name: str
-    texts: Sequence[str]
-    labels: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +56,19 @@ class Runner:
         return self.engine.infer(ids, mask)
 
 
-def read_labelled(path: Path, labels: Sequence[str], name: str) -> LabelledTexts:
-    """Read a UTF-8 file of lines `text<TAB>label`, where a label is a name or its index among `labels`.
-
-    A first line `sentence<TAB>label` is a header, as in the files of GLUE.
-
-    Args:
-        path: the file.
-        labels: the model's labels, in the order of its outputs.
-        name: what people call the data set.
-
-    Raises:
-        BundleError: the file cannot be read, holds no text, or a line is not of that form; names the line.
-    """
-    known = {name: index for index, name in enumerate(labels)} | {str(index): index for index in range(len(labels))}
-    texts, truths = [], []
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise BundleError(msg) from error
-    for number, line in enumerate(lines, start=1):
-        if number == 1 and line == "sentence\tlabel":
-            continue
-        text, tab, label = line.rpartition("\t")
-        if not tab or not text or label not in known:
-            msg = f"{path}, line {number}: expected text<TAB>label with a label of {', '.join(known)}"
-            raise BundleError(msg)
-        texts.append(text)
-        truths.append(known[label])
-    if not texts:
-        msg = f"{path} holds no text"
-        raise BundleError(msg)
-    return LabelledTexts(name, texts, truths)
-
-
-def compare(candidate: Runner, reference: Runner, data: LabelledTexts, encoded: Sequence[EncodedText]) -> Evaluation:
-    """Score every text with both, each text alone."""
+def compare(
+    candidate: Runner, data: LabelledTexts, encoded: Sequence[EncodedText], expected: Sequence[Sequence[float]]
+) -> Evaluation:
+    """Score every text with the candidate, each text alone, and compare with the reference's scores."""
     right = reference_right = agreed = 0
     differences = []
-    for text, truth in zip(encoded, data.labels, strict=True):
-        scores, expected = candidate.scores(text), reference.scores(text)
-        label, winner = _best(scores), _best(expected)
+    for text, truth, reference in zip(encoded, data.labels, expected, strict=True):
+        scores = candidate.scores(text)
+        label, winner = _best(scores), _best(reference)
         right += label == truth
         reference_right += winner == truth
         agreed += label == winner
-        differences.append(abs(scores[winner] - expected[winner]))
+        differences.append(abs(scores[winner] - reference[winner]))
     texts = len(encoded)
     return Evaluation(
         dataset=data.name,
@@ -124,21 +81,26 @@ def compare(candidate: Runner, reference: Runner, data: LabelledTexts, encoded: 
             p99=float(np.quantile(differences, 0.99, method="higher")),
             max=max(differences),
         ),
+        file=data.file,
+        sha256=data.sha256,
+        repeated=data.repeated,
+        truncated=sum(text.truncated for text in encoded),
     )
 
 
 def shortfalls(evaluation: Evaluation) -> list[str]:
     """Say, for people, what of an evaluation is not good enough to publish; empty if nothing."""
     found = []
+    texts = f"the {evaluation.texts} texts of {evaluation.dataset}"
     loss = evaluation.reference_accuracy - evaluation.accuracy
     if loss > MAX_ACCURACY_LOSS:
         found.append(
-            f"its accuracy {evaluation.accuracy:.4f} is {100 * loss:.2f} points below the reference's "
+            f"on {texts} its accuracy {evaluation.accuracy:.4f} is {100 * loss:.2f} points below the reference's "
             f"{evaluation.reference_accuracy:.4f}; at most {100 * MAX_ACCURACY_LOSS:.1f} are allowed"
         )
     if evaluation.agreement < MIN_AGREEMENT:
         found.append(
-            f"it agrees with the reference on {100 * evaluation.agreement:.2f} % of the texts; "
+            f"it agrees with the reference on {100 * evaluation.agreement:.2f} % of {texts}; "
             f"at least {100 * MIN_AGREEMENT:.0f} % are required"
         )
     return found

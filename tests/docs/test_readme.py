@@ -69,8 +69,7 @@ def test_the_two_calls_answer_as_shown(service: ServiceProcess) -> None:
 
 
 def test_the_quality_shown_is_the_quality_measured() -> None:
-    measured = read_manifest(DEFAULT_BUNDLE).evaluation
-    assert measured is not None
+    measured = read_manifest(DEFAULT_BUNDLE).evaluations[0]
     assert f"| accuracy | {measured.accuracy:.4f} |" in README
     assert f"| accuracy of the fp32 reference (PyTorch) | {measured.reference_accuracy:.4f} |" in README
     assert f"| same label as the reference | {measured.agreement:.1%} |".replace("%", " %") in README

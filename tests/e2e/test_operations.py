@@ -81,21 +81,15 @@ def test_health_with_a_dead_redis_says_degraded_and_is_still_200() -> None:
 
 def test_the_model_is_the_bundle(service: ServiceProcess) -> None:
     manifest = read_manifest(DEFAULT_BUNDLE)
-    measured = manifest.evaluation
-    assert measured is not None
     model = service.client.get("/project/model").json()
-    assert set(model) == {"name", "digest", "labels", "max_tokens", "engine", "precision", "evaluation"}
+    assert set(model) == {"name", "digest", "labels", "max_tokens", "engine", "precision", "evaluation", "evaluations"}
     assert model["name"] == manifest.name
     assert model["labels"] == list(manifest.labels)
     assert model["max_tokens"] == manifest.max_tokens
     assert (model["engine"], model["precision"]) == (manifest.engine, manifest.precision)
-    assert model["evaluation"] == {
-        "dataset": measured.dataset,
-        "texts": measured.texts,
-        "accuracy": measured.accuracy,
-        "reference_accuracy": measured.reference_accuracy,
-        "agreement": measured.agreement,
-    }
+    shown = ("dataset", "texts", "accuracy", "reference_accuracy", "agreement")
+    assert model["evaluations"] == [{name: getattr(one, name) for name in shown} for one in manifest.evaluations]
+    assert model["evaluation"] == model["evaluations"][0]
     assert model["digest"] == service.predict("which model").headers["model-digest"]
     labels = ",".join(f'{name}="{model[name]}"' for name in ("digest", "engine", "name", "precision"))
     assert service.samples()[f"mlapi_model_info{{{labels}}}"] == 1

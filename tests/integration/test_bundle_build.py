@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  the libraries are imported only where they are installed
 
+import itertools
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.engine_checkpoints import SENTENCES, TinyCheckpoint, need_pipeline, shared_folder, write_labelled
+from tests.engine_checkpoints import SENTENCES, WORDS, TinyCheckpoint, need_pipeline, shared_folder, write_labelled
 
 need_pipeline()
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import pipeline
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import open_bundle
@@ -77,29 +79,31 @@ def test_a_bundle_gives_the_models_scores(tmp_path: Path, architecture: Architec
         encoded = HfTokenizer.load(bundle.file("tokenizer.json"), manifest.max_tokens).encode(SENTENCES)
         made[engine] = np.array([runner.scores(text) for text in encoded])
         assert (manifest.name, manifest.labels, manifest.engine) == ("some model", ("a", "b", "c"), engine)
-        assert manifest.evaluation is None
+        assert manifest.evaluations == ()
     assert np.abs(made["openvino"] - made["torch"]).max() < 1e-5
     assert made["torch"].std(axis=0).min() > 0.01, "all texts score alike, so that nothing was compared"
 
 
 def test_a_build_is_measured_and_says_what_it_does(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts, licence="Apache-2.0"), said.append)
+    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=(texts,), licence="Apache-2.0"), said.append)
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert manifest == made.manifest
     assert (manifest.engine, manifest.precision, manifest.provenance.licence) == ("openvino", "int8", "Apache-2.0")
     assert set(manifest.files) == {"model.xml", "model.bin", "tokenizer.json"}
     assert set(manifest.provenance.built_with) == {"nncf", "openvino", "torch", "transformers"}
-    found = manifest.evaluation
-    assert found is not None
+    (found,) = manifest.evaluations
     assert (found.dataset, found.texts, found.agreement) == ("texts.tsv", len(SENTENCES), 1.0)
     assert 0 < found.score_difference.median <= found.score_difference.max < 0.1
-    assert said[0].startswith("making the bundle")
+    assert said[:2] == [
+        "comparing tokens and scores of 28 probing texts with the pipeline of transformers",
+        "making the bundle for openvino, int8",
+    ]
     assert "the reference's" in said[-1]
 
 
 def test_a_bundle_holds_no_path_of_the_machine_that_made_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
-    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts), say_nothing)
+    made = build(Order(str(checkpoint), tmp_path / "bundle", evaluate=(texts,)), say_nothing)
     content = b"".join(path.read_bytes() for path in made.folder.iterdir())
     assert str(tmp_path).encode() not in content
     assert str(Path(torch.__file__).parents[1]).encode() not in content
@@ -107,7 +111,7 @@ def test_a_bundle_holds_no_path_of_the_machine_that_made_it(checkpoint: Path, te
 
 def test_the_same_order_gives_the_same_bytes(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     first, second = (
-        build(Order(str(checkpoint), tmp_path / name, evaluate=texts), say_nothing) for name in ("first", "second")
+        build(Order(str(checkpoint), tmp_path / name, evaluate=(texts,)), say_nothing) for name in ("first", "second")
     )
     assert first.manifest == second.manifest
 
@@ -122,17 +126,38 @@ def test_a_bundle_that_disagrees_with_the_reference_is_not_written(
     checkpoint: Path, texts: Path, tmp_path: Path
 ) -> None:
     split_hairs(checkpoint)
-    said = refused(Order(str(checkpoint), tmp_path / "bundles" / "bundle", evaluate=texts))
+    said = refused(Order(str(checkpoint), tmp_path / "bundles" / "bundle", evaluate=(texts,)))
     assert "tiny is not good enough to publish: " in said
     assert "it agrees with the reference on" in said
     assert not (tmp_path / "bundles").exists()
 
 
+def test_a_bundle_is_measured_on_each_file_and_one_that_it_fails_is_enough(checkpoint: Path, tmp_path: Path) -> None:
+    split_hairs(checkpoint)
+    classify = pipeline("text-classification", str(checkpoint), dtype=torch.float32)
+    texts = [f"{one} {other}" for one, other in itertools.combinations(WORDS, 2)]
+    negative = [found["label"] == "NEGATIVE" for found in classify(texts)]
+    assert 10 < sum(negative) < len(texts) - 10
+    for name, chosen in (("easy.tsv", True), ("hard.tsv", False)):
+        rows = [text for text, found in zip(texts, negative, strict=True) if found == chosen]
+        content = "".join(f"{text}\t{int(row == 0)}\n" for row, text in enumerate(rows))
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    easy, hard = tmp_path / "easy.tsv", tmp_path / "hard.tsv"
+    assert build(Order(str(checkpoint), tmp_path / "one", evaluate=(easy,)), say_nothing).manifest.evaluations
+    said = refused(Order(str(checkpoint), tmp_path / "bundle", evaluate=(easy, hard), dataset=("the easy", "the hard")))
+    assert "texts of the hard" in said
+    assert "the easy" not in said
+    order = Order(str(checkpoint), tmp_path / "both", precision="fp32", evaluate=(hard, easy), dataset=("two", "one"))
+    found = build(order, say_nothing).manifest.evaluations
+    counts = [len(negative) - sum(negative), sum(negative)]
+    assert [(each.dataset, each.file) for each in found] == [("two", "hard.tsv"), ("one", "easy.tsv")]
+    assert [each.texts for each in found] == counts
+
+
 def test_the_same_weights_pass_in_fp32(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     split_hairs(checkpoint)
-    made = build(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=texts), say_nothing)
-    assert made.manifest.evaluation is not None
-    assert made.manifest.evaluation.agreement == 1.0
+    made = build(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=(texts,)), say_nothing)
+    assert [found.agreement for found in made.manifest.evaluations] == [1.0]
 
 
 @pytest.mark.parametrize("evaluated", [True, False])
@@ -147,7 +172,7 @@ def test_a_bundle_whose_scores_depend_on_the_batch_is_not_written(
     monkeypatch.setattr(OpenVinoEngine, "infer", infer_with_a_shared_scale)
     # As on a processor on which fp32 does not depend on the batch.
     monkeypatch.setattr("mlapi.engines.openvino.has_wide_vectors", lambda _: True)
-    evaluate = texts if evaluated else None
+    evaluate = (texts,) if evaluated else ()
     said = refused(Order(str(checkpoint), tmp_path / "bundle", precision="fp32", evaluate=evaluate))
     assert "depend on the other texts of a batch" in said
     assert not (tmp_path / "bundle").exists()
@@ -155,14 +180,14 @@ def test_a_bundle_whose_scores_depend_on_the_batch_is_not_written(
 
 def test_what_is_there_is_never_overwritten(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
-    assert "exists already" in refused(Order(str(checkpoint), tmp_path / "bundle", evaluate=texts))
+    assert "exists already" in refused(Order(str(checkpoint), tmp_path / "bundle", evaluate=(texts,)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in bf16")
 def test_a_precision_that_this_machine_cannot_compute_in_is_not_measured(
     checkpoint: Path, texts: Path, tmp_path: Path
 ) -> None:
-    order = Order(str(checkpoint), tmp_path / "bundle", engine="torch", precision="bf16", evaluate=texts)
+    order = Order(str(checkpoint), tmp_path / "bundle", engine="torch", precision="bf16", evaluate=(texts,))
     assert "bf16 needs a GPU" in refused(order)
 
 
@@ -180,6 +205,20 @@ def test_an_order_that_makes_no_sense_is_refused_at_once(engine: Engine, precisi
         Order("source", Path("bundle"), engine=engine, precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("evaluate", "dataset", "said"),
+    [
+        (("a.tsv",), ("one", "two"), "2 names, 1 files"),
+        ((), ("one",), "1 names, 0 files"),
+        (("a/dev.tsv", "b/dev.tsv"), (), "called alike"),
+        (("a.tsv", "b.tsv"), ("same", "same"), "called alike"),
+    ],
+)
+def test_every_data_set_has_a_name_of_its_own(evaluate: tuple[str, ...], dataset: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Order("source", Path("bundle"), evaluate=tuple(map(Path, evaluate)), dataset=dataset, unevaluated=True)
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
     done = CliRunner().invoke(command, ["build", *map(str, arguments)])
     return done.exit_code, done.stdout, done.stderr
@@ -187,12 +226,12 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 def test_the_command_makes_a_bundle_and_shows_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "bundle"
-    code, shown, progress = run(
-        "--source", checkpoint, "--output", output, "--evaluate", texts, "--dataset", "tiny set"
-    )
+    evaluate = ("--evaluate", texts, "--dataset", "tiny set", "--evaluate", texts, "--dataset", "again")
+    code, shown, progress = run("--source", checkpoint, "--output", output, *evaluate)
     assert code == 0, progress
     assert f"digest      {open_bundle(output).manifest.digest}\n" in shown
     assert "evaluation  tiny set, 7 texts, against the fp32 reference\n" in shown
+    assert "evaluation  again, 7 texts, against the fp32 reference\n" in shown
     assert "agreement   100.00 % of the labels\n" in shown
     assert "mlapi: making the bundle for openvino, int8\n" in progress
 

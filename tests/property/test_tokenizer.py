@@ -52,6 +52,32 @@ def test_the_ids_of_a_text_follow_from_its_canonical_form(
     assert reference.encode(from_form).ids == reference.encode(text).ids
 
 
+NORMALISERS = [
+    normalizers.BertNormalizer(clean_text, chinese, accents, lowercase)
+    for clean_text in (True, False)
+    for chinese in (True, False)
+    for accents in (None, True, False)
+    for lowercase in (True, False)
+]
+CHARACTERS = [*map(chr, range(33, 127)), "\x1c", "\0", "\u4e2d", "\u00e9"]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(texts, st.sampled_from(NORMALISERS))
+@example("a\x1cb", NORMALISERS[-1])
+@example("\0[S\u0301EP]", NORMALISERS[-3])
+def test_the_same_holds_for_every_setting_of_the_normaliser(text: str, normaliser: normalizers.BertNormalizer) -> None:
+    tokens = [*SPECIAL, *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
+    whole = Tokenizer(models.WordPiece({token: index for index, token in enumerate(tokens)}, unk_token="[UNK]"))  # noqa: S106
+    whole.normalizer = normaliser
+    whole.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    whole.add_special_tokens(SPECIAL)
+    tokenizer = HfTokenizer(whole, 512)
+    form = tokenizer.normalise(text)
+    from_form = form if form == text else form.removeprefix("\0")
+    assert tokenizer.encode([from_form])[0].ids == tokenizer.encode([text])[0].ids or not form
+
+
 @settings(max_examples=2000, deadline=None)
 @given(texts, texts)
 def test_texts_with_the_same_form_have_the_same_ids(tokenizer: HfTokenizer, one: str, other: str) -> None:

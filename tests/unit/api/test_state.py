@@ -11,7 +11,14 @@ from mlapi.errors import DrainingError, OverloadedError
 
 def service() -> Service:
     model = ModelInfo(
-        name="m", digest="0", labels=["a"], max_tokens=8, engine="fake", precision="fp32", evaluation=None
+        name="m",
+        digest="0",
+        labels=["a"],
+        max_tokens=8,
+        engine="fake",
+        precision="fp32",
+        evaluation=None,
+        evaluations=[],
     )
     absent: Any = None  # nobody asks the other parts
     return Service(absent, model, absent, absent)

@@ -7,7 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mlapi.bundles.manifest import FileEntry, Manifest, Provenance, model_digest, parse, render
+from mlapi.bundles.manifest import (
+    Evaluation,
+    FileEntry,
+    Manifest,
+    Provenance,
+    ScoreDifference,
+    model_digest,
+    parse,
+    render,
+)
 from mlapi.bundles.store import Bundle, open_bundle, write_bundle
 from mlapi.errors import BundleError
 
@@ -42,6 +51,27 @@ def test_what_was_written_can_be_opened(bundle: Bundle) -> None:
 
 def test_a_manifest_reads_as_it_was_written(bundle: Bundle) -> None:
     assert parse(render(bundle.manifest)) == bundle.manifest
+
+
+def test_a_single_evaluation_of_an_older_bundle_is_the_first_of_one(bundle: Bundle) -> None:
+    fields = json.loads(render(bundle.manifest))
+    del fields["evaluations"]
+    assert parse(json.dumps(fields | {"evaluation": None}).encode()).evaluations == ()
+    difference = {"median": 0.0, "p99": 0.25, "max": 0.5}
+    single = {
+        "dataset": "dev",
+        "texts": 8,
+        "accuracy": 0.5,
+        "reference_accuracy": 0.75,
+        "agreement": 0.875,
+        "score_difference": difference,
+    }
+    older = parse(json.dumps(fields | {"evaluation": single}).encode())
+    assert older.evaluations == (Evaluation("dev", 8, 0.5, 0.75, 0.875, ScoreDifference(**difference)),)
+    assert older.digest == bundle.manifest.digest
+    assert parse(render(older)) == older
+    with pytest.raises(BundleError, match="unknown field `evaluation`"):
+        parse(json.dumps(fields | {"evaluation": single, "evaluations": []}).encode())
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from mlapi.settings import DEFAULT_BUNDLE
 from tests.architecture.source_rules import ROOT
 
 EVALUATION = Evaluation("made up", 200, 0.875, 0.88, 0.995, ScoreDifference(0.0001, 0.02, 0.3))
+LONG = Evaluation("long", 50, 0.9, 0.88, 1.0, ScoreDifference(0, 0.01, 0.02), "long.tsv", "a" * 64, 2, 48)
 
 
-def write(folder: Path, evaluation: Evaluation | None = EVALUATION) -> Bundle:
+def write(folder: Path, *evaluations: Evaluation) -> Bundle:
     for name in ("model.bin", "model.xml"):
         (folder / name).write_bytes(name.encode() * 1000)
 
@@ -34,7 +35,7 @@ def write(folder: Path, evaluation: Evaluation | None = EVALUATION) -> Bundle:
             precision="int8",
             files=dict(entries),
             provenance=Provenance("owner/example", "0" * 40, "MIT", {"torch": "2", "nncf": "3"}),
-            evaluation=evaluation,
+            evaluations=evaluations,
         )
 
     return write_bundle(folder / "bundle", {name: folder / name for name in ("model.bin", "model.xml")}, manifest)
@@ -46,7 +47,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def test_inspect_shows_all_that_people_ask(tmp_path: Path) -> None:
-    bundle = write(tmp_path)
+    bundle = write(tmp_path, EVALUATION, LONG)
     assert run("inspect", bundle.folder) == (
         0,
         f"""\
@@ -64,17 +65,23 @@ evaluation  made up, 200 texts, against the fp32 reference
 accuracy    0.8750 (reference 0.8800)
 agreement   99.50 % of the labels
 scores      apart by 0.0001 (median), 0.0200 (p99), 0.3000 (max)
+evaluation  long, 50 texts, against the fp32 reference
+from        long.tsv, sha256 {"a" * 64}
+of them     2 repeated, 48 longer than the model reads
+accuracy    0.9000 (reference 0.8800)
+agreement   100.00 % of the labels
+scores      apart by 0.0000 (median), 0.0100 (p99), 0.0200 (max)
 """,
         "",
     )
 
 
 def test_inspect_says_that_nothing_was_measured(tmp_path: Path) -> None:
-    assert run("inspect", write(tmp_path, None).folder)[1].endswith("evaluation  none\n")
+    assert run("inspect", write(tmp_path).folder)[1].endswith("evaluation  none\n")
 
 
 def test_inspect_gives_machines_the_manifest_and_its_digest(tmp_path: Path) -> None:
-    bundle = write(tmp_path)
+    bundle = write(tmp_path, EVALUATION, LONG)
     code, shown, _ = run("inspect", "--json", bundle.folder)
     described = json.loads(shown)
     assert code == 0

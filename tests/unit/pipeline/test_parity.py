@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,10 @@ from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import Evaluation, ScoreDifference
 from mlapi.engines.base import Logits, TokenIds
 from mlapi.engines.fake import FakeEngine
-from mlapi.errors import BundleError
 from mlapi.pipeline import parity
+from mlapi.pipeline.labelled import LabelledTexts
 from mlapi.predictions import EncodedText
 
-LABELS = ("NEGATIVE", "POSITIVE")
 TEXTS = [EncodedText(tuple(range(1, length + 1)), truncated=False) for length in range(1, 40)]
 
 
@@ -51,52 +49,24 @@ def fixed(*logits: tuple[float, ...]) -> parity.Runner:
     return runner(FixedEngine(dict(enumerate(logits))))
 
 
-def labelled(*labels: int) -> tuple[parity.LabelledTexts, list[EncodedText]]:
+def labelled(*labels: int) -> tuple[LabelledTexts, list[EncodedText]]:
     texts = [EncodedText((index,), truncated=False) for index in range(len(labels))]
-    return parity.LabelledTexts("made up", [str(index) for index in range(len(labels))], labels), texts
+    return LabelledTexts("made up", [str(index) for index in range(len(labels))], labels), texts
 
 
-def write(folder: Path, content: str) -> Path:
-    path = folder / "texts.tsv"
-    path.write_text(content, encoding="utf-8")
-    return path
-
-
-def test_labels_are_names_or_indices_and_a_header_is_skipped(tmp_path: Path) -> None:
-    path = write(tmp_path, "sentence\tlabel\ngood\t1\ntabs\tare text\tNEGATIVE\nfine\u2028still\tPOSITIVE\n")
-    data = parity.read_labelled(path, LABELS, "mine")
-    assert (data.name, data.texts, data.labels) == ("mine", ["good", "tabs\tare text", "fine\u2028still"], [1, 0, 1])
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("good\t1\nbad", "line 2: expected text<TAB>label with a label of NEGATIVE, POSITIVE, 0, 1"),
-        ("good\t2\n", "line 1"),
-        ("\t1\n", "line 1"),
-        ("good\tpositive\n", "line 1"),
-        ("good\t1\n\nbad\t0\n", "line 2"),
-        ("sentence\tlabel\n", "holds no text"),
-    ],
-    ids=["no label", "no such index", "no text", "no such name", "an empty line", "only a header"],
-)
-def test_a_line_that_is_not_labelled_text_is_named(tmp_path: Path, content: str, said: str) -> None:
-    with pytest.raises(BundleError, match=said):
-        parity.read_labelled(write(tmp_path, content), LABELS, "mine")
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "latin.tsv").write_bytes(b"caf\xe9\t1\n")
-    for name in ("latin.tsv", "missing.tsv"):
-        with pytest.raises(BundleError, match=f"{name} cannot be read"):
-            parity.read_labelled(tmp_path / name, LABELS, "mine")
+def test_a_comparison_says_which_file_it_was_and_how_many_texts_were_repeated_or_cut() -> None:
+    data = LabelledTexts("made up", ["a", "b", "a"], [0, 1, 0], "dev.tsv", "0" * 64)
+    texts = [EncodedText((index,), truncated=index == 1) for index in range(3)]
+    engine = fixed((1.0, 0.0), (0.0, 1.0), (1.0, 0.0))
+    found = parity.compare(engine, data, texts, [engine.scores(text) for text in texts])
+    assert (found.file, found.sha256, found.repeated, found.truncated) == ("dev.tsv", "0" * 64, 1, 1)
 
 
 def test_a_comparison_counts_and_measures() -> None:
     reference = fixed((0.0, 2.0), (2.0, 0.0), (0.0, 1.0), (0.0, 3.0))
     candidate = fixed((0.0, 2.0), (2.0, 0.0), (1.0, 0.0), (0.0, 3.0))
     data, texts = labelled(1, 1, 0, 1)
-    found = parity.compare(candidate, reference, data, texts)
+    found = parity.compare(candidate, data, texts, [reference.scores(text) for text in texts])
     assert (found.dataset, found.texts) == ("made up", 4)
     assert (found.accuracy, found.reference_accuracy, found.agreement) == (0.75, 0.5, 0.75)
     # Text 2: the reference's winner has sigmoid(1) there and sigmoid(-1) in the candidate.
@@ -123,6 +93,7 @@ def evaluation(accuracy: float, reference: float, agreement: float) -> Evaluatio
 def test_what_is_not_good_enough_is_said(found: Evaluation, words: list[str]) -> None:
     said = parity.shortfalls(found)
     assert len(said) == len(words)
+    assert all("the 1000 texts of made up" in sentence for sentence in said)
     assert all(word in sentence for word, sentence in zip(words, said, strict=True))
 
 
