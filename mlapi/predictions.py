@@ -72,6 +72,7 @@ class Answer(NamedTuple):
         counts: how many came from where.
         queue_s: longest time that one of the texts waited for the model, seconds.
         model_s: longest time that one of the texts spent in the model, seconds.
+        stored: whether the model was asked, and a tier keeps all that it said: L1 has it, or L2 is about to.
     """
 
     predictions: Sequence[Prediction]
@@ -80,6 +81,7 @@ class Answer(NamedTuple):
     counts: SourceCounts
     queue_s: float = 0.0
     model_s: float = 0.0
+    stored: bool = False
 
 
 class Query(NamedTuple):

@@ -137,14 +137,17 @@ class MemoryStore:
         self._hits.value += len(found)
         return found or None
 
-    def put(self, digest: bytes, prediction: Prediction) -> None:
+    def put(self, digest: bytes, prediction: Prediction) -> bool:
         """Store a prediction as the most recently used, unless it alone exceeds the bound; nothing where that is 0.
+
+        Returns:
+            Whether it is stored.
 
         Raises:
             ValueError: a score is not a probability (NaN included).
         """
         if not self._max_bytes:
-            return
+            return False
         for score in prediction.scores:
             if not 0.0 <= score <= 1.0:
                 msg = f"not probabilities: {prediction.scores}"
@@ -153,7 +156,7 @@ class MemoryStore:
         size = cost(prediction)
         if size > self._max_bytes:
             self._refused.inc()
-            return
+            return False
         while self._bytes + size > self._max_bytes:
             self._bytes -= self._entries.popitem(last=False)[1][2]
             self._evicted.inc()
@@ -161,19 +164,19 @@ class MemoryStore:
         self._entries[digest] = (prediction, expires, size)
         self._bytes += size
         self._stored.inc()
+        return True
 
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing is."""
         return self.lookup(digests)
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Store predictions.
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+        """Store predictions, and return the texts of those that it does not keep.
 
         Raises:
             ValueError: a score is not a probability (NaN included).
         """
-        for digest, prediction in predictions.items():
-            self.put(digest, prediction)
+        return {digest for digest, prediction in predictions.items() if not self.put(digest, prediction)}
 
     async def close(self) -> None:
         """Let go of everything."""
