@@ -9,8 +9,11 @@ import hiredis
 
 from tests.service_process import HOST
 
-HANG_UP: Final = b""
+HANG_UP: Final = None
 """Close the connection instead of replying."""
+
+SILENCE: Final = b""
+"""Do not reply."""
 
 
 class ScriptedRedis:
@@ -26,7 +29,7 @@ class ScriptedRedis:
     def __init__(self) -> None:
         """Start empty, and obey."""
         self.records: dict[bytes, bytes] = {}
-        self.instead: dict[str, list[bytes]] = {}
+        self.instead: dict[str, list[bytes | None]] = {}
         self.calls: Counter[str] = Counter()
         self.connections = 0
 
@@ -54,15 +57,15 @@ class ScriptedRedis:
             commands.feed(data)
             while (command := commands.gets()) is not False:
                 reply = self._reply(command)
-                writer.write(reply)
-                if reply == HANG_UP:
+                if reply is None:
                     break
+                writer.write(reply)
             else:
                 continue
             break
         writer.close()
 
-    def _reply(self, command: list[bytes]) -> bytes:
+    def _reply(self, command: list[bytes]) -> bytes | None:
         name = command[0].decode()
         self.calls[name] += 1
         scripted = self.instead.get(name)

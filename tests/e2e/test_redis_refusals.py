@@ -1,7 +1,10 @@
 """Redis answers and does not store: it is said, nothing fails, hits go on, and it ends when Redis stores again."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -11,6 +14,7 @@ from tests.service_process import ServiceProcess, eventually
 from tests.steady_address import SteadyAddress
 from tools.private_redis import PrivateRedis
 
+ROOT = Path(__file__).parents[2]
 TEXTS = [f"asked for over and over, number {number}" for number in range(12)]
 CLOSED, OPEN = 0, 2
 STOPPED, RESUMED = "nothing is stored in Redis for now", "Redis stores again"
@@ -96,6 +100,9 @@ def test_refused_stores_are_told_everywhere_until_they_are_not(
             assert service.metric("mlapi_cache_breaker_state") == CLOSED
             assert service.metric("mlapi_cache_write_breaker_state") > CLOSED
             assert service.log.count(STOPPED) == 1
+            smoke_test = [sys.executable, "tools/smoke_test.py", f"{service.url}{service.root}"]
+            said = subprocess.run(smoke_test, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+            assert f"the cache: degraded, stores: refused ({code})\n" in said
         finally:
             accept(client)
         eventually(new.is_promised, "an answer that promises to be stored", 30)

@@ -222,7 +222,7 @@ async def test_a_redis_that_is_killed_is_a_miss_at_once_and_found_again_when_it_
     waits = await look_up_until_degraded(hasty)
     assert max(waits) < BUDGET_S + SLACK_S
     assert value(metrics, "mlapi_cache_breaker_state") == 2
-    await hasty.put_many({B: FOUND})
+    assert await hasty.put_many({B: FOUND}) == {B}
     assert operations(metrics, "l2", "set") == {"ok": 1, "skipped": 1}
     assert value(metrics, "mlapi_cache_writes_dropped_total") == 1
 
@@ -310,6 +310,19 @@ async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_
     assert await store.get_many([A, B]) == [FOUND, FOUND]
 
 
+async def test_a_redis_without_room_for_another_connection_is_no_refusal(
+    store: RedisStore, inspector: Redis, metrics: Metrics
+) -> None:
+    inspector.config_set("maxclients", 1)
+    try:
+        await look_up_until_degraded(store)
+        assert operations(metrics, "l2", "get") == {"error": 10}
+        assert store.reason == "look-ups: no connection"
+    finally:
+        inspector.config_set("maxclients", 10_000)
+    await look_up_until(store, A, None)
+
+
 def take_the_right_to_mget(inspector: Redis) -> None:
     inspector.acl_setuser("default", enabled=True, nopass=True, commands=["-mget"])
 
@@ -368,7 +381,7 @@ async def test_stores_that_redis_cannot_take_in_time_are_dropped_and_counted(
 ) -> None:
     store = redis_store(redis_server.url, metrics, max_pending_writes=10)
     redis_server.pause()
-    await store.put_many(dict.fromkeys(texts(25), FOUND))
+    assert await store.put_many(dict.fromkeys(texts(25), FOUND)) == set(texts(25)[10:])
     assert operations(metrics, "l2", "set") == {"dropped": 15}
     await store.flush()
     assert operations(metrics, "l2", "set") == {"dropped": 15, "timeout": 10}

@@ -9,7 +9,7 @@ import pytest
 from mlapi.cache.keys import redis_key
 from mlapi.cache.redis import RedisStore
 from mlapi.observability.metrics import Metrics
-from tests.scripted_redis import HANG_UP, ScriptedRedis
+from tests.scripted_redis import HANG_UP, SILENCE, ScriptedRedis
 from tests.stores import CODEC, NAMESPACE, Clock, digest, operations, prediction, redis_store, texts, value
 
 KNOWN, UNKNOWN, NEW = texts(3)
@@ -157,6 +157,17 @@ async def test_refused_look_ups_are_told_and_stores_go_on(
     assert [record.message for record in caplog.records[1:]] == ["Redis answers again"]
 
 
+async def test_stores_that_are_not_answered_are_told(server: ScriptedRedis, metrics: Metrics) -> None:
+    store = redis_store(server.url, metrics, timeout_s=0.02, backoff_s=60.0)
+    server.instead["SET"] = [SILENCE]
+    for _ in range(5):
+        assert await put(store, NEW) == set()
+    assert store.reason == "stores: no answer in time"
+    assert await put(store, NEW) == {NEW}
+    assert operations(metrics, "l2", "set") == {"timeout": 5, "withheld": 1}
+    await store.close()
+
+
 async def test_both_reasons_are_told(store: RedisStore, server: ScriptedRedis) -> None:
     server.instead = {"MGET": [b"-NOAUTH Authentication required.\r\n"], "SET": [b"-OOM command not allowed\r\n"]}
     await store.get_many([KNOWN])
@@ -166,7 +177,7 @@ async def test_both_reasons_are_told(store: RedisStore, server: ScriptedRedis) -
 
 @pytest.mark.parametrize("reply", NO_REPLIES.values(), ids=NO_REPLIES)
 async def test_what_is_no_reply_to_a_look_up_is_a_miss_and_a_failure(
-    store: RedisStore, server: ScriptedRedis, metrics: Metrics, clock: Clock, reply: bytes
+    store: RedisStore, server: ScriptedRedis, metrics: Metrics, clock: Clock, reply: bytes | None
 ) -> None:
     server.instead["MGET"] = [reply]
     for _ in range(5):
@@ -183,7 +194,7 @@ async def test_what_is_no_reply_to_a_look_up_is_a_miss_and_a_failure(
 
 @pytest.mark.parametrize("reply", NO_REPLIES.values(), ids=NO_REPLIES)
 async def test_what_is_no_reply_to_a_store_is_a_failure(
-    store: RedisStore, server: ScriptedRedis, metrics: Metrics, clock: Clock, reply: bytes
+    store: RedisStore, server: ScriptedRedis, metrics: Metrics, clock: Clock, reply: bytes | None
 ) -> None:
     server.instead["SET"] = [reply]
     for _ in range(5):
