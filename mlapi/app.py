@@ -5,7 +5,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -160,6 +160,11 @@ class _CacheState:
         """`disabled` without a Redis, else how it is doing."""
         return "disabled" if self.redis is None else self.redis.state
 
+    @property
+    def reason(self) -> str | None:
+        """Why Redis is not used as it should be."""
+        return None if self.redis is None else self.redis.reason
+
 
 async def _start(settings: Settings, loading: Future[Model] | None, metrics: Metrics, stack: AsyncExitStack) -> Service:
     """Wait for the model and wire everything around it; `stack` releases it again in reverse order."""
@@ -211,6 +216,11 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
     return Service(predictor, info, AnsweringModel(info.name, info.digest, RankedLabels(postprocessor)), cache)
 
 
+def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
+    """Return a circuit breaker whose state is shown as a number."""
+    return CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda state: show(state.value))
+
+
 def _open_cache(
     settings: Settings, digest: str, postprocessor: Postprocessor, metrics: Metrics
 ) -> tuple[TieredStore, _CacheState]:
@@ -224,9 +234,8 @@ def _open_cache(
         connect(settings.redis_url, timeout_s=timeout_s),
         Codec(digest, postprocessor),
         namespace=namespace(digest),
-        breaker=CircuitBreaker(
-            clock=_CLOCK, jitter=_RANDOM, on_change=lambda change: metrics.cache_breaker_state.set(change.value)
-        ),
+        breaker=_breaker(metrics.cache_breaker_state.set),
+        write_breaker=_breaker(metrics.cache_write_breaker_state.set),
         metrics=metrics,
         clock=_CLOCK,
         jitter=_RANDOM,

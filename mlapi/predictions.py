@@ -76,6 +76,7 @@ class Answer(NamedTuple):
         counts: how many came from where.
         queue_s: longest time that one of the texts waited for the model, seconds.
         model_s: longest time that one of the texts spent in the model, seconds.
+        stored: whether the model was asked, and a tier keeps all that it said: L1 has it, or L2 is about to.
     """
 
     predictions: Sequence[Prediction]
@@ -84,6 +85,7 @@ class Answer(NamedTuple):
     counts: SourceCounts
     queue_s: float = 0.0
     model_s: float = 0.0
+    stored: bool = False
 
 
 class Query(NamedTuple):

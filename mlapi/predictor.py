@@ -45,12 +45,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to one text, and the seconds it waited for and spent in the model."""
+    """The answer to one text, the seconds it waited for and spent in the model, and whether a tier keeps it."""
 
     prediction: Prediction
     source: Source
     queue_s: float = 0.0
     model_s: float = 0.0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,7 @@ class Predictor:
     async def _fetch(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
         """Answer from the shared tier alone."""
         found = await self._store.fetch_many(list(missing), store=policy.store)
-        outcomes = {
-            digest: Outcome(prediction, Source.L2)
-            for digest, prediction in zip(missing, found, strict=True)
-            if prediction is not None
-        }
+        outcomes = {digest: Outcome(item, Source.L2) for digest, item in zip(missing, found, strict=True) if item}
         if len(outcomes) < len(missing):
             msg = f"{len(missing) - len(outcomes)} of the request's texts are not in the cache"
             raise NotCachedError(msg)
@@ -246,7 +243,7 @@ class Predictor:
 
     async def _land_computed(self, batch: Sequence[_Computed]) -> None:
         """Store first, land then: a text is at no moment neither in flight nor in the cache."""
-        outcomes: list[tuple[Flight[Outcome], Outcome]] = []
+        computed: list[tuple[Flight[Outcome], Prediction, Scored]] = []
         for flight, text, score in batch:
             if score.cancelled():
                 continue
@@ -255,10 +252,11 @@ class Predictor:
                 continue
             scored = score.result()
             prediction = self._postprocessor.prediction(scored.scores, tokens=len(text.ids), truncated=text.truncated)
-            outcomes.append((flight, Outcome(prediction, Source.MODEL, scored.queue_s, scored.model_s)))
-        await self._store.put_many({flight.key: outcome.prediction for flight, outcome in outcomes if flight.store})
-        for flight, outcome in outcomes:
-            flight.land(outcome)
+            computed.append((flight, prediction, scored))
+        wanted = {flight.key: prediction for flight, prediction, _ in computed if flight.store}
+        kept = wanted.keys() - await self._store.put_many(wanted)
+        for flight, prediction, scored in computed:
+            flight.land(Outcome(prediction, Source.MODEL, scored.queue_s, scored.model_s, kept=flight.key in kept))
 
 
 def _withdraw(score: asyncio.Future[Scored], _: asyncio.Future[Outcome]) -> None:
@@ -293,6 +291,7 @@ def _assemble(query: Query, outcomes: Mapping[bytes, Outcome]) -> Answer:
         SourceCounts.of(sources),
         max(outcome.queue_s for outcome in outcomes.values()),
         max(outcome.model_s for outcome in outcomes.values()),
+        stored=bool(computed) and all(outcomes[digest].kept for digest in computed),
     )
 
 

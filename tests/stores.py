@@ -6,6 +6,8 @@ import struct
 import time
 from collections.abc import Callable
 
+from prometheus_client import Gauge
+
 from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
@@ -68,23 +70,33 @@ def memory_store(
 
 
 def redis_store(
-    url: str, metrics: Metrics, *, timeout_s: float = 0.5, backoff_s: float = 0.02, max_pending_writes: int = 8192
+    url: str,
+    metrics: Metrics,
+    *,
+    timeout_s: float = 0.5,
+    backoff_s: float = 0.02,
+    max_pending_writes: int = 8192,
+    clock: Callable[[], float] = time.monotonic,
 ) -> RedisStore:
-    """Return an L2 with a time budget that a busy test machine keeps, and a breaker that probes soon."""
-    breaker = CircuitBreaker(
-        clock=time.monotonic,
-        jitter=random.random,
-        on_change=lambda state: metrics.cache_breaker_state.set(state.value),
-        backoff_s=backoff_s,
-        max_backoff_s=4 * backoff_s,
-    )
+    """Return an L2 with a time budget that a busy test machine keeps, and breakers that probe soon."""
+
+    def breaker(gauge: Gauge) -> CircuitBreaker:
+        return CircuitBreaker(
+            clock=clock,
+            jitter=random.random,
+            on_change=lambda state: gauge.set(state.value),
+            backoff_s=backoff_s,
+            max_backoff_s=4 * backoff_s,
+        )
+
     return RedisStore(
         connect(url, timeout_s=timeout_s),
         CODEC,
         namespace=NAMESPACE,
-        breaker=breaker,
+        breaker=breaker(metrics.cache_breaker_state),
+        write_breaker=breaker(metrics.cache_write_breaker_state),
         metrics=metrics,
-        clock=time.monotonic,
+        clock=clock,
         jitter=random.random,
         ttl_s=60.0,
         timeout_s=timeout_s,

@@ -1,4 +1,4 @@
-"""Asks a service for the same new text twice and says how it was answered."""
+"""Asks a service for the same new text twice, says how it was answered, and how the cache is doing."""
 
 import http.client
 import json
@@ -48,6 +48,13 @@ def is_prediction(answer: object) -> bool:
     return False
 
 
+def cache_state(connection: http.client.HTTPConnection, path: str) -> str:
+    """Return how the service's cache is doing: the second answer may be a hit of the process's own tier."""
+    connection.request("GET", path)
+    cache = json.loads(connection.getresponse().read())["cache"]
+    return ", ".join(filter(None, (cache["status"], cache.get("reason"))))
+
+
 def main(url: str) -> None:
     """Ask twice, on one connection: so the second answer comes from the process that gave the first."""
     parts = urlsplit(url)
@@ -56,6 +63,7 @@ def main(url: str) -> None:
     ask(connection, f"{parts.path}/predict", text)
     cache = ask(connection, f"{parts.path}/predict", text)
     sys.stdout.write(f"the second answer: {'a hit' if '; hit' in cache else 'no hit, the cache is off or away'}\n")
+    sys.stdout.write(f"the cache: {cache_state(connection, f'{parts.path}/health')}\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ REQUEST_ID_HEADER: Final = {"X-Request-Id": _header("The caller's, if it was san
 
 _SUCCESS_HEADERS: Final = {
     "Cache-Status": _header(
-        "RFC 9211: `hit` if no text needed the model.", 'mlapi; hit; detail="l1=2 l2=0 collapsed=0 model=0"'
+        "RFC 9211: `hit` if no text needed the model, `stored` if the cache keeps all that the model said.",
+        'mlapi; hit; detail="l1=2 l2=0 collapsed=0 model=0"',
     ),
     "Server-Timing": _header(
         "Milliseconds in the cache, in the queue and in the model.",

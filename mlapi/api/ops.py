@@ -36,13 +36,13 @@ _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@public.get("/health", responses=_RESPONSES)
+@public.get("/health", responses=_RESPONSES, response_model_exclude_none=True)
 async def health(state: State) -> Health:
     """Tell whether predictions are served, and how the cache is doing; a dead Redis is no failure."""
     service = state.service
     return Health(
         status="ok",
-        cache=CacheHealth(status=service.cache.status),
+        cache=CacheHealth(status=service.cache.status, reason=service.cache.reason),
         model=ModelReference(name=service.model.name, digest=service.model.digest),
     )
 

@@ -25,6 +25,10 @@ class CacheState(Protocol):
     def status(self) -> str:
         """`ok`, `degraded` or `disabled`."""
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is degraded, in words for anyone to read; None where it is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -1,6 +1,7 @@
 """The protocol that every store of predictions keeps."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from mlapi.predictions import Prediction
@@ -12,8 +13,8 @@ class Store(Protocol):
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing valid is."""
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Store predictions, or accept them for storing soon."""
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
+        """Store predictions, or accept them for storing soon; return the texts that will not be kept, or may not be."""
 
     async def close(self) -> None:
         """Finish what is pending within reason, and release what is held."""

@@ -7,6 +7,9 @@ bound (M. Nygard, *Release It!*, 2nd ed., "Circuit Breaker"). The back-off is ji
 Outcomes carry the time at which their operation began, and count only if that was not before the last failure that
 counted, or the probe: the many operations that one stall fails together are one failure, and an answer asked for before
 the circuit opened says nothing about the probe.
+
+A circuit that opens again soon after it closed goes on with its back-off where it was. A server that works now and then
+(a full Redis whose entries expire one by one) would otherwise open and close it several times a second, for hours.
 """
 
 from collections.abc import Callable
@@ -49,7 +52,7 @@ class CircuitBreaker:
             on_change: told the state at the start and after each change.
             threshold: how many failures in a row open the circuit.
             backoff_s: nominal time before the first probe, in seconds; doubles with each probe that fails.
-            max_backoff_s: where the doubling ends.
+            max_backoff_s: where the doubling ends; after so long closed, it begins with `backoff_s` again.
         """
         self._clock = clock
         self._jitter = jitter
@@ -58,6 +61,7 @@ class CircuitBreaker:
         self._first_backoff_s = backoff_s
         self._max_backoff_s = max_backoff_s
         self._backoff_s = backoff_s
+        self._steady_from = float("-inf")
         self._failures = 0
         self._epoch = float("-inf")
         self._retry_at = 0.0
@@ -86,19 +90,24 @@ class CircuitBreaker:
             return
         self._failures = 0
         if self._state is _HALF_OPEN:
-            self._backoff_s = self._first_backoff_s
+            self._steady_from = self._clock() + self._max_backoff_s
             self._enter(_CLOSED)
 
-    def failed(self, began: float) -> None:
-        """Report an operation that failed or took too long, and when it began."""
+    def failed(self, began: float, *, certain: bool = False) -> None:
+        """Report an operation that failed or took too long, and when it began.
+
+        A `certain` failure opens the circuit by itself: the server said no, so the next operation would fail as well.
+        """
         if began < self._epoch or self._state is _OPEN:
             return
         self._epoch = self._clock()
         self._failures += 1
-        if self._state is _HALF_OPEN:
-            self._backoff_s = min(self._backoff_s * 2, self._max_backoff_s)
-        elif self._failures < self._threshold:
+        if self._state is _CLOSED and self._failures < self._threshold and not certain:
             return
+        if self._state is _HALF_OPEN or self._epoch < self._steady_from:
+            self._backoff_s = min(self._backoff_s * 2, self._max_backoff_s)
+        else:
+            self._backoff_s = self._first_backoff_s
         self._retry_at = self._epoch + self._backoff_s * (0.5 + 0.5 * self._jitter())
         self._enter(_OPEN)
 

@@ -147,14 +147,17 @@ class MemoryStore:
         self._hits.value += len(found)
         return found or None
 
-    def put(self, digest: bytes, prediction: Prediction) -> None:
+    def put(self, digest: bytes, prediction: Prediction) -> bool:
         """Store a prediction as the most recently used, unless it alone exceeds the bound; nothing where that is 0.
+
+        Returns:
+            Whether it is stored.
 
         Raises:
             ValueError: a logit is not finite.
         """
         if not self._max_bytes:
-            return
+            return False
         if not all(map(math.isfinite, prediction.logits)):
             msg = f"not finite: {prediction.logits}"
             raise ValueError(msg)
@@ -162,7 +165,7 @@ class MemoryStore:
         size = cost(prediction)
         if size > self._max_bytes:
             self._refused.inc()
-            return
+            return False
         while self._bytes + size > self._max_bytes:
             self._bytes -= self._entries.popitem(last=False)[1][2]
             self._evicted.inc()
@@ -170,19 +173,19 @@ class MemoryStore:
         self._entries[digest] = (prediction, expires, size)
         self._bytes += size
         self._stored.inc()
+        return True
 
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing is."""
         return self.lookup(digests)
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
-        """Store predictions.
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+        """Store predictions, and return the texts of those that it does not keep.
 
         Raises:
             ValueError: a logit is not finite.
         """
-        for digest, prediction in predictions.items():
-            self.put(digest, prediction)
+        return {digest for digest, prediction in predictions.items() if not self.put(digest, prediction)}
 
     async def close(self) -> None:
         """Let go of everything."""

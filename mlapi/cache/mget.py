@@ -6,9 +6,10 @@ out packs arguments of any kind, retries, and looks for plug-ins, which takes lo
 
 from binascii import hexlify
 from collections.abc import Collection
-from typing import cast
+from typing import Any
 
 from redis.asyncio import ConnectionPool
+from redis.exceptions import InvalidResponse
 
 from mlapi.cache.keys import ADDRESS_BYTES
 
@@ -22,11 +23,13 @@ class Mget:
         # A key as RESP writes it (https://redis.io/docs/latest/develop/reference/protocol-spec/), up to the address.
         self._opening = b"\r\n$%d\r\n%b" % (len(namespace) + 2 * ADDRESS_BYTES, namespace)
 
-    async def __call__(self, digests: Collection[bytes]) -> list[bytes | None]:
-        """Return the texts' records, in order.
+    async def __call__(self, digests: Collection[bytes]) -> list[Any]:
+        """Return the texts' records, in order; None where there is none.
+
+        A proxy in front of several servers may put an error in the place of one record: a `RedisError`, not raised.
 
         Raises:
-            RedisError: no connection, a refusal, or no reply within the pool's time limits.
+            RedisError: no connection, a refusal, no reply within the pool's time limits, or one that no MGET has.
             OSError: the connection broke.
         """
         keys = [self._opening + hexlify(digest[:ADDRESS_BYTES]) for digest in digests]
@@ -34,10 +37,17 @@ class Mget:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command((command,))
-            return cast("list[bytes | None]", await connection.read_response(disable_decoding=True))
+            return _values(await connection.read_response(disable_decoding=True), len(keys))
         except BaseException:
             # What is left of the reply must not be read as that of the next command.
             await connection.disconnect(nowait=True)
             raise
         finally:
             await self._pool.release(connection)
+
+
+def _values(reply: object, count: int) -> list[Any]:
+    if type(reply) is not list or len(reply) != count:
+        msg = "the reply to MGET is not one value a key"
+        raise InvalidResponse(msg)
+    return reply

@@ -2,30 +2,35 @@
 
 Fail open: whatever Redis does, a look-up ends within its time budget, at worst with misses, and a store never waits.
 
-- Look-ups of all callers in one turn of the event loop are one MGET. One that fails or takes too long counts for the
+- Look-ups of all callers in one turn of the event loop are one MGET. One that fails or takes too long counts for their
   circuit breaker; while that is open, Redis is not asked.
-- Stores are written behind the answer, in pipelines. They obey the breaker and do not move it: a Redis that refuses
-  writes (full, a read-only replica) still answers look-ups, and one that accepts writes but is too slow to read from
-  must not keep the circuit closed. Every store follows a look-up that missed: look-ups alone see Redis come and go.
+- Stores are written behind the answer, in pipelines, and have a circuit breaker of their own: a Redis that refuses
+  writes (full, a replica, not this user's right) still answers look-ups, and one that refuses look-ups may take writes.
+- A Redis that does not answer look-ups at all is not sent stores either: they have a second, not 20 ms, and would find
+  out more slowly. Every store follows a look-up that missed, so look-ups see Redis come and go first.
+- A server that says it is a replica may have been the primary when we connected. All connections are made anew, so that
+  a name that stands for another server by now is resolved again.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from mlapi.cache.breaker import BreakerState, CircuitBreaker
+from mlapi.cache.breaker import CircuitBreaker
+from mlapi.cache.circuit import Circuit
 from mlapi.cache.coalescer import MAX_IN_FLIGHT, Answers, Coalescer, Deliver, Trip
 from mlapi.cache.codec import Codec, CorruptRecordError
-from mlapi.cache.keys import redis_key
+from mlapi.cache.failures import Failure
 from mlapi.cache.mget import Mget
+from mlapi.cache.pipelined_sets import Entry, PipelinedSets
 from mlapi.cache.write_behind import WriteBehind
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
@@ -33,8 +38,9 @@ from mlapi.predictions import Prediction
 _CONNECT_TIMEOUT_S: Final = 1.0
 _WRITE_TIMEOUT_S: Final = 1.0
 _CLOSE_TIMEOUT_S: Final = 1.0
-_GET_RESULTS: Final = ("hit", "miss", "corrupt", "error", "timeout", "skipped")
-_SET_RESULTS: Final = ("ok", "error", "timeout", "skipped", "dropped")
+_GET_RESULTS: Final = ("hit", "miss", "corrupt", "refused", "error", "timeout", "skipped")
+_SET_RESULTS: Final = ("ok", "refused", "withheld", "error", "timeout", "skipped", "dropped")
+_NO_ANSWER: Final = Failure("timeout", "no answer in time", "no answer within the time budget of a look-up")
 
 _logger = logging.getLogger(__name__)
 
@@ -74,6 +80,7 @@ class RedisStore:
         *,
         namespace: bytes,
         breaker: CircuitBreaker,
+        write_breaker: CircuitBreaker,
         metrics: Metrics,
         clock: Callable[[], float],
         jitter: Callable[[], float],
@@ -88,8 +95,9 @@ class RedisStore:
             codec: of the model whose predictions these are.
             namespace: of the same model, from `mlapi.cache.keys`.
             breaker: decides whether Redis is asked.
+            write_breaker: decides whether Redis is sent what is to be stored.
             metrics: where operations, durations and dropped stores are shown.
-            clock: monotonic time in seconds, the same as the breaker's.
+            clock: monotonic time in seconds, the same as the breakers'.
             jitter: uniform random numbers in [0, 1).
             ttl_s: how long Redis keeps an entry, in seconds; each lives between 0.9 and 1.1 times as long.
             timeout_s: how long a look-up waits at most, in seconds.
@@ -99,14 +107,17 @@ class RedisStore:
         self._codec = codec
         self._namespace = namespace
         self._mget = Mget(client.connection_pool, namespace)
-        self._breaker = breaker
+        self._pipelined_sets = PipelinedSets(client.connection_pool, namespace)
+        self._look_ups_circuit = Circuit(breaker, stopped="Redis is not asked for now", resumed="Redis answers again")
+        self._stores_circuit = Circuit(
+            write_breaker, stopped="nothing is stored in Redis for now", resumed="Redis stores again"
+        )
         self._clock = clock
         self._jitter = jitter
         self._ttl_ms = ttl_s * 1000
         self._lookups = Coalescer(self._ask, self._expired, clock=clock, timeout_s=timeout_s)
         self._writes = WriteBehind(self._write, max_pending=max_pending_writes)
         self._closed = False
-        self._answered_at: float | None = None
         self._gets = {result: metrics.cache_operations.labels("l2", "get", result) for result in _GET_RESULTS}
         self._sets = {result: metrics.cache_operations.labels("l2", "set", result) for result in _SET_RESULTS}
         self._get_duration = metrics.cache_operation_duration.labels("l2", "get")
@@ -115,17 +126,18 @@ class RedisStore:
 
     @property
     def state(self) -> Literal["ok", "degraded"]:
-        """`degraded` from when the circuit opens until a look-up succeeds; `ok` else, so also before the first."""
-        return "ok" if self._breaker.state is BreakerState.CLOSED else "degraded"
+        """`degraded` from when look-ups or stores fail until they work again; `ok` else, so also before the first."""
+        return "ok" if self.reason is None else "degraded"
 
     @property
-    def idle_s(self) -> float | None:
-        """Seconds since Redis last answered a look-up; None if it never did."""
-        return None if self._answered_at is None else self._clock() - self._answered_at
+    def reason(self) -> str | None:
+        """Why it is degraded, for anyone to read; None where it is not."""
+        named = (("look-ups", self._look_ups_circuit.failure), ("stores", self._stores_circuit.failure))
+        return "; ".join(f"{name}: {failure.reason}" for name, failure in named if failure) or None
 
     def may_ask(self) -> bool:
         """Whether Redis is to be asked now; whoever is told so, asks."""
-        return not self._closed and self._breaker.allow()
+        return not self._closed and self._look_ups_circuit.allow()
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
         """Ask, once `may_ask` has said so, for at least one text; call back within the time budget, never at once."""
@@ -138,17 +150,24 @@ class RedisStore:
             return [None] * len(digests)
         return await self._lookups.get_many(digests)
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
         """Accept predictions for storing soon; what cannot be accepted is dropped and counted.
+
+        Returns:
+            The texts that will not be stored, or about which that is not certain, because they only try whether Redis
+            takes them again.
 
         Raises:
             ValueError: a prediction that must not be stored, see `Codec.encode`.
         """
         records = {digest: self._codec.encode(digest, prediction) for digest, prediction in predictions.items()}
-        if self._closed or self._breaker.state is not BreakerState.CLOSED:
-            self._drop(len(records), "skipped")
-        else:
-            self._drop(self._writes.add(records), "dropped")
+        if self._closed or self._silent:
+            return self._drop(records.keys(), "skipped")
+        probes = self._stores_circuit.failure is not None
+        if probes and not self._stores_circuit.allow():
+            return self._drop(records.keys(), "withheld")
+        refused = self._drop(self._writes.add(records), "dropped")
+        return records.keys() if probes else refused
 
     async def flush(self) -> None:
         """Wait until everything accepted so far is stored or dropped."""
@@ -157,10 +176,18 @@ class RedisStore:
     async def close(self) -> None:
         """Store what is pending, for a second at most, and close the connections."""
         self._closed = True
-        self._drop(await self._writes.close(_CLOSE_TIMEOUT_S), "dropped")
+        given_up = self._drop(await self._writes.close(_CLOSE_TIMEOUT_S), "dropped")
+        if given_up:
+            _logger.warning("the end came before %d predictions were stored in Redis", len(given_up))
         await self._lookups.close()
         with suppress(RedisError, OSError):
             await self._client.aclose()
+
+    @property
+    def _silent(self) -> bool:
+        """Whether Redis is not asked because it did not reply at all."""
+        failure = self._look_ups_circuit.failure
+        return failure is not None and failure.result != "refused"
 
     async def _ask(self, trip: Trip) -> Answers:
         try:
@@ -168,20 +195,17 @@ class RedisStore:
                 records = await self._mget(trip.digests)
         except (RedisError, OSError) as error:
             if not trip.settled:
-                result = "timeout" if isinstance(error, RedisTimeoutError) else "error"
-                self._failed(trip, result, f"{type(error).__name__}: {error}")
+                failure = Failure.of(error)
+                self._failed(trip, failure)
+                await self._follow(failure)
             return {}
-        self._answered_at = self._clock()
         return {} if trip.settled else self._read(trip, records)
 
-    def _read(self, trip: Trip, records: Sequence[bytes | None]) -> Answers:
-        before = self.state
-        self._breaker.succeeded(trip.began)
-        if before != self.state:
-            _logger.info("Redis answers again")
+    def _read(self, trip: Trip, records: Sequence[Any]) -> Answers:
         answers: dict[bytes, Prediction] = {}
         decode = self._codec.decode
-        hits = misses = corrupt = 0
+        hits = misses = corrupt = refused = 0
+        refusals: list[Any] = []
         for (digest, texts), record in zip(trip.digests.items(), records, strict=True):
             if record is None:
                 misses += texts
@@ -190,43 +214,71 @@ class RedisStore:
                 answers[digest] = decode(digest, record)
             except CorruptRecordError:
                 corrupt += texts
+            except TypeError:
+                if isinstance(record, bytes):
+                    raise
+                refusals.append(record)
+                refused += texts
             else:
                 hits += texts
-        for result, count in (("hit", hits), ("miss", misses), ("corrupt", corrupt)):
+        for result, count in (("hit", hits), ("miss", misses), ("corrupt", corrupt), ("refused", refused)):
             if count:
                 self._gets[result].inc(count)
+        if len(refusals) < len(records):
+            self._look_ups_circuit.succeeded(trip.began)
+        else:
+            self._look_ups_circuit.failed(trip.began, Failure.of(refusals[0]))
         return answers
 
     def _expired(self, trip: Trip) -> None:
-        self._failed(trip, "timeout", "no answer within the time budget of a look-up")
+        self._failed(trip, _NO_ANSWER)
 
-    def _failed(self, trip: Trip, result: str, reason: str) -> None:
-        self._gets[result].inc(sum(trip.digests.values()))
-        before = self.state
-        self._breaker.failed(trip.began)
-        if before != self.state:
-            _logger.warning("Redis is not asked for now: %s", reason)
+    def _failed(self, trip: Trip, failure: Failure) -> None:
+        self._gets[failure.result].inc(sum(trip.digests.values()))
+        self._look_ups_circuit.failed(trip.began, failure)
 
     async def _write(self, records: Mapping[bytes, bytes]) -> None:
-        if self._breaker.state is not BreakerState.CLOSED:
-            self._drop(len(records), "skipped")
+        if self._silent:
+            self._drop(records.keys(), "skipped")
             return
+        if self._stores_circuit.open:
+            self._drop(records.keys(), "withheld")
+            return
+        entries = [
+            Entry(digest, record, int(self._ttl_ms * (0.9 + 0.2 * self._jitter())))
+            for digest, record in records.items()
+        ]
+        began = self._clock()
         try:
             with self._set_duration.time():
-                async with asyncio.timeout(_WRITE_TIMEOUT_S), self._client.pipeline(transaction=False) as pipeline:
-                    for digest, record in records.items():
-                        ttl_ms = int(self._ttl_ms * (0.9 + 0.2 * self._jitter()))
-                        pipeline.set(redis_key(self._namespace, digest), record, px=ttl_ms)
-                    replies = await pipeline.execute(raise_on_error=False)
+                async with asyncio.timeout(_WRITE_TIMEOUT_S):
+                    errors = await self._pipelined_sets(entries)
         except (RedisError, OSError) as error:
-            slow = isinstance(error, RedisTimeoutError | TimeoutError)
-            self._drop(len(records), "timeout" if slow else "error")
+            failure = Failure.of(error)
+            self._drop(records.keys(), failure.result)
+            self._stores_circuit.failed(began, failure)
             return
-        refused = sum(isinstance(reply, Exception) for reply in replies)
-        self._sets["ok"].inc(len(replies) - refused)
-        self._drop(refused, "error")
+        refused = {digest: error for digest, error in zip(records, errors, strict=True) if error is not None}
+        self._sets["ok"].inc(len(records) - len(refused))
+        self._drop(refused.keys(), "refused")
+        if not refused:
+            self._stores_circuit.succeeded(began)
+            return
+        failure = Failure.of(next(iter(refused.values())))
+        self._stores_circuit.failed(began, failure)
+        await self._follow(failure)
 
-    def _drop(self, count: int, result: str) -> None:
-        if count:
-            self._sets[result].inc(count)
-            self._writes_dropped.inc(count)
+    async def _follow(self, failure: Failure) -> None:
+        """Make all connections anew if the server turned out to be a replica: its name may stand for another by now."""
+        if failure.new_role:
+            pool = self._client.connection_pool
+            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+            with suppress(RedisError, OSError):
+                await pool.disconnect(inuse_connections=False)
+
+    def _drop(self, digests: AbstractSet[bytes], result: str) -> AbstractSet[bytes]:
+        """Count texts that are not stored, and return them."""
+        if digests:
+            self._sets[result].inc(len(digests))
+            self._writes_dropped.inc(len(digests))
+        return digests

@@ -1,6 +1,7 @@
 """Both tiers as one store: L1 first, then L2; what L2 holds moves up into L1."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from mlapi.cache.base import SharedStore
@@ -93,15 +94,17 @@ class TieredStore:
         """Return what either tier holds, in the order asked for."""
         return [None if hit is None else hit.prediction for hit in await self.lookup_many(digests)]
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
         """Store predictions in L1 now, and in L2 soon.
+
+        Returns:
+            The texts that neither tier keeps, as far as is known.
 
         Raises:
             ValueError: a prediction that must not be stored.
         """
-        if self._redis is not None:
-            await self._redis.put_many(predictions)
-        await self._memory.put_many(predictions)
+        refused = predictions.keys() if self._redis is None else await self._redis.put_many(predictions)
+        return refused & await self._memory.put_many(predictions)
 
     async def close(self) -> None:
         """Close both tiers."""

@@ -35,17 +35,17 @@ class WriteBehind:
         self._pending: dict[bytes, bytes] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, records: Mapping[bytes, bytes]) -> int:
-        """Accept as many records as there is room for, and return how many were not.
+    def add(self, records: Mapping[bytes, bytes]) -> set[bytes]:
+        """Accept as many records as there is room for, and return the digests of the others.
 
         A digest that is waiting already takes no room: its record is replaced.
         """
-        refused = 0
+        refused: set[bytes] = set()
         for digest, record in records.items():
             if len(self._pending) < self._max_pending or digest in self._pending:
                 self._pending[digest] = record
             else:
-                refused += 1
+                refused.add(digest)
         if self._pending and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._empty())
         return refused
@@ -55,15 +55,14 @@ class WriteBehind:
         while self._task is not None:
             await asyncio.wait({self._task})
 
-    async def close(self, timeout_s: float) -> int:
-        """Flush for at most `timeout_s` seconds, stop, and return how many records were given up."""
-        if self._task is None:
-            return 0
-        task = self._task
-        await asyncio.wait({task}, timeout=timeout_s)
-        task.cancel()
-        await asyncio.wait({task})
-        given_up = len(self._pending)
+    async def close(self, timeout_s: float) -> set[bytes]:
+        """Flush for at most `timeout_s` seconds, stop, and return the digests of the records that were given up."""
+        if self._task is not None:
+            task = self._task
+            await asyncio.wait({task}, timeout=timeout_s)
+            task.cancel()
+            await asyncio.wait({task})
+        given_up = set(self._pending)
         self._pending.clear()
         return given_up
 

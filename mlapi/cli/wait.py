@@ -5,20 +5,29 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 import click
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from mlapi.cache.failures import refusal_code
 
 EXIT_TIME_OVER: Final = 1
 EXIT_USAGE: Final = 2
 
 _ATTEMPT_S: Final = 1.0
 _PAUSE_S: Final = 0.5
+_KEY: Final = "mlapi:wait"
+_KEY_MS: Final = 1000
+_PASSING: Final = frozenset(
+    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
+)
+"""Refusals that end when Redis has loaded, been promoted, or got room; the others take a change of the settings."""
 
 
 @click.group()
@@ -33,10 +42,10 @@ def wait() -> None:
 )
 @click.option("--optional", is_flag=True, help="Exit with 0 when the time is over, too: the service starts without it.")
 def redis(url: str | None, timeout_s: float, *, optional: bool) -> None:
-    """Wait until Redis's name resolves and it answers PING.
+    """Wait until Redis's name resolves, it answers PING, and it takes a look-up and a store of this user.
 
     \b
-    Exit codes: 0 it answered (or --optional), 1 the time is over or Redis refuses, 2 no usable URL.
+    Exit codes: 0 it does (or --optional), 1 the time is over or Redis refuses, 2 no usable URL.
     """  # noqa: D301  \b keeps click from refilling the paragraph
     url = os.environ.get("MLAPI_REDIS_URL", "") if url is None else url
     if not url:
@@ -61,7 +70,9 @@ def wait_for_redis(
     sleep: Callable[[float], None],
     say: Callable[[str], None],
 ) -> str | None:
-    """Resolve Redis's name, then PING it, until it answers or `timeout_s` seconds are over; at least one attempt.
+    """Resolve Redis's name, then ask it for what the service will, until it does that or `timeout_s` seconds are over.
+
+    There is at least one attempt. A refusal that waiting cannot mend, such as a wrong password, ends it.
 
     Args:
         url: `redis://` or `rediss://`.
@@ -71,7 +82,7 @@ def wait_for_redis(
         say: takes progress, one line each time that something changes.
 
     Returns:
-        None when Redis answered, else why not.
+        None when Redis did all of it, else why not.
 
     Raises:
         ValueError: not a Redis URL.
@@ -102,14 +113,22 @@ def _attempt(client: Redis, host: str, port: int) -> tuple[str | None, bool]:
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         return f"its name does not resolve ({error})", False
-    try:
-        client.ping()
-    except BusyLoadingError:
-        return "it is loading its data", False
-    except (AuthenticationError, ResponseError) as error:
-        return f"it refuses ({error})", True
-    except (RedisError, OSError) as error:
-        return f"it does not answer ({type(error).__name__})", False
+    for what, ask in (
+        ("PING", client.ping),
+        ("look-ups", partial(client.mget, _KEY)),
+        ("stores", partial(client.set, _KEY, b"", px=_KEY_MS)),
+    ):
+        try:
+            ask()
+        except (RedisError, OSError) as error:
+            code = refusal_code(error)
+            if code is None:
+                return f"it does not answer ({type(error).__name__})", False
+            if code == "LOADING":
+                return "it is loading its data", False
+            # Who may look up and store needs no right to PING.
+            if code != "NOPERM" or what != "PING":
+                return f"it refuses {what} ({code}: {error})", code not in _PASSING
     return None, False
 
 

@@ -77,8 +77,17 @@ class CacheHealth(BaseModel):
     """State of the cache."""
 
     status: str = Field(
-        description="`ok`, `degraded` (Redis does not answer; the service goes on without it) or `disabled`.",
+        description="`ok`, `degraded` (Redis does not answer, or refuses; the service does without) or `disabled`.",
         json_schema_extra={"enum": ["ok", "degraded", "disabled"]},
+    )
+    reason: str | None = Field(
+        None,
+        description=(
+            "What does not work, and why; absent unless the status is `degraded`. `look-ups` that fail are misses, "
+            "`stores` that fail are dropped: `refused` with the code of Redis's reply, `no answer in time`, "
+            "`no connection`, `not a Redis`."
+        ),
+        examples=["stores: refused (READONLY)"],
     )
 
 

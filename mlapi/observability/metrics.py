@@ -72,9 +72,14 @@ class Metrics:
         self.cache_breaker_state = Gauge(
             "mlapi_cache_breaker_state", "Redis circuit breaker: 0 closed, 1 half-open, 2 open.", registry=registry
         )
+        self.cache_write_breaker_state = Gauge(
+            "mlapi_cache_write_breaker_state",
+            "Circuit breaker of stores in Redis: 0 closed, 1 half-open, 2 open.",
+            registry=registry,
+        )
         self.cache_writes_dropped = Counter(
             "mlapi_cache_writes_dropped_total",
-            "Predictions not stored because Redis cannot keep up.",
+            "Predictions not stored in Redis, for whatever reason.",
             registry=registry,
         )
 

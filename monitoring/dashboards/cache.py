@@ -47,8 +47,15 @@ _REDIS: Final = (
         (Query(f"mlapi_cache_breaker_state{{{OURS}}}", "{{instance}}"),),
     ),
     Panel(
+        "Circuit breaker of stores",
+        "0 closed: what is computed is sent to Redis. 1 half-open: that is tried. 2 open: Redis refuses it.",
+        "none",
+        (Query(f"mlapi_cache_write_breaker_state{{{OURS}}}", "{{instance}}"),),
+    ),
+    Panel(
         "Look-ups by result",
-        "Texts asked of the second tier. An error, a timeout or a skip is a miss for the caller, never a failure.",
+        "Texts asked of the second tier. A refusal, an error, a timeout or a skip is a miss for the caller, never a "
+        "failure.",
         "ops",
         (
             Query(
@@ -60,7 +67,8 @@ _REDIS: Final = (
     ),
     Panel(
         "Stores by result",
-        "Predictions written behind the answer; dropped ones found the line to Redis full.",
+        "Predictions written behind the answer. Refused: Redis said no; withheld: it had said no before; dropped: the "
+        "line to Redis was full; skipped: Redis does not answer look-ups either.",
         "ops",
         (
             Query(

@@ -19,6 +19,7 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_cache_bytes": ("gauge", {"tier"}),
     "mlapi_cache_evictions": ("counter", {"tier"}),
     "mlapi_cache_breaker_state": ("gauge", set()),
+    "mlapi_cache_write_breaker_state": ("gauge", set()),
     "mlapi_cache_writes_dropped": ("counter", set()),
     "mlapi_batch_texts": ("histogram", set()),
     "mlapi_batch_tokens": ("histogram", {"kind"}),

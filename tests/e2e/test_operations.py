@@ -76,6 +76,7 @@ def test_health_with_a_dead_redis_says_degraded_and_is_still_200() -> None:
         response = service.client.get("/project/health")
         assert response.status_code == 200
         assert response.json()["status"] == "ok"
+        assert response.json()["cache"] == {"status": "degraded", "reason": "look-ups: no connection"}
         assert service.client.get("/readyz").status_code == 200
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
 
 from tests.e2e.traffic import Traffic
 from tests.service_process import ServiceProcess, eventually
@@ -108,22 +107,6 @@ def test_without_a_redis_at_the_start_it_serves_and_finds_redis_later(redis: Pri
         )
         assert cache_health(service) == "ok"
         assert {service.predict(text).content for text in TEXTS} == answers
-
-
-def test_a_redis_that_refuses_to_store_is_counted_and_changes_no_answer(redis: PrivateRedis) -> None:
-    with Redis.from_url(redis.url) as client:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", "1")
-    with serve(redis.url) as service:
-        with service.counting() as rises:
-            first = [service.predict(text) for text in TEXTS]
-            eventually(lambda: service.metric("mlapi_cache_writes_dropped_total") == len(TEXTS), "stores given up")
-            again = [service.predict(text) for text in TEXTS]
-        assert {answer.status_code for answer in [*first, *again]} == {200}
-        assert [answer.content for answer in again] == [answer.content for answer in first]
-        assert rises['mlapi_cache_operations_total{operation="set",result="error",tier="l2"}'] >= len(TEXTS)
-        assert breaker(service) == CLOSED
-        assert cache_health(service) == "ok"
 
 
 def test_a_wrong_password_degrades_and_is_not_written_to_the_log(redis: PrivateRedis) -> None:

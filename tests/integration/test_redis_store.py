@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import cast
 
 import pytest
@@ -221,7 +222,7 @@ async def test_a_redis_that_is_killed_is_a_miss_at_once_and_found_again_when_it_
     waits = await look_up_until_degraded(hasty)
     assert max(waits) < BUDGET_S + SLACK_S
     assert value(metrics, "mlapi_cache_breaker_state") == 2
-    await hasty.put_many({B: FOUND})
+    assert await hasty.put_many({B: FOUND}) == {B}
     assert operations(metrics, "l2", "set") == {"ok": 1, "skipped": 1}
     assert value(metrics, "mlapi_cache_writes_dropped_total") == 1
 
@@ -243,9 +244,7 @@ async def test_a_redis_that_never_was_is_a_miss(metrics: Metrics) -> None:
     # Nothing listens on the port that carries tcpmux.
     store = redis_store("redis://127.0.0.1:1", metrics)
     assert store.state == "ok"
-    assert store.idle_s is None
     await look_up_until_degraded(store)
-    assert store.idle_s is None
     assert set(operations(metrics, "l2", "get")) == {"error"}
     await store.close()
 
@@ -260,33 +259,97 @@ async def test_connecting_that_never_ends_costs_a_caller_no_more_than_the_budget
         await store.close()
 
 
-async def test_the_time_since_the_last_answer_is_known(store: RedisStore) -> None:
-    await store.get_many([A])
-    assert store.idle_s is not None
-    assert 0 <= store.idle_s < 10
+def fill(inspector: Redis) -> None:
+    inspector.config_set("maxmemory-policy", "noeviction")
+    inspector.config_set("maxmemory", "1")
 
 
-@pytest.mark.parametrize("refusal", ["full", "replica"])
-async def test_a_redis_that_refuses_writes_is_still_read(
-    store: RedisStore, inspector: Redis, metrics: Metrics, refusal: str
+def demote(inspector: Redis) -> None:
+    inspector.replicaof("127.0.0.1", "1")
+
+
+def take_the_right_to_set(inspector: Redis) -> None:
+    inspector.acl_setuser("default", enabled=True, nopass=True, commands=["-set"])
+
+
+def mend(inspector: Redis) -> None:
+    """Undo all of them."""
+    inspector.replicaof("NO", "ONE")
+    inspector.acl_setuser("default", enabled=True, nopass=True, commands=["+@all"])
+    inspector.config_set("maxmemory", "64mb")
+    inspector.config_set("replica-serve-stale-data", "yes")
+
+
+@pytest.mark.parametrize(
+    ("refuse", "code"),
+    [(fill, "OOM"), (demote, "READONLY"), (take_the_right_to_set, "NOPERM")],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_takes_them_again(
+    store: RedisStore, inspector: Redis, metrics: Metrics, refuse: Callable[[Redis], None], code: str
 ) -> None:
     await store.put_many({A: FOUND})
     await store.flush()
-    if refusal == "full":
-        inspector.config_set("maxmemory-policy", "noeviction")
-        inspector.config_set("maxmemory", "1")
-    else:
-        inspector.replicaof("127.0.0.1", "1")
     try:
+        refuse(inspector)
         for text in texts(20, "refused"):
             await store.put_many({text: FOUND})
             await store.flush()
-        assert operations(metrics, "l2", "set") == {"ok": 1, "error": 20}
+            assert await store.get_many([A]) == [FOUND]
+        assert store.reason == f"stores: refused ({code})"
+        assert set(operations(metrics, "l2", "set")) == {"ok", "refused", "withheld"}
         assert value(metrics, "mlapi_cache_writes_dropped_total") == 20
-        assert store.state == "ok"
-        assert await store.get_many([A]) == [FOUND]
+        assert inspector.dbsize() == 1
     finally:
-        inspector.replicaof("NO", "ONE")
+        mend(inspector)
+    async with asyncio.timeout(10):
+        while store.state != "ok":
+            await store.put_many({B: FOUND})
+            await store.flush()
+            await asyncio.sleep(0.005)
+    assert await store.get_many([A, B]) == [FOUND, FOUND]
+
+
+async def test_a_redis_without_room_for_another_connection_is_no_refusal(
+    store: RedisStore, inspector: Redis, metrics: Metrics
+) -> None:
+    inspector.config_set("maxclients", 1)
+    try:
+        await look_up_until_degraded(store)
+        assert operations(metrics, "l2", "get") == {"error": 10}
+        assert store.reason == "look-ups: no connection"
+    finally:
+        inspector.config_set("maxclients", 10_000)
+    await look_up_until(store, A, None)
+
+
+def take_the_right_to_mget(inspector: Redis) -> None:
+    inspector.acl_setuser("default", enabled=True, nopass=True, commands=["-mget"])
+
+
+def cut_off_from_its_primary(inspector: Redis) -> None:
+    inspector.config_set("replica-serve-stale-data", "no")
+    demote(inspector)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "code"),
+    [(take_the_right_to_mget, "NOPERM"), (cut_off_from_its_primary, "MASTERDOWN")],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+async def test_a_redis_that_refuses_look_ups_is_asked_again_later(
+    store: RedisStore, inspector: Redis, refuse: Callable[[Redis], None], code: str
+) -> None:
+    await store.put_many({A: FOUND})
+    await store.flush()
+    try:
+        refuse(inspector)
+        assert await store.get_many([A]) == [None]
+        assert store.reason == f"look-ups: refused ({code})"
+    finally:
+        mend(inspector)
+    await look_up_until(store, A, FOUND)
+    assert store.reason is None
 
 
 async def test_a_redis_that_asks_for_a_password_degrades_the_cache_and_nothing_else(
@@ -295,7 +358,8 @@ async def test_a_redis_that_asks_for_a_password_degrades_the_cache_and_nothing_e
     inspector.config_set("requirepass", "secret")
     try:
         await look_up_until_degraded(store)
-        assert set(operations(metrics, "l2", "get")) == {"error"}
+        assert set(operations(metrics, "l2", "get")) == {"refused"}
+        assert store.reason == "look-ups: refused (NOAUTH)"
     finally:
         inspector.config_set("requirepass", "")
 
@@ -317,7 +381,7 @@ async def test_stores_that_redis_cannot_take_in_time_are_dropped_and_counted(
 ) -> None:
     store = redis_store(redis_server.url, metrics, max_pending_writes=10)
     redis_server.pause()
-    await store.put_many(dict.fromkeys(texts(25), FOUND))
+    assert await store.put_many(dict.fromkeys(texts(25), FOUND)) == set(texts(25)[10:])
     assert operations(metrics, "l2", "set") == {"dropped": 15}
     await store.flush()
     assert operations(metrics, "l2", "set") == {"dropped": 15, "timeout": 10}
@@ -345,20 +409,21 @@ async def test_closing_stores_what_is_pending(redis_server: PrivateRedis, inspec
     assert operations(metrics, "l2", "set") == {"ok": 500}
 
 
-async def test_closing_takes_bounded_time_and_leaves_no_task_behind(
-    redis_server: PrivateRedis, metrics: Metrics
+async def test_closing_takes_bounded_time_tells_what_it_gave_up_and_leaves_no_task_behind(
+    redis_server: PrivateRedis, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = redis_store(redis_server.url, metrics, timeout_s=5.0)
     redis_server.pause()
-    await store.put_many({A: FOUND})
+    await store.put_many(dict.fromkeys(texts(200), FOUND))
     caller = asyncio.create_task(store.get_many([A]))
     await asyncio.sleep(0)
     began = time.perf_counter()
     await store.close()
     assert time.perf_counter() - began < 1 + SLACK_S
+    assert re.search(r"the end came before \d+ predictions were stored in Redis", caplog.text)
     assert await caller == [None]
     await store.put_many({B: FOUND})
-    assert value(metrics, "mlapi_cache_writes_dropped_total") == 2
+    assert value(metrics, "mlapi_cache_writes_dropped_total") == 201
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 

@@ -51,6 +51,7 @@ class SharedStore:
 
     def __init__(self) -> None:
         self.entries: dict[bytes, Prediction] = {}
+        self.room = 1000
 
     async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         return [self.entries.get(digest) for digest in digests]
@@ -61,8 +62,10 @@ class SharedStore:
     def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
         asyncio.get_running_loop().call_soon(deliver, [self.entries.get(digest) for digest in digests])
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
-        self.entries |= predictions
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+        taken = dict(list(predictions.items())[: self.room - len(self.entries)])
+        self.entries |= taken
+        return predictions.keys() - taken.keys()
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -71,7 +74,7 @@ class SharedStore:
 class House:
     """A predictor with a model that answers when it is told to."""
 
-    def __init__(self, *, waiting_tokens: int = 10_000) -> None:
+    def __init__(self, *, waiting_tokens: int = 10_000, l1_bytes: int = 100_000) -> None:
         self.now = 0.0
         self.metrics = Metrics()
         self.open = asyncio.Event()
@@ -85,7 +88,7 @@ class House:
         self.failure: Exception | None = None
         self.shared = SharedStore()
         self.memory = MemoryStore(
-            max_bytes=100_000, ttl_s=60, clock=self.clock, jitter=lambda: 0.5, metrics=self.metrics
+            max_bytes=l1_bytes, ttl_s=60, clock=self.clock, jitter=lambda: 0.5, metrics=self.metrics
         )
         tokenizer = WordTokenizer()
 
@@ -298,6 +301,28 @@ async def test_no_store_is_kept_out_of_both_tiers_unless_somebody_else_wants_it_
     await asyncio.gather(unstored, stored)
     assert len(house.shared.entries) == 1
     assert (await house.ask("both")).sources == [Source.L1]
+
+
+@pytest.mark.parametrize(
+    ("l1_bytes", "room", "stored"),
+    [(100_000, 1000, True), (100_000, 0, True), (0, 1000, True), (0, 1, False), (0, 0, False)],
+    ids=["both tiers", "L1 alone", "L2 alone", "L2, one of two", "neither"],
+)
+async def test_an_answer_is_stored_if_a_tier_keeps_all_that_the_model_said(
+    l1_bytes: int,
+    room: int,
+    stored: bool,  # noqa: FBT001  a case's expectation
+) -> None:
+    house = House(l1_bytes=l1_bytes)
+    house.shared.room = room
+    assert (await house.ask("one", "two", "one")).stored is stored
+    assert not (await house.ask("one", store=False)).stored
+    await house.leave()
+
+
+async def test_what_was_stored_before_is_not_stored_by_the_answer(house: House) -> None:
+    await house.ask("known")
+    assert not (await house.ask("known")).stored
 
 
 async def test_only_if_cached_never_asks_the_model(house: House) -> None:

@@ -100,14 +100,43 @@ def test_probes_that_fail_wait_twice_as_long_up_to_the_bound() -> None:
     assert waits == [4.0, 8.0, 10.0, 10.0]
 
 
-def test_after_it_closed_the_back_off_is_short_again() -> None:
+@pytest.mark.parametrize(("closed_for", "seconds"), [(0.0, 10.0), (19.75, 10.0), (20.0, 4.0)])
+def test_the_back_off_is_short_again_once_it_stayed_closed_for_the_longest(closed_for: float, seconds: float) -> None:
     circuit = Circuit()
     circuit.fail(3)
     circuit.fail_probe_after(4.0)
     assert circuit.opens_for() == 8.0
     circuit.breaker.succeeded(circuit.clock())
+    circuit.clock.now += closed_for
     circuit.fail(3)
-    assert circuit.opens_for() == 4.0
+    assert circuit.opens_for() == seconds
+
+
+def test_a_server_that_works_now_and_then_is_not_tried_more_often_than_one_that_never_does() -> None:
+    circuit = Circuit()
+    waits = []
+    for _ in range(4):
+        circuit.breaker.failed(circuit.clock(), certain=True)
+        waits.append(circuit.opens_for())
+        circuit.breaker.succeeded(circuit.clock())
+    assert waits == [4.0, 8.0, 10.0, 10.0]
+
+
+def test_a_failure_that_is_certain_opens_it_by_itself() -> None:
+    circuit = Circuit()
+    circuit.breaker.failed(circuit.clock(), certain=True)
+    assert not circuit.breaker.allow()
+    assert circuit.reported == [CLOSED, OPEN]
+
+
+def test_a_certain_failure_from_before_the_probe_says_nothing_about_it() -> None:
+    circuit = Circuit()
+    before = circuit.clock()
+    circuit.clock.now += 1.0
+    circuit.fail(3)
+    circuit.opens_for()
+    circuit.breaker.failed(before, certain=True)
+    assert circuit.breaker.state is HALF_OPEN
 
 
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 4.0), (0.5, 6.0), (0.9375, 7.75)])

@@ -34,8 +34,11 @@ class SecondTier:
         self.asked.append(list(digests))
         self.pending.append(lambda: deliver([self.held.get(digest) for digest in digests]))
 
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> None:
+    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+        if not self.open:
+            return set(predictions)
         self.held.update(predictions)
+        return set()
 
     async def close(self) -> None:
         self.closed = True
@@ -86,6 +89,17 @@ async def test_predictions_are_stored_in_both_tiers() -> None:
     await store.put_many({A: FOUND})
     assert store.peek(A) == FOUND
     assert second.held == {A: FOUND}
+
+
+@pytest.mark.parametrize(
+    ("l1_bytes", "l2_takes", "unkept"),
+    [(1 << 20, True, set()), (1 << 20, False, set()), (0, True, set()), (0, False, {A, B})],
+)
+async def test_what_neither_tier_keeps_is_told(l1_bytes: int, l2_takes: bool, unkept: set[bytes]) -> None:  # noqa: FBT001
+    second = SecondTier()
+    second.open = l2_takes
+    store = TieredStore(memory_store(Metrics(), max_bytes=l1_bytes), second)
+    assert await store.put_many({A: FOUND, B: FOUND}) == unkept
 
 
 async def test_without_l2_there_is_l1() -> None:
