@@ -47,12 +47,27 @@ class MlapiError(Exception):
     title: ClassVar[str] = "The service failed"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str, *, violations: Sequence[Violation] = (), retry_after_s: int | None = None) -> None:
-        """Describe the failure; `retry_after_s` is in whole seconds, at least 1 when given."""
+    def __init__(
+        self,
+        detail: str,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after_s: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Describe the failure.
+
+        Args:
+            detail: what is wrong, in words that a client may see.
+            violations: which parts of the request are wrong.
+            retry_after_s: whole seconds, at least 1, after which the same request may succeed.
+            headers: response header fields, names in lower case, that say what would be accepted instead.
+        """
         super().__init__(detail)
         self.detail = detail
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
+        self.headers = tuple(headers)
 
 
 class RequestError(MlapiError):

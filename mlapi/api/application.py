@@ -14,13 +14,14 @@ from mlapi.api import ops
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_heads import KnownHeads
+from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_problem_schema, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.schemas import PredictResponse
 from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
-from mlapi.errors import InvalidRequestError, MethodNotAllowedError, MlapiError, NotFoundError, Violation
+from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
 
 _SUMMARIES = {"predict": "Classify one or a few texts", "bulk-predict": "Classify many texts"}
@@ -94,7 +95,9 @@ class Application(FastAPI):
         self.include_router(ops.cluster)
         for error in (MlapiError, HTTPException, RequestValidationError):
             self.add_exception_handler(error, _answer_problem)
-        self._edge = Edge(super().__call__, metrics, request_ids, clock)
+        methods = Methods(super().__call__)
+        methods.learn(self.router.routes)
+        self._edge = Edge(methods, metrics, request_ids, clock)
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,22 +148,15 @@ def _telemetry(*, on: bool) -> TelemetryConfig:
 
 
 async def _answer_problem(request: Request, raised: Exception) -> Response:
-    headers: dict[str, str] = {}
     if isinstance(raised, MlapiError):
         error = raised
     elif isinstance(raised, RequestValidationError):
         violations = [Violation("/" + "/".join(map(str, item["loc"])), item["msg"]) for item in raised.errors()]
         error = InvalidRequestError("the request is not valid", violations=violations)
     elif isinstance(raised, HTTPException):
-        headers = dict(raised.headers or {})
-        error = _from_http(raised, request)
+        # Of a route's own errors none is one of these: FastAPI raises them for a path that it does not know.
+        error = NotFoundError("there is no such route")
     request_id: str = request.state.request_id
     body = problem_body(error, request_id)
-    headers |= {name.decode(): value.decode() for name, value in problem_headers(error, body, request_id)}
+    headers = {name.decode(): value.decode() for name, value in problem_headers(error, body, request_id)}
     return Response(body, int(error.status), headers)
-
-
-def _from_http(raised: HTTPException, request: Request) -> MlapiError:
-    if raised.status_code == MethodNotAllowedError.status:
-        return MethodNotAllowedError(f"{request.method} is not served here")
-    return NotFoundError("there is no such route")

@@ -40,6 +40,7 @@ def problem_headers(error: MlapiError, body: bytes, request_id: str) -> list[tup
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
     ]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.status is HTTPStatus.REQUEST_TIMEOUT:
