@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mlapi import errors
+from mlapi.api.content_coding import ACCEPTED
 from mlapi.api.problems import MEDIA_TYPE, PROBLEM_CONTENT, problem_example
 from mlapi.api.schemas import PredictRequest, Problem
 
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
+    (errors.ContentEncodingError, "the body is not gzip, as its Content-Encoding says, or is damaged"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
     (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),
     (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
     (errors.UnsupportedMediaError, "send the body as application/json"),
+    (errors.UnsupportedEncodingError, f"send the body as it is, or in one of these content codings: {ACCEPTED}"),
     (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
@@ -59,7 +62,15 @@ _SUCCESS_HEADERS: Final = {
 }
 
 _RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again.", "2")}
-_WITH_RETRY_AFTER: Final = frozenset({errors.RateLimitedError.status, errors.RefusalError.status})
+
+_ACCEPT_ENCODING: Final = {
+    "Accept-Encoding": _header("What a body may be encoded in; absent if its media type was refused.", ACCEPTED)
+}
+_MORE_HEADERS: Final[Mapping[int, Mapping[str, object]]] = {
+    errors.UnsupportedEncodingError.status: _ACCEPT_ENCODING,
+    errors.RateLimitedError.status: _RETRY_AFTER,
+    errors.RefusalError.status: _RETRY_AFTER,
+}
 
 _PARAMETERS: Final = [
     {
@@ -81,6 +92,13 @@ _PARAMETERS: Final = [
         "schema": {"type": "string", "enum": ["no-store", "only-if-cached", "no-cache"]},
     },
     {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": f"What the body is encoded in, one of {ACCEPTED}; absent or `identity`: not encoded (RFC 9110). "
+        "The limits on a body hold for what it decodes to, too.",
+        "schema": {"type": "string", "enum": ["gzip", "deflate", "zstd", "identity"]},
+    },
+    {
         "name": "X-Request-Id",
         "in": "header",
         "description": "Echoed, if it is at most 128 plain characters.",
@@ -99,7 +117,7 @@ def prediction_responses() -> dict[int | str, dict[str, Any]]:
             int(error.status),
             {
                 "description": error.title,
-                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if error.status in _WITH_RETRY_AFTER else {}),
+                "headers": {**REQUEST_ID_HEADER, **_MORE_HEADERS.get(error.status, {})},
                 "content": {MEDIA_TYPE: PROBLEM_CONTENT[MEDIA_TYPE] | {"examples": {}}},
             },
         )

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from mlapi.api.accounting import Accounting
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
 from mlapi.api.client_limit import ClientLimit
+from mlapi.api.content_coding import find_decoder
 from mlapi.api.decoding import TextLimits, Texts, decode_texts
 from mlapi.api.headers import (
     RequestHead,
@@ -116,7 +117,10 @@ class PredictionRoute:
         query_string = scope["query_string"]
         wishes = _read_wishes(query_string) if query_string else _NO_WISHES
         check_content_type(head.content_type)
-        body = await self._reader.read(receive, head.content_length)
+        decoder = None
+        if head.encoded:
+            decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
+        body = await self._reader.read(receive, head.content_length, decoder)
         texts = decode_texts(body, self._config.limits)
         if self._client_limit.active:
             self._client_limit.check(_client(scope, head), len(texts.items))

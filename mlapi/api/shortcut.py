@@ -70,7 +70,11 @@ class Shortcut:
         Args:
             headers: the request's headers by their names in lower case; of a POST without a query string.
         """
-        return headers.get(b"content-type", b"") in PLAIN_JSON and b"cache-control" not in headers
+        return (
+            headers.get(b"content-type", b"") in PLAIN_JSON
+            and b"cache-control" not in headers
+            and b"content-encoding" not in headers
+        )
 
     def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
         """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
