@@ -54,7 +54,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  a container's only sensible default
+    host: str = Field(
+        "::",
+        description="Address to listen on; `::`: every address, of IPv6 and of IPv4; of IPv4 alone where the kernel "
+        "has no IPv6.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
         "/project", description="Path in front of the public routes."

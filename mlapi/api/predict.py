@@ -25,6 +25,7 @@ from mlapi.api.headers import (
     read_head,
     server_timing,
 )
+from mlapi.api.listening import plain_address
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
@@ -229,7 +230,7 @@ def _client(scope: Scope, head: RequestHead) -> str:
     if head.client:
         return head.client.decode("latin-1")
     peer = scope.get("client")
-    return peer[0] if peer else ""
+    return plain_address(peer[0]) if peer else ""
 
 
 def _refuse_truncated(predictions: Sequence[Prediction]) -> None:

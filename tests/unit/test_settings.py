@@ -9,7 +9,7 @@ from mlapi.settings import DEFAULT_BUNDLE, read_settings
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
     settings = read_settings({"PATH": "/bin", "OTHER": "x"})
-    assert (settings.host, settings.port, settings.root_path) == ("0.0.0.0", 8000, "/project")  # noqa: S104  the default
+    assert (settings.host, settings.port, settings.root_path) == ("::", 8000, "/project")
     assert (settings.redis_url, settings.redis_timeout_ms, settings.cache_ttl_s) == ("", 20, 86_400)
     assert (settings.l1_bytes, settings.deadline_s, settings.drain_s) == (64 * 1024 * 1024, 10, 5)
     assert (settings.bundle, settings.engine, settings.log_level) == (DEFAULT_BUNDLE, "", "info")
