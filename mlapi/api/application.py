@@ -1,6 +1,6 @@
 """The FastAPI application, with the prediction routes as plain ASGI in front of its machinery."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
+from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_heads import KnownHeads
@@ -56,6 +57,7 @@ class Application(FastAPI):
         lifespan: Lifespan["Application"],
         version: str,
         tracing: bool,
+        cors_origins: Sequence[str],
         clock: Callable[[], float],
     ) -> None:
         """Mount all routes.
@@ -70,6 +72,7 @@ class Application(FastAPI):
             lifespan: loads the model, and releases it.
             version: of the service.
             tracing: whether requests are traced.
+            cors_origins: the origins whose pages may read the answers.
             clock: tells seconds.
         """
         super().__init__(
@@ -95,7 +98,8 @@ class Application(FastAPI):
         self.include_router(ops.cluster)
         for error in (MlapiError, HTTPException, RequestValidationError):
             self.add_exception_handler(error, _answer_problem)
-        methods = Methods(super().__call__)
+        self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
+        methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
         self._edge = Edge(methods, metrics, request_ids, clock)
         self._tracing = tracing
@@ -103,6 +107,8 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
         if scope["type"] == "http":
+            if self._cross_origin is not None:
+                send = self._cross_origin.wrap(scope, send)
             direct = self._direct.get(scope["path"])
             if direct is None or scope["method"] != "POST":
                 await self._edge(scope, receive, send)

@@ -7,15 +7,17 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlapi.api.cross_origin import CrossOrigin
 from mlapi.errors import MethodNotAllowedError
 
 
 class Methods:
     """ASGI middleware around FastAPI, whose own routes know nothing but the methods that they were declared with."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application; its routes are still to be told."""
+    def __init__(self, app: ASGIApp, cross_origin: CrossOrigin | None) -> None:
+        """Wrap an application, whose routes are still to be told; pages of other origins may use them, or not."""
         self._app = app
+        self._cross_origin = cross_origin
         self._allowed: Mapping[str, str] = {}
 
     def learn(self, routes: Iterable[BaseRoute]) -> None:
@@ -27,6 +29,8 @@ class Methods:
         for given in methods.values():
             if "GET" in given:
                 given.add("HEAD")
+        # The target of an OPTIONS that asks about the server as a whole (RFC 9110, section 9.3.7).
+        methods["*"] = set().union(*methods.values())
         self._allowed = {path: ", ".join(sorted(given)) for path, given in methods.items()}
 
     def knows(self, path: str) -> bool:
@@ -45,6 +49,8 @@ class Methods:
             await self._app(scope, receive, send)
         elif method == "OPTIONS":
             headers = [(b"allow", allowed.encode())]
+            if self._cross_origin is not None:
+                headers += self._cross_origin.preflight(scope)
             await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": headers})
             await send({"type": "http.response.body"})
         elif method not in allowed.split(", "):

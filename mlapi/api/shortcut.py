@@ -51,9 +51,10 @@ class Shortcut:
         bodies: KnownBodies,
         accounting: Accounting,
         request_ids: RequestIds,
+        cross_origin: bool,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the parts; `clock` tells seconds."""
+        """Wire the parts; `cross_origin`: pages of other origins get more headers; `clock` tells seconds."""
         self._limits = limits
         # No text is longer than the body that holds it.
         self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
@@ -62,6 +63,7 @@ class Shortcut:
         self._bodies = bodies
         self._accounting = accounting
         self._request_ids = request_ids
+        self._cross_origin = cross_origin
         self._clock = clock
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -74,6 +76,7 @@ class Shortcut:
             headers.get(b"content-type", b"") in PLAIN_JSON
             and b"cache-control" not in headers
             and b"content-encoding" not in headers
+            and not (self._cross_origin and b"origin" in headers)
         )
 
     def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.e2e.problem_documents import assert_problem
+from tests.e2e.raw_http import RawConnection
 from tests.service_process import ServiceProcess
 
 BODY = b'{"text":["good"]}'
@@ -106,6 +107,13 @@ def test_options_says_which_methods_there_are(service: ServiceProcess, routes: t
         response = service.client.options(route)
         assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
         assert response.headers["x-request-id"]
+
+
+def test_options_of_the_server_as_a_whole_says_all_methods(service: ServiceProcess) -> None:
+    with RawConnection(service) as connection:
+        response = connection.ask(b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (response.status, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+        assert connection.ask(b"GET * HTTP/1.1\r\nHost: test\r\n\r\n").status in {400, 404}
 
 
 @pytest.mark.parametrize(
