@@ -100,6 +100,7 @@ def create_app(settings: Settings, environment: Mapping[str, str], loading: Futu
         lifespan=lifespan,
         version=version("mlapi"),
         tracing=tracing_wanted(environment),
+        cors_origins=settings.cors_origins,
         clock=_CLOCK,
     )
 
@@ -141,6 +142,7 @@ def _prediction_ways(
             bodies=bodies,
             accounting=accounting[name],
             request_ids=request_ids,
+            cross_origin=bool(settings.cors_origins),
             clock=_CLOCK,
         )
         for name in _SHORT

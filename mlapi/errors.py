@@ -5,12 +5,14 @@
     MlapiError
     ├── RequestError                 the caller must change something
     │   ├── MalformedJsonError       400 invalid_json
+    │   ├── ContentEncodingError     400 invalid_content_encoding
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── BodyTimeoutError         408 body_timeout
     │   ├── PayloadTooLargeError     413 payload_too_large
     │   ├── BatchTooLargeError       413 batch_too_large
     │   ├── UnsupportedMediaError    415 unsupported_media_type
+    │   ├── UnsupportedEncodingError 415 unsupported_content_encoding
     │   ├── InvalidRequestError      422 invalid_request (names each bad item)
     │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
     │   └── RateLimitedError         429 rate_limited
@@ -66,13 +68,23 @@ class MlapiError(Exception):
         violations: Sequence[Violation] = (),
         faults: Sequence[TextFault] = (),
         retry_after_s: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Describe the failure; `retry_after_s` is in whole seconds, at least 1 when given."""
+        """Describe the failure.
+
+        Args:
+            detail: what is wrong, in words that a client may see.
+            violations: which parts of the request are wrong.
+            faults: which texts are wrong, where the body is not known.
+            retry_after_s: whole seconds, at least 1, after which the same request may succeed.
+            headers: response header fields, names in lower case, that say what would be accepted instead.
+        """
         super().__init__(detail)
         self.detail = detail
         self.violations = tuple(violations)
         self.faults = tuple(faults)
         self.retry_after_s = retry_after_s
+        self.headers = tuple(headers)
 
 
 class RequestError(MlapiError):
@@ -88,6 +100,13 @@ class MalformedJsonError(RequestError):
 
     code = "invalid_json"
     title = "The body is not valid JSON"
+
+
+class ContentEncodingError(RequestError):
+    """The body is not what its `Content-Encoding` says."""
+
+    code = "invalid_content_encoding"
+    title = "The body cannot be decoded"
 
 
 class NotFoundError(RequestError):
@@ -137,6 +156,14 @@ class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     title = "Only JSON in UTF-8 is accepted"
+
+
+class UnsupportedEncodingError(RequestError):
+    """The body is in a content coding that is not decoded here."""
+
+    code = "unsupported_content_encoding"
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    title = "This content coding is not accepted"
 
 
 class InvalidRequestError(RequestError):

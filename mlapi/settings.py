@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mlapi.errors import ConfigurationError
 
@@ -18,6 +18,8 @@ DEFAULT_BUNDLE: Final = Path(__file__).resolve().parent.parent / "models" / "dis
 
 _SERVICE_LINK: Final = re.compile(r"MLAPI_\w+?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets for a Service named `mlapi-…` in the pods of its namespace; nobody chose those names."""
+
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 _MIB: Final = 1024 * 1024
 
@@ -41,6 +43,21 @@ def _check_redis_url(value: str) -> str:
     return value
 
 
+def _split(value: object) -> object:
+    return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
+
+
+def _check_origin(value: str) -> str:
+    parts = re.fullmatch(r"([a-z][a-z0-9+.-]*)://([a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", value)
+    if value != "*" and parts is None:
+        msg = "must be origins as browsers send them, such as https://app.example.com, between commas, or *"
+        raise ValueError(msg)
+    if parts and parts[3] and _DEFAULT_PORTS.get(parts[1]) == parts[3]:
+        msg = f"browsers leave out the port {parts[3]} of {parts[1]}"
+        raise ValueError(msg)
+    return value
+
+
 def _check_level(value: str) -> str:
     levels = ("debug", "info", "warning", "error", "critical")
     if value.lower() not in levels:
@@ -54,7 +71,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  a container's only sensible default
+    host: str = Field(
+        "::",
+        description="Address to listen on; `::`: every address, of IPv6 and of IPv4; of IPv4 alone where the kernel "
+        "has no IPv6.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
         "/project", description="Path in front of the public routes."
@@ -84,6 +105,11 @@ class Settings(BaseModel):
     client_texts_per_s: float = Field(0.0, ge=0, description="Texts per second that one client may send; 0: no limit.")
     client_header: str = Field(
         "", description="Header that names the client for the limit, such as x-forwarded-for; empty: the peer address."
+    )
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)] = Field(
+        (),
+        description="Origins whose web pages may read the answers, such as https://app.example.com, between commas; "
+        "`*`: all; empty: none.",
     )
 
 

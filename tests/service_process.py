@@ -25,7 +25,7 @@ HOST: Final = "127.0.0.1"
 _START_S: Final = 60.0
 _STOP_S: Final = 20.0
 _PAUSE_S: Final = 0.01
-_RUNNING: Final = re.compile(r"Uvicorn running on http://[\d.]+:(\d+)")
+_RUNNING: Final = re.compile(r"listening on (http://\S+:(\d+))")
 
 
 def eventually(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
@@ -62,7 +62,8 @@ class ServiceProcess:
 
     Attributes:
         pid: its process id.
-        port: where it listens.
+        url: where it listens, without a slash at the end.
+        port: of that.
         root: its root path.
         client: an HTTP client of it.
     """
@@ -89,17 +90,13 @@ class ServiceProcess:
         )
         self.pid = self._process.pid
         try:
-            self.port = int(eventually(self._find_port, f"listening; it said:\n{self.log}", _START_S))
+            self.url, port = eventually(self._find_address, f"listening; it said:\n{self.log}", _START_S)
+            self.port = int(port)
             self.client = httpx.Client(base_url=self.url, timeout=30.0)
             eventually(lambda: self.client.get("/readyz").is_success, "ready")
         except BaseException:
             self._end()
             raise
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a slash at the end."""
-        return f"http://{HOST}:{self.port}"
 
     @property
     def log(self) -> str:
@@ -188,10 +185,10 @@ class ServiceProcess:
         else:
             sys.stderr.write(f"mlapi serve, process {self.pid}, wrote:\n{log}")
 
-    def _find_port(self) -> str:
+    def _find_address(self) -> tuple[str, ...]:
         found = _RUNNING.search(self.log)
         assert found or self.exit_code is None, f"it ended with {self.exit_code}:\n{self.log}"
-        return found[1] if found else ""
+        return found.groups() if found else ()
 
     def _end(self) -> str:
         """See to it that it is gone; returns all that it wrote."""

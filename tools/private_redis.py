@@ -141,7 +141,8 @@ class PrivateRedis:
         self.stop()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        command = [str(self._server), "--bind", _HOST, "--port", str(self.port), "--dir", tempfile.gettempdir()]
+        # The minus sign: a machine without IPv6 does without that address.
+        command = [str(self._server), "--bind", _HOST, "-::1", "--port", str(self.port), "--dir", tempfile.gettempdir()]
         command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"]
         with tempfile.TemporaryFile() as log:
             process = tethered(command, signal.SIGKILL, dict(os.environ), output=log)

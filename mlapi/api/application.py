@@ -1,6 +1,6 @@
 """The FastAPI application, with the prediction routes as plain ASGI in front of its machinery."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,15 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
+from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_heads import KnownHeads
+from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
 from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
 from mlapi.dialects.problems import problem, refusal_headers
-from mlapi.errors import InvalidRequestError, MethodNotAllowedError, MlapiError, NotFoundError, Violation
+from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
 
 
@@ -51,6 +53,7 @@ class Application(FastAPI):
         lifespan: Lifespan["Application"],
         version: str,
         tracing: bool,
+        cors_origins: Sequence[str],
         clock: Callable[[], float],
     ) -> None:
         """Mount all routes.
@@ -65,6 +68,7 @@ class Application(FastAPI):
             lifespan: loads the model, and releases it.
             version: of the service.
             tracing: whether requests are traced.
+            cors_origins: the origins whose pages may read the answers.
             clock: tells seconds.
         """
         super().__init__(
@@ -91,12 +95,17 @@ class Application(FastAPI):
         self.include_router(ops.cluster)
         for error in (MlapiError, HTTPException, RequestValidationError):
             self.add_exception_handler(error, _answer_problem)
-        self._edge = Edge(super().__call__, metrics, request_ids, clock)
+        self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
+        methods = Methods(super().__call__, self._cross_origin)
+        methods.learn(self.router.routes)
+        self._edge = Edge(methods, metrics, request_ids, clock)
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
         if scope["type"] == "http":
+            if self._cross_origin is not None:
+                send = self._cross_origin.wrap(scope, send)
             direct = self._direct.get(scope["path"])
             if direct is None or scope["method"] != "POST":
                 await self._edge(scope, receive, send)
@@ -143,22 +152,15 @@ def _telemetry(*, on: bool) -> TelemetryConfig:
 
 
 async def _answer_problem(request: Request, raised: Exception) -> Response:
-    headers: dict[str, str] = {}
     if isinstance(raised, MlapiError):
         error = raised
     elif isinstance(raised, RequestValidationError):
         violations = [Violation("/" + "/".join(map(str, item["loc"])), item["msg"]) for item in raised.errors()]
         error = InvalidRequestError("the request is not valid", violations=violations)
     elif isinstance(raised, HTTPException):
-        headers = dict(raised.headers or {})
-        error = _from_http(raised, request)
+        # Of a route's own errors none is one of these: FastAPI raises them for a path that it does not know.
+        error = NotFoundError("there is no such route")
     request_id: str = request.state.request_id
     refusal = problem(error, request_id)
-    headers |= {name.decode(): value.decode() for name, value in refusal_headers(error, refusal, request_id)}
+    headers = {name.decode(): value.decode() for name, value in refusal_headers(error, refusal, request_id)}
     return Response(refusal.body, int(error.status), headers)
-
-
-def _from_http(raised: HTTPException, request: Request) -> MlapiError:
-    if raised.status_code == MethodNotAllowedError.status:
-        return MethodNotAllowedError(f"{request.method} is not served here")
-    return NotFoundError("there is no such route")

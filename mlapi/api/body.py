@@ -1,9 +1,11 @@
 """Reads a request body within bounds of size, time and memory, and names how callers leave."""
 
+import asyncio
 from typing import Final
 
 from starlette.types import Message, Receive
 
+from mlapi.api.content_coding import ContentDecoder
 from mlapi.api.expiry import Expiry
 from mlapi.errors import BodyTimeoutError, MalformedJsonError, OverloadedError, PayloadTooLargeError
 
@@ -12,6 +14,10 @@ CLIENT_GONE: Final = 499
 
 SEND_FAILURES: Final = (OSError, RuntimeError)
 """What sending raises when the caller has gone: uvloop says RuntimeError of a connection that closed a moment ago."""
+
+
+_STEPS_A_TURN: Final = 4
+"""After so many steps of decoding, a quarter of a megabyte at most, the event loop turns to the other connections."""
 
 
 class ClientGoneError(Exception):
@@ -28,12 +34,19 @@ class BodyReader:
         self._expiry = expiry
         self._held = 0
 
-    async def read(self, receive: Receive, content_length: bytes) -> bytes:
-        """Return the whole body.
+    async def read(self, receive: Receive, content_length: bytes, decoder: ContentDecoder | None = None) -> bytes:
+        """Return the whole body, decoded.
+
+        Args:
+            receive: brings the parts of the body.
+            content_length: the header `Content-Length`; empty if there is none.
+            decoder: decodes the body, if it was not sent as it is.
 
         Raises:
-            PayloadTooLargeError: more bytes than allowed; known from the length announced, else on the way.
+            PayloadTooLargeError: more bytes than allowed, as sent or decoded; known from the length announced, else on
+                the way.
             MalformedJsonError: the length announced is not a number.
+            ContentEncodingError: the body does not decode.
             BodyTimeoutError: it was not complete in time.
             OverloadedError: too many large bodies are being read already.
             ClientGoneError: the connection broke before the end.
@@ -46,7 +59,7 @@ class BodyReader:
                 raise MalformedJsonError(msg)
             self._check_size(int(content_length))
         try:
-            return await self._expiry.wait(self._read(receive))
+            return await self._expiry.wait(self._decode(receive, decoder) if decoder else self._read(receive))
         except TimeoutError:
             msg = "the body was not complete in time"
             raise BodyTimeoutError(msg) from None
@@ -63,11 +76,8 @@ class BodyReader:
         more = True
         try:
             while more:
-                self._held += size - held
-                held = size
-                if self._held > self._max_held_bytes:
-                    msg = "too many large requests arrive at once"
-                    raise OverloadedError(msg, retry_after_s=1)
+                grown, held = size - held, size
+                self._hold(grown)
                 chunk, more = _chunk(await receive())
                 size += len(chunk)
                 self._check_size(size)
@@ -75,6 +85,35 @@ class BodyReader:
             return b"".join(chunks)
         finally:
             self._held -= held
+
+    async def _decode(self, receive: Receive, decoder: ContentDecoder) -> bytes:
+        """Decode each part as it comes, and stop at the first byte beyond the bound."""
+        decoded = bytearray()
+        sent = held = steps = 0
+        more = True
+        try:
+            while more:
+                chunk, more = _chunk(await receive())
+                sent += len(chunk)
+                self._check_size(sent)
+                for piece in decoder.feed(chunk):
+                    self._check_size(len(decoded) + len(piece))
+                    decoded += piece
+                    held += len(piece)
+                    self._hold(len(piece))
+                    steps += 1
+                    if steps % _STEPS_A_TURN == 0:
+                        await asyncio.sleep(0)
+            decoder.finish()
+            return bytes(decoded)
+        finally:
+            self._held -= held
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if self._held > self._max_held_bytes:
+            msg = "too many large requests arrive at once"
+            raise OverloadedError(msg, retry_after_s=1)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_until_gone
 from mlapi.api.headers import RequestIds, read_head
+from mlapi.api.methods import Methods
 from mlapi.dialects.problems import problem, refusal_headers
-from mlapi.errors import InternalError
+from mlapi.errors import InternalError, MlapiError
 from mlapi.observability.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class Edge:
     """ASGI middleware around FastAPI."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, request_ids: RequestIds, clock: Callable[[], float]) -> None:
-        """Wrap an application; `clock` tells seconds."""
+    def __init__(self, app: Methods, metrics: Metrics, request_ids: RequestIds, clock: Callable[[], float]) -> None:
+        """Wrap an application that knows its paths; `clock` tells seconds."""
         self._app = app
         self._metrics = metrics
         self._request_ids = request_ids
@@ -47,26 +48,30 @@ class Edge:
                 raise ClientGoneError from error
 
         try:
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_id)
+            except MlapiError as error:
+                await _send_problem(send_with_id, error, request_id.decode())
         except ClientGoneError:
             await wait_until_gone(receive)
             status = CLIENT_GONE
         except Exception:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
             _log.exception("a request failed", extra={"request_id": request_id.decode()})
             if not status:
-                await self._send_internal_error(send, request_id.decode())
+                failure = InternalError("the service failed; the request id finds the reason in its log")
+                await _send_problem(send, failure, request_id.decode())
             status = 500
         finally:
             # A path or method that no route knows must not become a label: anybody can invent those. No route here has
             # parameters, so the path of one that matched is its template.
-            route = scope["path"] if "route" in scope else _UNKNOWN_ROUTE
+            route = scope["path"] if self._app.knows(scope["path"]) else _UNKNOWN_ROUTE
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.http_requests.labels(route, method, str(status)).inc()
             self._metrics.http_request_duration.labels(route).observe(self._clock() - started)
 
-    async def _send_internal_error(self, send: Send, request_id: str) -> None:
-        error = InternalError("the service failed; the request id finds the reason in its log")
-        refusal = problem(error, request_id)
-        headers = refusal_headers(error, refusal, request_id)
-        await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
-        await send({"type": "http.response.body", "body": refusal.body})
+
+async def _send_problem(send: Send, error: MlapiError, request_id: str) -> None:
+    refusal = problem(error, request_id)
+    headers = refusal_headers(error, refusal, request_id)
+    await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
+    await send({"type": "http.response.body", "body": refusal.body})

@@ -20,6 +20,8 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 class RequestHead(NamedTuple):
     """The request headers that the prediction routes read: raw values, empty where absent.
 
+    `encoded` tells whether there is a `Content-Encoding`, of which each field counts, not the last one alone.
+
     A tuple, as all values on the way of a cached answer: a frozen dataclass costs three times as much to make.
     """
 
@@ -28,17 +30,20 @@ class RequestHead(NamedTuple):
     cache_control: bytes = b""
     request_id: bytes = b""
     client: bytes = b""
+    encoded: bool = False
 
 
 def read_head(headers: Headers, client_header: bytes) -> RequestHead:
     """Pick the headers that matter; of a repeated one the last counts."""
-    value = dict(headers).get
+    fields = dict(headers)
+    value = fields.get
     return RequestHead(
         value(b"content-type", b""),
         value(b"content-length", b""),
         value(b"cache-control", b""),
         value(b"x-request-id", b""),
         value(client_header, b""),
+        b"content-encoding" in fields,
     )
 
 

@@ -7,14 +7,17 @@ import msgspec
 from pydantic import BaseModel
 
 from mlapi import errors
+from mlapi.api.content_coding import ACCEPTED
 from mlapi.dialects.base import Dialect
 
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
+    (errors.ContentEncodingError, "the body is not gzip, as its Content-Encoding says, or is damaged"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
     (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),
     (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
     (errors.UnsupportedMediaError, "send the body as application/json"),
+    (errors.UnsupportedEncodingError, f"send the body as it is, or in one of these content codings: {ACCEPTED}"),
     (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
@@ -51,7 +54,15 @@ _SUCCESS_HEADERS: Final = {
 }
 
 _RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again.", "2")}
-_WITH_RETRY_AFTER: Final = frozenset({errors.RateLimitedError.status, errors.RefusalError.status})
+
+_ACCEPT_ENCODING: Final = {
+    "Accept-Encoding": _header("What a body may be encoded in; absent if its media type was refused.", ACCEPTED)
+}
+_MORE_HEADERS: Final[Mapping[int, Mapping[str, object]]] = {
+    errors.UnsupportedEncodingError.status: _ACCEPT_ENCODING,
+    errors.RateLimitedError.status: _RETRY_AFTER,
+    errors.RefusalError.status: _RETRY_AFTER,
+}
 
 _HEADER_PARAMETERS: Final = (
     {
@@ -59,6 +70,13 @@ _HEADER_PARAMETERS: Final = (
         "in": "header",
         "description": "`no-store` keeps the texts out of the cache; `only-if-cached` never asks the model.",
         "schema": {"type": "string", "enum": ["no-store", "only-if-cached", "no-cache"]},
+    },
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": f"What the body is encoded in, one of {ACCEPTED}; absent or `identity`: not encoded (RFC 9110). "
+        "The limits on a body hold for what it decodes to, too.",
+        "schema": {"type": "string", "enum": ["gzip", "deflate", "zstd", "identity"]},
     },
     {
         "name": "X-Request-Id",
@@ -86,7 +104,7 @@ def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
             int(kind.status),
             {
                 "description": kind.title,
-                "headers": REQUEST_ID_HEADER | (_RETRY_AFTER if kind.status in _WITH_RETRY_AFTER else {}),
+                "headers": {**REQUEST_ID_HEADER, **_MORE_HEADERS.get(kind.status, {})},
                 "content": {refusal.media_type: {"schema": schema, "examples": {}}},
             },
         )

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from mlapi.api.accounting import Accounting
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
 from mlapi.api.client_limit import ClientLimit
+from mlapi.api.content_coding import find_decoder
 from mlapi.api.headers import (
     RequestHead,
     RequestIds,
@@ -21,6 +22,7 @@ from mlapi.api.headers import (
     read_head,
     server_timing,
 )
+from mlapi.api.listening import plain_address
 from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.dialects.base import Call, Dialect, TextLimits
@@ -102,7 +104,10 @@ class PredictionRoute:
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
         inquiry: Inquiry | None = scope.get(INQUIRY)
         check_content_type(head.content_type)
-        body = await self._reader.read(receive, head.content_length)
+        decoder = None
+        if head.encoded:
+            decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
+        body = await self._reader.read(receive, head.content_length, decoder)
         call = self.dialect.read(body, scope["query_string"], self._config.limits)
         if self._client_limit.active:
             self._client_limit.check(_client(scope, head), len(call.texts))
@@ -198,7 +203,7 @@ def _client(scope: Scope, head: RequestHead) -> str:
     if head.client:
         return head.client.decode("latin-1")
     peer = scope.get("client")
-    return peer[0] if peer else ""
+    return plain_address(peer[0]) if peer else ""
 
 
 def _refuse_truncated(predictions: Sequence[Prediction]) -> None:

@@ -1,13 +1,21 @@
-"""uvicorn's server, except that it drains before it stops."""
+"""uvicorn's server, except that it drains before it stops, and listens on both families of addresses."""
 
 import gc
+import logging
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from mlapi.api.listening import EVERYWHERE, addresses, bind_everywhere
+
+_log = logging.getLogger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
@@ -24,9 +32,33 @@ class DrainingServer(uvicorn.Server):
         """Start listening, then keep the garbage collector away from all that lives as long as the process."""
         # Here, because what comes first of all is to wait for the model.
         gc.collect()
-        await super().startup(sockets)
+        if self.config.host == EVERYWHERE:
+            # asyncio would make of this host a socket that takes IPv6 alone.
+            sockets = [self._bind()]
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # Another process had bound the same port, as we had, and was the first to listen on it.
+            await self.lifespan.shutdown()
+            self._give_up(error)
+        if sockets:
+            self._log_started_message(sockets)
         gc.freeze()
         gc.enable()
+
+    def _bind(self) -> socket.socket:
+        try:
+            return bind_everywhere(self.config.port, dual_stack=socket.has_dualstack_ipv6())
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> NoReturn:
+        _log.error("cannot listen on port %d: %s", self.config.port, error.strerror)
+        sys.exit(STARTUP_FAILURE)
+
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        """Say where it listens, in addresses that can be opened; uvicorn would name the wildcard."""
+        _log.info("listening on %s", " and ".join(addresses(listeners)))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain on SIGTERM; stop at once on SIGINT and on a second signal."""

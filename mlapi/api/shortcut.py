@@ -52,9 +52,10 @@ class Shortcut:
         bodies: KnownBodies,
         accounting: Accounting,
         request_ids: RequestIds,
+        cross_origin: bool,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the parts; `clock` tells seconds."""
+        """Wire the parts; `cross_origin`: pages of other origins get more headers; `clock` tells seconds."""
         self._limits = limits
         # No text is longer than the body that holds it.
         self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
@@ -63,6 +64,7 @@ class Shortcut:
         self._bodies = bodies
         self._accounting = accounting
         self._request_ids = request_ids
+        self._cross_origin = cross_origin
         self._clock = clock
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -71,7 +73,12 @@ class Shortcut:
         Args:
             headers: the request's headers by their names in lower case; of a POST without a query string.
         """
-        return headers.get(b"content-type", b"") in PLAIN_JSON and b"cache-control" not in headers
+        return (
+            headers.get(b"content-type", b"") in PLAIN_JSON
+            and b"cache-control" not in headers
+            and b"content-encoding" not in headers
+            and not (self._cross_origin and b"origin" in headers)
+        )
 
     def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
         """Return the response after its status line, or what may come to be one, or None for the route to serve it all.

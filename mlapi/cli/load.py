@@ -32,17 +32,22 @@ class Target:
     port: int
     root: str = ""
 
+    @property
+    def authority(self) -> str:
+        """Host and port as URLs and the header `Host` have them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def post(
         self, path: str, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Return a POST request as bytes, with further headers before its length."""
-        fields = {"host": f"{self.host}:{self.port}", "content-type": content_type} | dict(headers or {})
+        fields = {"host": self.authority, "content-type": content_type} | dict(headers or {})
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return f"POST {self.root}{path} HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
     def get(self, path: str) -> bytes:
         """Return a GET request as bytes."""
-        return f"GET {self.root}{path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n\r\n".encode()
+        return f"GET {self.root}{path} HTTP/1.1\r\nhost: {self.authority}\r\n\r\n".encode()
 
 
 class _Loop:
@@ -69,7 +74,7 @@ class _Loop:
             msg = f"no answer to some requests after {timeout_s:g} s; {self.outcome.answered} were answered"
             raise LoadError(msg) from error
         except OSError as error:
-            msg = f"cannot connect to {self._target.host}:{self._target.port}: {error}"
+            msg = f"cannot connect to {self._target.authority}: {error}"
             raise LoadError(msg) from error
         finally:
             self._close()

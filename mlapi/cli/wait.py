@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 from redis import Redis
@@ -91,16 +91,17 @@ def wait_for_redis(
         url, socket_timeout=_ATTEMPT_S, socket_connect_timeout=_ATTEMPT_S, retry=Retry(NoBackoff(), 0)
     )
     address = urlsplit(url)
-    host, port = address.hostname or "localhost", address.port or 6379
+    host, port = unquote(address.hostname or "localhost"), address.port or 6379
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     give_up_at = clock() + timeout_s
     said = None
     while True:
         reason, final = _attempt(client, host, port)
         if reason is None:
-            say(f"Redis at {host}:{port} answers")
+            say(f"Redis at {place} answers")
             return None
         if reason != said:
-            say(f"waiting for Redis at {host}:{port}: {reason}")
+            say(f"waiting for Redis at {place}: {reason}")
             said = reason
         if final or clock() + _PAUSE_S > give_up_at:
             return reason

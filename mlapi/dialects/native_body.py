@@ -1,5 +1,6 @@
 """Reads the JSON body of a prediction request and names everything that is wrong with it."""
 
+import codecs
 import json
 import re
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ _CLOSING: Final = b"}"
 _FRAME_BYTES: Final = 17
 """Around the value of `text`, fewer bytes cannot hold a second member: `{"text":}` is 9, `"text":0,` another 9."""
 
+_BOM: Final = codecs.BOM_UTF8
+"""Some clients put it in front of UTF-8; it is no part of the text (RFC 8259, section 8.1)."""
+
 _WHITE_SPACE: Final = b" \t\n\r"
 _ONE_NAME: Final = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
 
@@ -37,6 +41,11 @@ Python objects for all of them, which takes seconds and a hundred times the body
 
 _ITEM: Final = re.compile(r"\$\[(\d+)\]")
 """Where msgspec's messages name an item of a list."""
+
+_FRAMES_OF_ASCII: Final = b"\0\xff\xfe"
+"""What a first character from ASCII has around it in UTF-16 and UTF-32, byte order marks included."""
+
+_JSON_BEGINS: Final = (b"{", b"[", b'"')
 
 _MISSING: Final = object()
 
@@ -84,6 +93,7 @@ def _read_value(body: bytes) -> str | list[str]:
             return _TEXT.decode(memoryview(body)[len(_OPENING) : -len(_CLOSING)])
         except msgspec.DecodeError:
             pass
+    body = body.removeprefix(_BOM)
     raw = _BODY.decode(body).text
     if len(body) - len(raw) > _FRAME_BYTES:
         _check_members(body, bytes(raw))
@@ -127,6 +137,11 @@ def _check_members(body: bytes, value: bytes) -> None:
 
 def _explain(body: bytes, error: Exception) -> Never:
     """Raise for a body that did not decode, naming each bad item where the body is JSON at all."""
+    encoding = json.detect_encoding(body[:4])
+    if not encoding.startswith("utf-8") and body[:8].strip(_FRAMES_OF_ASCII)[:1] in _JSON_BEGINS:
+        msg = f"the body is in {encoding[:6].upper()}; JSON is UTF-8 (RFC 8259, section 8.1)"
+        raise MalformedJsonError(msg) from error
+    body = body.removeprefix(_BOM)
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:_MAX_REASON_CHARS]
     if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_EXPLAINED_PARTS:
         violations = _first_violation(body, reason)

@@ -46,6 +46,7 @@ def refusal_headers(error: MlapiError, refusal: Refusal, request_id: str) -> lis
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
     ]
+    headers += [(name.encode(), value.encode()) for name, value in error.headers]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.status is HTTPStatus.REQUEST_TIMEOUT:

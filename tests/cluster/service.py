@@ -34,7 +34,9 @@ class Service:
     def url_of(self, service: str) -> str:
         """Where `/project` of one Service is."""
         spec = self.kubectl.get("service", service)["spec"]
-        return f"http://{spec['clusterIP']}:{spec['ports'][0]['port']}/project"
+        address = spec["clusterIP"]
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{spec['ports'][0]['port']}/project"
 
     def predict(self, texts: Sequence[str], *, query: str = "", service: str = API_SERVICE) -> httpx.Response:
         """POST texts to `/predict` on a connection of its own."""

@@ -13,12 +13,14 @@ from mlapi.errors import MlapiError, Violation
 
 STATUSES = {
     "invalid_json": 400,
+    "invalid_content_encoding": 400,
     "not_found": 404,
     "method_not_allowed": 405,
     "body_timeout": 408,
     "payload_too_large": 413,
     "batch_too_large": 413,
     "unsupported_media_type": 415,
+    "unsupported_content_encoding": 415,
     "invalid_request": 422,
     "text_too_long": 422,
     "rate_limited": 429,

@@ -7,10 +7,20 @@ import httpx
 import pytest
 
 from tests.e2e.problem_documents import assert_problem
+from tests.e2e.raw_http import RawConnection
 from tests.service_process import ServiceProcess
 
 BODY = b'{"text":["good"]}'
-GET_ROUTES = ("/project/health", "/project/model", "/project/docs", "/project/openapi.json", "/livez", "/metrics")
+GET_ROUTES = (
+    "/project/health",
+    "/project/model",
+    "/project/docs",
+    "/project/openapi.json",
+    "/livez",
+    "/readyz",
+    "/startupz",
+    "/metrics",
+)
 POST_ROUTES = ("/project/predict", "/project/bulk-predict")
 
 
@@ -73,23 +83,37 @@ def test_no_media_type_is_accepted(service: ServiceProcess) -> None:
 @pytest.mark.parametrize(
     ("routes", "allowed", "methods"),
     [
-        (POST_ROUTES, "POST", ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")),
-        (GET_ROUTES, "GET", ("POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")),
+        (POST_ROUTES, "OPTIONS, POST", ("GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")),
+        (GET_ROUTES, "GET, HEAD, OPTIONS", ("POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")),
     ],
     ids=["predictions", "the rest"],
 )
-def test_another_method_is_405_and_says_which_is_allowed(
+def test_another_method_is_405_and_says_which_are_allowed(
     service: ServiceProcess, routes: tuple[str, ...], allowed: str, methods: tuple[str, ...]
 ) -> None:
     for route in routes:
         for method in methods:
             response = service.client.request(method, route)
-            assert response.status_code == 405, (method, route)
-            assert allowed in re.split(r",\s*", response.headers["allow"]), (method, route)
+            assert (response.status_code, response.headers["allow"]) == (405, allowed), (method, route)
             if method == "HEAD":
                 assert response.content == b""
             else:
                 assert_problem(response, 405, response.status_code, "method_not_allowed", [])
+
+
+@pytest.mark.parametrize(("routes", "allowed"), [(POST_ROUTES, "OPTIONS, POST"), (GET_ROUTES, "GET, HEAD, OPTIONS")])
+def test_options_says_which_methods_there_are(service: ServiceProcess, routes: tuple[str, ...], allowed: str) -> None:
+    for route in routes:
+        response = service.client.options(route)
+        assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
+        assert response.headers["x-request-id"]
+
+
+def test_options_of_the_server_as_a_whole_says_all_methods(service: ServiceProcess) -> None:
+    with RawConnection(service) as connection:
+        response = connection.ask(b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (response.status, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+        assert connection.ask(b"GET * HTTP/1.1\r\nHost: test\r\n\r\n").status in {400, 404}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +140,7 @@ def test_an_unknown_path_is_404(service: ServiceProcess, path: str) -> None:
     for response in (post(service, path), service.client.get(path)):
         assert_problem(response, 404, response.status_code, "not_found", [])
     assert service.client.head(path).status_code == 404
+    assert service.client.options(path).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["detail", "truncate"])

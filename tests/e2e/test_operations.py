@@ -8,6 +8,7 @@ import pytest
 from mlapi.bundles.store import read_manifest
 from mlapi.settings import DEFAULT_BUNDLE
 from tests.e2e.problem_documents import assert_problem
+from tests.e2e.raw_http import RawConnection
 from tests.service_process import HOST, ServiceProcess, eventually
 from tools.openapi import PATH
 
@@ -40,6 +41,32 @@ def test_every_route_of_the_contract_is_there(service: ServiceProcess) -> None:
     for path, method in CLUSTER.items():
         assert status(service, method, path) == 200, path
         assert status(service, method, f"/project{path}") == 404, path
+
+
+def test_head_is_get_without_a_body(service: ServiceProcess) -> None:
+    for path in (
+        *(path for path, method in CLUSTER.items() if method == "GET"),
+        *(f"/project{path}" for path, method in PUBLIC.items() if method == "GET"),
+    ):
+        with RawConnection(service) as connection:
+            got = connection.ask(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            head = f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+            asked = connection.ask(head, method="HEAD")
+            assert (got.status, asked.status) == (200, 200), path
+            assert set(asked.headers) == set(got.headers), path
+            assert asked.headers["content-type"] == got.headers["content-type"], path
+            # The text of the metrics is another one each time.
+            assert path == "/metrics" or asked.headers["content-length"] == got.headers["content-length"], path
+            # Nothing follows the head: the next answer begins where it ends.
+            assert connection.ask(head, method="HEAD").status == 200, path
+
+
+def test_head_and_options_are_counted_as_what_they_are(service: ServiceProcess) -> None:
+    with service.counting() as rises:
+        service.client.head("/livez")
+        service.client.options("/project/predict")
+    assert rises['mlapi_http_requests_total{method="HEAD",route="/livez",status="200"}'] == 1
+    assert rises['mlapi_http_requests_total{method="OPTIONS",route="/project/predict",status="204"}'] == 1
 
 
 def test_every_route_carries_a_request_id_and_is_counted_by_its_path(service: ServiceProcess) -> None:

@@ -32,6 +32,11 @@ def test_a_redis_that_answers_is_exit_code_0(redis: PrivateRedis) -> None:
         assert done.stderr == f"mlapi: Redis at {HOST}:{redis.port} answers\n"
 
 
+def test_a_redis_may_be_named_by_an_ipv6_address(redis: PrivateRedis) -> None:
+    done = run_mlapi("wait", "redis", "--timeout", "0", "--url", f"redis://[::1]:{redis.port}/0")
+    assert (done.returncode, done.stderr) == (0, f"mlapi: Redis at [::1]:{redis.port} answers\n")
+
+
 def test_no_redis_configured_is_nothing_to_wait_for() -> None:
     for settings in ({}, {"MLAPI_REDIS_URL": ""}):
         done = run_mlapi("wait", "redis", settings=settings)

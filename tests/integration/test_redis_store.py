@@ -376,6 +376,14 @@ async def test_the_password_in_the_url_is_used(redis_server: PrivateRedis, inspe
         inspector.config_set("requirepass", "")
 
 
+async def test_the_url_may_name_an_ipv6_address(redis_server: PrivateRedis, metrics: Metrics) -> None:
+    store = redis_store(f"redis://[::1]:{redis_server.port}", metrics)
+    await store.put_many({A: FOUND})
+    await store.flush()
+    assert await store.get_many([A]) == [FOUND]
+    await store.close()
+
+
 async def test_stores_that_redis_cannot_take_in_time_are_dropped_and_counted(
     redis_server: PrivateRedis, metrics: Metrics
 ) -> None:

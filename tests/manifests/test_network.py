@@ -9,6 +9,7 @@ from tests.manifests.reachability import Connection, Endpoint, may_connect
 from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Stack, containers, pod_template
 
 INTERNET = Endpoint("203.0.113.7")
+INTERNET_6 = Endpoint("2001:db8::7")
 CONTROL_PLANE = Endpoint("10.96.0.1")
 DNS = Endpoint("10.1.0.53", "kube-system", {"k8s-app": "kube-dns"})
 NEIGHBOUR = Endpoint("10.1.0.9", "kube-system", {"k8s-app": "metrics-server"})
@@ -84,9 +85,10 @@ def test_the_api_reaches_redis_and_dns_alone(stack: Stack) -> None:
 @pytest.mark.parametrize("stack", [stack for stack in STACKS if "external-redis" in stack.components], ids=str)
 def test_an_external_redis_is_reached_within_private_networks(stack: Stack) -> None:
     for api in pods(stack, "api"):
-        assert reaches(stack, api, Endpoint("10.20.30.40"), 6379)
-        assert not reaches(stack, api, Endpoint("10.20.30.40"), 6380)
-        assert not reaches(stack, api, INTERNET, 6379)
+        for private in (Endpoint("10.20.30.40"), Endpoint("fd12:3456:789a::40")):
+            assert reaches(stack, api, private, 6379)
+            assert not reaches(stack, api, private, 6380)
+        assert not any(reaches(stack, api, other, 6379) for other in (INTERNET, INTERNET_6))
 
 
 @pytest.mark.parametrize("stack", [stack for stack in STACKS if stack.overlay != DEV.overlay], ids=str)
@@ -107,5 +109,6 @@ def test_the_gateway_reaches_the_api_of_production() -> None:
 
 def test_the_load_balancer_of_dev_lets_everyone_in_and_to_one_port_only() -> None:
     (api,) = pods(DEV, "api")
-    assert reaches(DEV, INTERNET, api, 8000)
-    assert not reaches(DEV, INTERNET, api, 22)
+    for anyone in (INTERNET, INTERNET_6):
+        assert reaches(DEV, anyone, api, 8000)
+        assert not reaches(DEV, anyone, api, 22)

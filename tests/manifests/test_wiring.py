@@ -50,6 +50,13 @@ def test_a_service_leads_to_one_deployment_and_to_a_port_of_it(stack: Stack) -> 
 
 
 @each_stack
+def test_a_service_has_addresses_of_all_families_that_the_cluster_has(stack: Stack) -> None:
+    for service in stack.of_kind("Service"):
+        assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+        assert "ipFamilies" not in service["spec"]
+
+
+@each_stack
 def test_pods_are_spread_among_their_like(stack: Stack) -> None:
     for workload in stack.apis:
         constraints = pod_template(workload)["spec"]["topologySpreadConstraints"]

@@ -9,7 +9,7 @@ from mlapi.settings import DEFAULT_BUNDLE, read_settings
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
     settings = read_settings({"PATH": "/bin", "OTHER": "x"})
-    assert (settings.host, settings.port, settings.root_path) == ("0.0.0.0", 8000, "/project")  # noqa: S104  the default
+    assert (settings.host, settings.port, settings.root_path) == ("::", 8000, "/project")
     assert (settings.redis_url, settings.redis_timeout_ms, settings.cache_ttl_s) == ("", 20, 86_400)
     assert (settings.l1_bytes, settings.deadline_s, settings.drain_s) == (64 * 1024 * 1024, 10, 5)
     assert (settings.bundle, settings.engine, settings.log_level) == (DEFAULT_BUNDLE, "", "info")
@@ -27,6 +27,16 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ("MLAPI_DEADLINE_S", "0.5", "deadline_s", 0.5),
         ("MLAPI_LOG_LEVEL", "DEBUG", "log_level", "debug"),
         ("MLAPI_ALLOW_NO_CACHE", "true", "allow_no_cache", True),
+        ("MLAPI_CORS_ORIGINS", "", "cors_origins", ()),
+        ("MLAPI_CORS_ORIGINS", "*", "cors_origins", ("*",)),
+        ("MLAPI_CORS_ORIGINS", "https://a.example", "cors_origins", ("https://a.example",)),
+        ("MLAPI_CORS_ORIGINS", "http://[::1]:8080,", "cors_origins", ("http://[::1]:8080",)),
+        (
+            "MLAPI_CORS_ORIGINS",
+            "https://a.example:8443, http://localhost:3000 chrome-extension://abc",
+            "cors_origins",
+            ("https://a.example:8443", "http://localhost:3000", "chrome-extension://abc"),
+        ),
     ],
 )
 def test_a_variable_sets_its_field(name: str, value: str, field: str, expected: object) -> None:
@@ -50,6 +60,12 @@ def test_a_variable_sets_its_field(name: str, value: str, field: str, expected: 
         ("MLAPI_DRAIN_S", "-1"),
         ("MLAPI_LOG_LEVEL", "loud"),
         ("MLAPI_MAX_TEXTS", "0"),
+        ("MLAPI_CORS_ORIGINS", "a.example"),
+        ("MLAPI_CORS_ORIGINS", "https://a.example/"),
+        ("MLAPI_CORS_ORIGINS", "https://a.example:443"),
+        ("MLAPI_CORS_ORIGINS", "https://*.example"),
+        ("MLAPI_CORS_ORIGINS", "HTTPS://A.example"),
+        ("MLAPI_CORS_ORIGINS", "null"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: str) -> None:

@@ -150,6 +150,13 @@ async def test_an_open_loop_counts_the_wait_of_requests_that_a_stall_held_up() -
     assert outcome.seconds >= 59 / rate
 
 
+@pytest.mark.parametrize(("host", "sent"), [("127.0.0.1", "127.0.0.1:8000"), ("::1", "[::1]:8000")])
+def test_the_host_header_has_an_ipv6_address_in_brackets(host: str, sent: str) -> None:
+    target = Target(host, 8000, "/project")
+    for request in (target.get("/health"), target.post("/predict", b"{}")):
+        assert f"\r\nhost: {sent}\r\n".encode() in request
+
+
 def test_quantiles_are_nearest_ranks() -> None:
     outcome = Outcome()
     outcome.latencies_s.extend([4.0, 1.0, 3.0, 2.0])

@@ -1,5 +1,6 @@
 """Bodies are read exactly, and every bad item is named."""
 
+import codecs
 import json
 
 import pytest
@@ -20,6 +21,29 @@ def test_whatever_json_spells_is_read_back(items: list[str], ascii_only: bool, i
     body = json.dumps({"text": items}, ensure_ascii=ascii_only, indent=indent).encode()
     decoded = decode_texts(body, LIMITS)
     assert (list(decoded.items), decoded.bare) == (items, False)
+
+
+@pytest.mark.parametrize("body", [b'{"text":"a"}', b' {"text": ["a"]}\n', b'{\n"text":"\xef\xbb\xbfa"}'])
+def test_a_byte_order_mark_before_utf_8_is_ignored(body: bytes) -> None:
+    assert decode_texts(codecs.BOM_UTF8 + body, LIMITS) == decode_texts(body, LIMITS)
+
+
+def test_behind_a_byte_order_mark_faults_are_named_as_without_it() -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        decode_texts(codecs.BOM_UTF8 + b'{"text":[1,"a"],"x":0}', LIMITS)
+    assert [item.pointer for item in refused.value.violations] == ["/x", "/text/0"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_another_encoding_of_unicode_is_named(encoding: str) -> None:
+    with pytest.raises(MalformedJsonError, match=f"the body is in {encoding[:6].upper()}; JSON is UTF-8"):
+        decode_texts('{"text":["a"]}'.encode(encoding), LIMITS)
+
+
+@pytest.mark.parametrize("body", [b"a\0", b"\0\0\0\0", b"\0", b"\xff\xfe", b"\x1f\x8b\x08\0"])
+def test_other_bytes_are_not_taken_for_unicode(body: bytes) -> None:
+    with pytest.raises(MalformedJsonError, match=r"^(?!.*UTF-(16|32))"):
+        decode_texts(body, LIMITS)
 
 
 @given(texts)
@@ -68,7 +92,7 @@ def test_each_bad_item_is_pointed_at(body: bytes, pointers: list[str]) -> None:
         b'{"text":[Infinity]}',
         b'{"text":"a\x00b"}',
         b'{"text":"\xff"}',
-        b'\xef\xbb\xbf{"text":"a"}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"text":"a"}',
         b'{"text":' + b"[" * 200_000,
         b"[" * 200_000,
         b'{"text":"a","b":' + b"[" * 200_000 + b"]" * 200_000 + b"}",

@@ -1,0 +1,49 @@
+"""The fast path takes a head that asks for nothing but an answer, and never one that asks for more."""
+
+import time
+
+import pytest
+
+from mlapi.api.accounting import Accounting
+from mlapi.api.headers import RequestIds
+from mlapi.api.known_bodies import KnownBodies
+from mlapi.api.shortcut import Shortcut
+from mlapi.api.state import ServiceState
+from mlapi.dialects.base import TextLimits
+from mlapi.observability.metrics import Metrics
+
+JSON = {b"content-type": b"application/json", b"content-length": b"17"}
+
+
+def shortcut(*, cross_origin: bool) -> Shortcut:
+    return Shortcut(
+        limits=TextLimits(texts=4, chars=20),
+        max_body_bytes=1_000,
+        state=ServiceState(),
+        bodies=KnownBodies(bytes(16)),
+        accounting=Accounting(Metrics(), "/project/predict"),
+        request_ids=RequestIds(),
+        cross_origin=cross_origin,
+        clock=time.monotonic,
+    )
+
+
+@pytest.mark.parametrize("cross_origin", [True, False])
+def test_a_head_that_needs_the_ordinary_way_does_not_suit(cross_origin: bool) -> None:  # noqa: FBT001  a parameter
+    short = shortcut(cross_origin=cross_origin)
+    assert short.suits(JSON)
+    assert short.suits(JSON | {b"accept-encoding": b"gzip", b"user-agent": b"test", b"x-request-id": b"1"})
+    for more in (
+        {b"content-encoding": b"gzip"},
+        {b"content-encoding": b""},
+        {b"content-encoding": b"identity"},
+        {b"cache-control": b"no-store"},
+        {b"content-type": b"text/plain"},
+    ):
+        assert not short.suits(JSON | more)
+
+
+def test_an_origin_matters_only_where_pages_of_other_origins_are_admitted() -> None:
+    crossing = JSON | {b"origin": b"https://app.example.com"}
+    assert not shortcut(cross_origin=True).suits(crossing)
+    assert shortcut(cross_origin=False).suits(crossing)
