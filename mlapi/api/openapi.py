@@ -18,7 +18,7 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
     (errors.UnsupportedMediaError, "send the body as application/json"),
     (errors.UnsupportedEncodingError, f"send the body as it is, or in one of these content codings: {ACCEPTED}"),
-    (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
+    (errors.InvalidRequestError, ""),  # in the words of the dialect
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
     (errors.InternalError, "the service failed; the request id finds the reason in its log"),
@@ -98,7 +98,7 @@ def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
     for kind, detail in _PROBLEMS:
         if kind in operation.never:
             continue
-        error = kind(detail)
+        error = kind(detail or operation.invalid)
         refusal = dialect.refuse(error, "d41d8cd98f00-1")
         response = responses.setdefault(
             int(kind.status),

@@ -65,6 +65,7 @@ class Operation:
         response_model: shape of a good answer.
         response_description: what it holds.
         response_example: one such answer.
+        invalid: what is said of a body of another shape.
         problem: shape of a refusal.
         never: the refusals that its requests cannot lead to.
     """
@@ -78,6 +79,7 @@ class Operation:
     response_model: Any
     response_description: str
     response_example: Any
+    invalid: str
     problem: type[BaseModel]
     never: frozenset[type[MlapiError]] = frozenset()
 

@@ -32,6 +32,8 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     parameters: _Parameters | None = None
 
 
+_SHAPE: Final = 'the body is not {"inputs": "…", "parameters": {…}}'
+
 _BODY: Final = msgspec.json.Decoder(_Body)
 _NO_PARAMETERS: Final = _Parameters()
 
@@ -109,6 +111,7 @@ class HuggingFaceDialect:
             response_example=[
                 [{"label": "POSITIVE", "score": 0.7127904295921326}, {"label": "NEGATIVE", "score": 0.2872096002101898}]
             ],
+            invalid=_SHAPE,
             problem=HuggingFaceError,
             never=frozenset({TextTooLongError}),
         )
@@ -144,9 +147,6 @@ class HuggingFaceDialect:
         faults = "".join(f"; {item.pointer}: {item.detail}" for item in error.violations)
         document = {"error": error.detail + faults, "error_type": error.code, "request_id": request_id}
         return Refusal("application/json", msgspec.json.encode(document))
-
-
-_SHAPE: Final = 'the body is not {"inputs": "…", "parameters": {…}}'
 
 
 def _fault(reason: str) -> tuple[str, str]:

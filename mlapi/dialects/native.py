@@ -10,7 +10,7 @@ import msgspec
 from mlapi.cache.keys import text_id
 from mlapi.dialects import problems
 from mlapi.dialects.base import AnsweringModel, Operation, Refusal, TextLimits
-from mlapi.dialects.native_body import decode_texts
+from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
 from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
 from mlapi.errors import InvalidRequestError, MlapiError
 from mlapi.predictions import Answer, Prediction
@@ -115,6 +115,7 @@ class NativeDialect:
             response_model=PredictResponse,
             response_description="One prediction for each text, in their order.",
             response_example=_RESPONSE_EXAMPLE,
+            invalid=WRONG_SHAPE,
             problem=Problem,
         )
 

@@ -32,6 +32,8 @@ _BOM: Final = codecs.BOM_UTF8
 _WHITE_SPACE: Final = b" \t\n\r"
 _ONE_NAME: Final = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
 
+WRONG_SHAPE: Final = 'the body is not {"text": ["…"]}'
+
 _MAX_VIOLATIONS: Final = 100
 _MAX_REASON_CHARS: Final = 200
 
@@ -151,7 +153,7 @@ def _explain(body: bytes, error: Exception) -> Never:
         except (ValueError, RecursionError):
             violations = []
     if violations:
-        _refuse('the body is not {"text": ["…"]}', violations)
+        _refuse(WRONG_SHAPE, violations)
     raise MalformedJsonError(reason) from error
 
 

@@ -74,9 +74,9 @@ def sayings(source: Source) -> Iterator[re.Pattern[str]]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield re.compile(re.escape(node.value))
         elif isinstance(node, ast.JoinedStr):
-            parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            parts = [str(part.value) if isinstance(part, ast.Constant) else None for part in node.values]
             if sum(len(part) for part in parts if part) > 10:
-                yield re.compile("".join(".+" if part is None else re.escape(str(part)) for part in parts))
+                yield re.compile("".join(".+" if part is None else re.escape(part) for part in parts))
 
 
 def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
@@ -87,15 +87,17 @@ def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
     said += [
         pattern
         for source in sources(("mlapi",))
-        if source.path.as_posix().startswith(("mlapi/api/", "mlapi/batching/", "mlapi/predictor.py"))
+        if source.path.as_posix().startswith(("mlapi/api/", "mlapi/dialects/", "mlapi/batching/", "mlapi/predictor.py"))
         and source.path.name != "openapi.py"
         for pattern in sayings(source)
     ]
     details = {
-        example["value"]["detail"]
-        for path in PREDICTIONS
-        for response in DOCUMENT["paths"][path]["post"]["responses"].values()
-        for example in response["content"].get(MEDIA_TYPE, {}).get("examples", {}).values()
+        example["value"].get("detail") or example["value"]["error"]
+        for path in (*PREDICTIONS, "/project/hf")
+        for status, response in DOCUMENT["paths"][path]["post"]["responses"].items()
+        for content in response["content"].values()
+        if status != "200"
+        for example in content["examples"].values()
     }
     assert len(details) > 10
     assert {detail for detail in details if not any(pattern.fullmatch(detail) for pattern in said)} == set()
