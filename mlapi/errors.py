@@ -4,6 +4,7 @@
 
     MlapiError
     ├── RequestError                 the caller must change something
+    │   ├── InvalidHttpError         400 invalid_http
     │   ├── MalformedJsonError       400 invalid_json
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
@@ -61,6 +62,13 @@ class RequestError(MlapiError):
     code = "bad_request"
     status = HTTPStatus.BAD_REQUEST
     title = "The request cannot be served as it is"
+
+
+class InvalidHttpError(RequestError):
+    """It is no request in HTTP/1.1, or one that two readers could read in two ways; the connection is closed."""
+
+    code = "invalid_http"
+    title = "The request is not valid HTTP"
 
 
 class MalformedJsonError(RequestError):

@@ -8,6 +8,7 @@ from mlapi.api.problems import MEDIA_TYPE, PROBLEM_CONTENT, problem_example
 from mlapi.api.schemas import PredictRequest, Problem
 
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
+    (errors.InvalidHttpError, "Content-Length is not one number"),
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
     (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),

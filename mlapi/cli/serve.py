@@ -6,7 +6,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 from pydantic import BaseModel
@@ -16,8 +16,10 @@ from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from mlapi.api.server import DrainingServer
+    import asyncio
+
     from mlapi.loading import Model
+    from mlapi.server.draining import DrainingServer
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_START_FAILED: Final = 3
@@ -89,9 +91,9 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
     # Half a second of imports, while the model is loaded.
     import uvicorn  # noqa: PLC0415  as the line above says
 
-    from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415  as the line above says
-    from mlapi.api.server import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
+    from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
+    from mlapi.server.protocol import Connections  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
@@ -99,7 +101,8 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=ShortcutProtocol,
+        # uvicorn calls it as it calls a class, for each connection.
+        http=cast("type[asyncio.Protocol]", Connections(app.shortcuts, app.refusals)),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -12,6 +12,7 @@ from mlapi.api.schemas import Problem
 from mlapi.errors import MlapiError, Violation
 
 STATUSES = {
+    "invalid_http": 400,
     "invalid_json": 400,
     "not_found": 404,
     "method_not_allowed": 405,

@@ -2,20 +2,27 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from mlapi.api.known_heads import KnownHeads
+from mlapi.api.early_refusals import EarlyRefusals
+from mlapi.api.headers import RequestIds
+from mlapi.observability.metrics import Metrics
+from mlapi.server.protocol import Connections, HttpConnection
 from tests.stores import until
+
+if TYPE_CHECKING:
+    from mlapi.api.shortcut import Shortcut
 
 PATH = b"/short"
 DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
 SHORT = b"content-length: 5\r\n\r\nshort"
 ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
+KEEP_ALIVE_S = 5
 
 
 class Wire(asyncio.Transport):
@@ -25,6 +32,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.closed = False
+        self.reading = True
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         self.sent += data
@@ -36,10 +44,10 @@ class Wire(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        """Nothing comes that is not handed over."""
+        self.reading = False
 
     def resume_reading(self) -> None:
-        """See above."""
+        self.reading = True
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
@@ -73,9 +81,10 @@ class App:
         self.open.set()
         self.short: list[tuple[bytes, bytes]] = []
         self.scopes: list[Scope] = []
+        self.metrics = Metrics()
         self._answers = answers
-        self.shortcuts = {PATH: self}
-        self.known_heads = KnownHeads()
+        shortcuts = {PATH: cast("Shortcut", self)}
+        self.connections = Connections(shortcuts, EarlyRefusals(self.metrics, RequestIds()))
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         return b"x-wish" not in headers
@@ -99,15 +108,24 @@ class App:
 
 
 class Connection:
-    """One connection to an application through a protocol."""
+    """One connection to an application, through the service's own protocol or through uvicorn's."""
 
-    def __init__(self, protocol: type[HttpToolsProtocol], app: App, **settings: object) -> None:
-        options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False} | settings
-        config = uvicorn.Config(app, http=protocol, **options)
+    def __init__(self, app: App, *, reference: bool = False) -> None:
+        http = HttpToolsProtocol if reference else cast("type[asyncio.Protocol]", app.connections)
+        config = uvicorn.Config(
+            app,
+            http=http,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         config.load()
         self.server = ServerState()
         self.server.default_headers = [(b"date", DATE)]
-        self.protocol = protocol(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
+        make = cast("Callable[..., HttpConnection]", config.http_protocol_class)
+        self.protocol = make(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
         self.wire = Wire()
         self.protocol.connection_made(self.wire)
 
