@@ -10,8 +10,9 @@ import gc
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from timeit import repeat
 from typing import Any, Final
@@ -27,8 +28,11 @@ from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.api.plain_bodies import read_forms
+from mlapi.api.shortcut import Shortcut
 from mlapi.app import create_app
-from mlapi.server.protocol import Connections
+from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.limits import Limits
+from mlapi.server.protocol import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 
@@ -159,6 +163,11 @@ def parts(app: Application, count: int) -> dict[str, float]:
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}
 
 
+def _protocol(app: Application, shortcuts: Mapping[bytes, Shortcut]) -> Callable[..., Any]:
+    limits = Limits(connections=_CONNECTIONS, head_bytes=65_536, head_s=10.0, keep_alive_s=75.0)
+    return partial(FastHttpConnection, Shared(shortcuts, app.refusals, limits))
+
+
 async def profile(redis: str, repeats: int) -> None:
     """Measure every row in turn, several times, and print the least of each."""
     settings = {"MLAPI_ENGINE": "fake", "MLAPI_REDIS_URL": redis, "MLAPI_REDIS_TIMEOUT_MS": _PATIENCE_MS}
@@ -167,8 +176,8 @@ async def profile(redis: str, repeats: int) -> None:
     pairs = [_post("predict", _TEXTS[start : start + 2]) for start in range(0, len(_TEXTS), 2)]
     bulk = [_post("bulk-predict", _TEXTS)]
     orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
-    short, short_l2 = (Connections(app.shortcuts, app.refusals) for app in (both, l2_only))
-    usual, usual_l2 = (Connections({}, app.refusals) for app in (both, l2_only))
+    short, short_l2 = (_protocol(app, app.shortcuts) for app in (both, l2_only))
+    usual, usual_l2 = (_protocol(app, {}) for app in (both, l2_only))
     rows = [
         Row("hello", HttpToolsProtocol, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
         Row("2 texts in L1", short, both, pairs),

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import resource
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,15 +22,15 @@ if TYPE_CHECKING:
 
     from mlapi.loading import Model
     from mlapi.server.draining import DrainingServer
+    from mlapi.server.limits import Limits
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_START_FAILED: Final = 3
 
 _GRACE_S: Final = 1.0
 _BACKLOG: Final = 2048
-_KEEP_ALIVE_S: Final = 75
-"""Longer than the idle time-outs of the usual load balancers (60 s), so that they close a connection, never we: a
-request that crosses our closing would fail."""
+_OTHER_FILES: Final = 128
+"""What else the process keeps open: the model, Redis, logs; and connections that are being refused."""
 
 
 @click.command()
@@ -93,7 +95,8 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
 
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
-    from mlapi.server.protocol import Connections  # noqa: PLC0415  as the line above says
+    from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
+    from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
@@ -102,7 +105,10 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         port=settings.port,
         loop="uvloop",
         # uvicorn calls it as it calls a class, for each connection.
-        http=cast("type[asyncio.Protocol]", Connections(app.shortcuts, app.refusals)),
+        http=cast(
+            "type[asyncio.Protocol]",
+            partial(FastHttpConnection, Shared(app.shortcuts, app.refusals, _limits(settings))),
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -110,7 +116,18 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.deadline_s + _GRACE_S) + 1,
     )
     return DrainingServer(config, app.drain, settings.drain_s)
+
+
+def _limits(settings: Settings) -> "Limits":
+    from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Limits(
+        connections=max(1, min(settings.max_connections, files - _OTHER_FILES)),
+        head_bytes=settings.max_head_bytes,
+        head_s=settings.head_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
+    )

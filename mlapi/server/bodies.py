@@ -1,13 +1,12 @@
 """Takes a request's body out of what a connection receives, by its framing (RFC 9112, sections 6 and 7)."""
 
 import re
-from enum import IntEnum
 from typing import Final, Protocol
 
 from mlapi.errors import InvalidHttpError
 from mlapi.server.heads import CHUNKED, Head
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]{0,4096})?\r\n")
 """A chunk's first line: its size, and extensions, which mean nothing here."""
 
 _TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
@@ -21,13 +20,10 @@ _MAX_EXCESS: Final = 16_384
 _PLAIN_LINE: Final = 16
 _LINE_END: Final = b"\r\n"
 
-
-class _Line(IntEnum):
-    """What a line between the contents of chunks is."""
-
-    SIZE = 0
-    END = 1
-    TRAILER = 2
+_SIZE_LINE: Final = 0
+_END_LINE: Final = 1
+_TRAILERS: Final = 2
+"""What the next line is: a chunk's size, what follows its content, or a trailer."""
 
 
 class Body(Protocol):
@@ -81,7 +77,7 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         """Expect the first chunk."""
-        self._expected = _Line.SIZE
+        self._expected = _SIZE_LINE
         self._line = b""
         self._missing = 0
         self._excess = 0
@@ -97,6 +93,10 @@ class ChunkedBody:
                 start += len(part)
                 parts.append(part)
                 continue
+            if self._expected == _SIZE_LINE and not self._line:
+                start = self._take_whole(data, start, parts)
+                if start == len(data):
+                    break
             end = data.find(b"\n", start) + 1
             line = self._line + data[start : end or len(data)]
             if len(line) > _MAX_LINE:
@@ -110,14 +110,33 @@ class ChunkedBody:
                 self._line = line
         return b"".join(parts), start
 
+    def _take_whole(self, data: bytes, start: int, parts: list[bytes]) -> int:
+        """Take chunks that are there from the first byte to the last: some callers send thousands of a few bytes."""
+        excess = self._excess
+        while match := _SIZE.match(data, start):
+            begin = match.end()
+            size = int(match[1], 16)
+            end = begin + size
+            if not size or not data.startswith(_LINE_END, end):
+                break
+            excess += begin - start - _PLAIN_LINE - 2 * size
+            if excess < 0:
+                excess = 0
+            elif excess > _MAX_EXCESS:
+                break
+            parts.append(data[begin:end])
+            start = end + len(_LINE_END)
+        self._excess = min(excess, _MAX_EXCESS)
+        return start
+
     def _read(self, line: bytes) -> None:
-        if self._expected == _Line.SIZE:
+        if self._expected == _SIZE_LINE:
             self._read_size(line)
-        elif self._expected == _Line.END:
+        elif self._expected == _END_LINE:
             if line != _LINE_END:
                 msg = "a chunk of the body is longer than its size"
                 raise InvalidHttpError(msg)
-            self._expected = _Line.SIZE
+            self._expected = _SIZE_LINE
         elif line == _LINE_END:
             self.complete = True
         elif _TRAILER.fullmatch(line):
@@ -132,7 +151,7 @@ class ChunkedBody:
             msg = "the body is not in chunks"
             raise InvalidHttpError(msg)
         self._missing = int(match[1], 16)
-        self._expected = _Line.END if self._missing else _Line.TRAILER
+        self._expected = _END_LINE if self._missing else _TRAILERS
         # What a chunk may cost beside its content: its two line ends, a size, and as much again as it holds.
         self._exceed(len(line) - _PLAIN_LINE - 2 * self._missing)
 

@@ -1,7 +1,9 @@
 """One request and its answer as the application sees them: its scope, uvicorn's cycle, and the flow of bytes."""
 
 import asyncio
-from typing import Any
+import logging
+from collections.abc import Callable
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -67,6 +69,32 @@ class Exchange(RequestResponseCycle):
     """uvicorn's cycle, except that a body may turn out to be none."""
 
     _fault: MlapiError | None = None
+
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        transport: asyncio.Transport,
+        flow: Flow,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+        *,
+        expects_continue: bool,
+        keep_alive: bool,
+    ) -> None:
+        """Begin; `on_response` is called after the answer, `default_headers` are the server's own."""
+        super().__init__(
+            scope=cast("Any", scope),
+            transport=transport,
+            flow=flow,
+            logger=logging.getLogger("uvicorn.error"),
+            access_logger=logging.getLogger("uvicorn.access"),
+            access_log=False,
+            default_headers=default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects_continue,
+            keep_alive=keep_alive,
+            on_response=on_response,
+        )
 
     def take(self, part: bytes, *, more: bool) -> None:
         """Take a part of the body, unless there is an answer already."""

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from mlapi.errors import InvalidHttpError
+from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
 
 CHUNKED: Final = -1
 END: Final = b"\r\n\r\n"
@@ -19,6 +19,10 @@ _HOST: Final = re.compile(rb"[^\s,/?#@]*")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _COUNT: Final = re.compile(rb"[0-9]{1,20}")
 _MAX_LENGTH: Final = 2**64
+
+MAX_TARGET_BYTES: Final = 32_768
+_MAX_LINES: Final = 256
+"""Of a request's headers and its first line; a browser behind two proxies sends some 30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,15 @@ def read_head(data: bytes) -> Head:
 
     Raises:
         InvalidHttpError: it is no valid head of a request in HTTP/1.1 or HTTP/1.0, or of one to a proxy.
+        HeadersTooLargeError: it has too many lines.
+        UriTooLongError: its target is too long.
     """
     parts = _Parts()
     parser = httptools.HttpRequestParser(parts)
     lines = data.count(b"\r\n")
+    if lines > _MAX_LINES:
+        msg = f"a head may have {_MAX_LINES} lines"
+        raise HeadersTooLargeError(msg)
     if data.count(b"\n") != lines or data.count(b"\r") != lines:
         msg = "a line ends with a carriage return and a line feed, and holds neither"
         raise InvalidHttpError(msg)
@@ -97,6 +106,9 @@ def read_head(data: bytes) -> Head:
     except httptools.HttpParserError as error:
         msg = f"the request's head is not HTTP/1.1: {error}"
         raise InvalidHttpError(msg) from None
+    if len(parts.target) > MAX_TARGET_BYTES:
+        msg = f"a target may have {MAX_TARGET_BYTES} bytes"
+        raise UriTooLongError(msg)
     method = parser.get_method()
     version = parser.get_http_version()
     if not parts.complete or version not in _VERSIONS or method == b"CONNECT":

@@ -1,20 +1,12 @@
-"""HTTP/1.1 on one connection: reads requests, and runs the application, or a shortcut where there is one, on each.
+"""HTTP/1.1 on one connection: reads requests, and runs the application on each.
 
 uvicorn listens, and its request cycle speaks ASGI; its own protocols are not used. They take a body for requests when
 its head offers another protocol, begin every request that a caller has sent ahead, add trailers to the headers, and
 have no bounds. Here one request is read at a time, and what was sent ahead of its turn stays in the bytes that came.
-
-uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
-costs more than a cached answer does. A plain request (a POST with a length to a path that has a `Shortcut`, on a
-connection that stays open, complete at once or nearly so) is therefore first shown to the shortcut. What that does not
-answer, and every other request, goes to the application.
 """
 
 import asyncio
-import logging
-import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -23,42 +15,31 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from mlapi.api.early_refusals import EarlyRefusals
-from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
-from mlapi.errors import InvalidHttpError, MlapiError
+from mlapi.api.shortcut import Shortcut
+from mlapi.errors import HeadTimeoutError, InvalidHttpError, MlapiError, OverloadedError
 from mlapi.server.bodies import Body, body_of
 from mlapi.server.exchange import Ends, Exchange, Flow
-from mlapi.server.heads import END, Head
-from mlapi.server.requests import MAX_KNOWN_BYTES, Request, Requests
+from mlapi.server.heads import Head
+from mlapi.server.limits import Holding, Limits, Unread
+from mlapi.server.requests import Request, Requests
 
-_MAX_HELD_BYTES: Final = 262_144
-"""Of a longer body the application's way is a small part of the cost; one read brings as much."""
+_MAX_LEAVING: Final = 64
+"""How many connections beyond the most that may be open are told so, instead of being closed in silence."""
 
-_PATIENCE_S: Final = 0.005
-"""How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
-
-_BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
-"""What every request begins with; callers who speak TLS or SSH wait for an answer to less than a head."""
+_LEAVE_S: Final = 2.0
+_DROP_S: Final = 30.0
+"""How long what a caller still sends is dropped: after a refusal, and of a body that was answered before its end."""
 
 
-class Connections:
-    """Makes the connections of a server, and holds what they share."""
+class Shared:
+    """What the connections of a server share."""
 
-    def __init__(self, shortcuts: Mapping[bytes, Shortcut], refusals: EarlyRefusals) -> None:
-        """Take what may answer plain requests, by target, and what answers requests that are none."""
-        self.requests = Requests(shortcuts)
+    def __init__(self, shortcuts: Mapping[bytes, Shortcut], refusals: EarlyRefusals, limits: Limits) -> None:
+        """Take what may answer plain requests, by target; what answers requests that are none; and the bounds."""
+        self.requests = Requests(shortcuts, limits.head_bytes)
         self.refusals = refusals
-
-    def __call__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> "HttpConnection":
-        """Make one, as uvicorn makes its protocols."""
-        if not config.loaded:
-            config.load()
-        return HttpConnection(self, config, server_state, app_state, _loop or asyncio.get_running_loop())
+        self.limits = limits
+        self.holding = Holding()
 
 
 class HttpConnection(asyncio.Protocol):
@@ -66,19 +47,18 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(
         self,
-        shared: Connections,
+        shared: Shared,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
-        loop: asyncio.AbstractEventLoop,
+        _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn gives its protocols."""
+        """Take what uvicorn gives its protocols, behind what is this service's own."""
         self._shared = shared
-        self._recognise = shared.requests.recognise
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
-        self._loop = loop
+        self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._flow: Flow
         self._ends: Ends
@@ -88,15 +68,13 @@ class HttpConnection(asyncio.Protocol):
         self._busy = False
         self._body: Body | None = None
         self._cycle: Exchange | None = None
-        self._asking = False
-        self._patience: asyncio.TimerHandle | None = None
-        self._impatient = False
+        self._head_since = 0.0
+        self._counted = 0
+        self._unread = Unread()
         # Whether the next answer is the last, and whether nothing more is read.
         self._stopping = False
         self._ended = False
-        self._since = loop.time()
-        self._default_headers: object = None
-        self._opening = b""
+        self._since = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -104,33 +82,25 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._flow = Flow(self._transport)
         self._ends = Ends(self._transport)
-        self._server_state.connections.add(cast("Any", self))
+        connections = self._server_state.connections
+        connections.add(cast("Any", self))
+        excess = len(connections) - self._shared.limits.connections
+        if excess > _MAX_LEAVING:
+            self._transport.abort()
+        elif excess > 0:
+            self._refuse(OverloadedError("too many connections are open", retry_after_s=1))
 
     def data_received(self, data: bytes) -> None:
-        """Serve what has come; one whole plain request whose head is known, without a detour."""
-        if not self._held and not self._busy:
-            end = data.find(END) + len(END)
-            if len(END) <= end <= MAX_KNOWN_BYTES:
-                try:
-                    request = self._recognise(data[:end])
-                except InvalidHttpError:
-                    pass  # or an empty line in front of a request: see `_take_request`
-                else:
-                    if len(data) - end == request.short_bytes and self._may_send():
-                        if self._serve(request, data[end:]):
-                            return
-                        self._begin(request.head)
-                        data = data[end:]
+        """Serve what has come, as far as it is its turn."""
         if not self._ended:
             self._held += data
             self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the application know, also of a request that broke off."""
+        """Let the application know."""
         self._server_state.connections.discard(cast("Any", self))
-        self._give_up()
         self._ended = True
-        self._held = b""
+        self._hold(b"")
         if self._cycle is not None:
             if not self._cycle.response_complete:
                 self._cycle.disconnected = True
@@ -150,20 +120,46 @@ class HttpConnection(asyncio.Protocol):
     def shutdown(self) -> None:
         """Close the connection after the answer that is due, or now if none is."""
         self._stopping = True
-        self._give_up()
         if self._cycle is not None and not self._cycle.response_complete:
             self._cycle.keep_alive = False
-        elif not self._asking:
+        else:
             self._end()
 
     def sweep(self, now: float) -> None:
-        """Close the connection if it has been idle for too long; `now` is the event loop's time."""
-        if not self._busy and not self._held and now - self._since > self._config.timeout_keep_alive:
+        """Close the connection if its caller takes too long for anything; `now` is the event loop's time."""
+        waited = now - self._since
+        limits = self._shared.limits
+        unsent = self._transport.get_write_buffer_size()
+        if self._unread.stalls(unsent, self._since, now):
+            self._transport.abort()
+        elif self._ended:
+            if waited > _LEAVE_S and not unsent:
+                self._transport.abort()
+        elif self._body is not None:
+            if waited > _DROP_S and cast("Exchange", self._cycle).response_complete:
+                self._end()
+        elif self._busy:
+            pass  # the application has its own deadline
+        elif self._held:
+            if now - self._head_since > limits.head_s:
+                self._refuse(HeadTimeoutError(f"the request's head was not complete in {limits.head_s:g} s"))
+        elif waited > limits.keep_alive_s:
             self._end()
 
-    def _may_send(self) -> bool:
-        """Whether an answer may be sent: the connection is open, and the caller reads what it gets."""
-        return not self._flow.write_paused and not self._transport.is_closing()
+    def write(self, data: bytes) -> None:
+        """Write for a cycle."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._ended or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection after a cycle's answer."""
+        if self._body is None and not self._held:
+            self._end()
+        else:
+            self._leave()
 
     def _advance(self) -> None:
         """Serve what was received, as far as it is its turn."""
@@ -181,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(error)
             if at == start:
                 break
-        self._held = b"" if self._ended else data[at:]
+        self._hold(b"" if self._ended else data[at:])
         self._flow.fill(full=len(self._held) > HIGH_WATER_LIMIT)
 
     def _take_request(self, data: bytes, start: int) -> int:
@@ -192,38 +188,29 @@ class HttpConnection(asyncio.Protocol):
         """
         if data[start] in b"\r\n":  # empty lines in front of a request (RFC 9112, section 2.2)
             return len(data) - len(data[start:].lstrip(b"\r\n"))
-        end = data.find(END, start) + len(END)
-        if end < len(END):
-            if not _BEGINNING.match(data, start):
-                msg = "this is not the beginning of a request in HTTP/1.1"
-                raise InvalidHttpError(msg)
+        found = self._shared.requests.find(data, start)
+        if found is None:
+            if self._shared.holding.full:
+                msg = "too many requests arrive at a time"
+                raise OverloadedError(msg, retry_after_s=1)
+            self._head_since = self._head_since or self._loop.time()
             return start
-        requests = self._shared.requests
-        read = requests.recognise if end - start <= MAX_KNOWN_BYTES else requests.read
-        request = read(data[start:end])
-        size = request.short_bytes
-        if size > len(data) - end and size <= _MAX_HELD_BYTES and not self._impatient and self._may_send():
-            if self._patience is None:
-                self._patience = self._loop.call_later(_PATIENCE_S, self._give_up)
-            return start
-        self._end_patience()
-        if 0 <= size <= len(data) - end and self._may_send() and self._serve(request, data[end : end + size]):
-            return end + size
+        self._head_since = 0.0
+        request, end = found
+        return self._start(request, data, start, end)
+
+    def _start(self, request: Request, data: bytes, start: int, end: int) -> int:
+        """Serve the request of a head, `data[start:end]`; return where in `data` to go on, `start` to wait for more."""
+        del data, start
         self._begin(request.head)
         return end
 
-    def _give_up(self) -> None:
-        """Wait no longer for the rest of a plain request, if there is one: the application can."""
-        if self._patience is not None:
-            self._end_patience()
-            self._impatient = True
-            self._advance()
-            self._impatient = False
-
-    def _end_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _hold(self, data: bytes) -> None:
+        """Keep what is not a request yet."""
+        self._held = data
+        if len(data) != self._counted:
+            self._shared.holding.change(len(data) - self._counted)
+            self._counted = len(data)
 
     def _take_body(self, body: Body, data: bytes, start: int) -> int:
         """Hand the next part of a body to the application, or drop it if that has answered already."""
@@ -232,6 +219,7 @@ class HttpConnection(asyncio.Protocol):
             part, end = body.take(data, start)
         except InvalidHttpError as error:
             self._ended = True
+            self._since = self._loop.time()
             cycle.break_off(error)
             return start
         if body.complete:
@@ -240,52 +228,21 @@ class HttpConnection(asyncio.Protocol):
         cycle.take(part, more=not body.complete)
         return end
 
-    def _serve(self, request: Request, body: bytes) -> bool:
-        """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
-        response = cast("Shortcut", request.shortcut).answer(request.given_id, body)
-        if isinstance(response, bytes):
-            self._send(response)
-            return True
-        if response is None or not response.begin(partial(self._conclude, response, request, body)):
-            return False
-        self._busy = self._asking = True
-        return True
-
-    def _conclude(self, inquiry: Inquiry, request: Request, body: bytes) -> None:
-        """Send the answer that an inquiry has led to, or have the application serve the request after all."""
-        self._busy = self._asking = False
-        may_send = self._may_send() and not self._stopping and not self._ended
-        response = inquiry.response() if may_send else None
-        if response is None:
-            self._begin(request.head, inquiry)
-            cycle = cast("Exchange", self._cycle)
-            cycle.disconnected = self._ended
-            self._body = None
-            cycle.take(body, more=False)
-        else:
-            self._send(response)
-        if self._held:
-            self._advance()
-
-    def _begin(self, head: Head, inquiry: Inquiry | None = None) -> None:
-        """Have the application serve a request whose head is read."""
+    def _begin(self, head: Head, found: Mapping[str, object] | None = None) -> Exchange:
+        """Have the application serve a request whose head is read; it gets what was `found` with the scope."""
         config = self._config
         state = self._server_state
         scope = self._ends.scope(head, config, self._app_state)
-        if inquiry is not None:
-            scope[INQUIRY] = inquiry
+        if found is not None:
+            scope |= found
         self._cycle = cycle = Exchange(
-            scope=cast("Any", scope),
-            transport=self._transport,
-            flow=self._flow,
-            logger=logging.getLogger("uvicorn.error"),
-            access_logger=logging.getLogger("uvicorn.access"),
-            access_log=False,
-            default_headers=state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=head.expects_continue,
+            scope,
+            cast("asyncio.Transport", self),
+            self._flow,
+            state.default_headers,
+            self._on_response,
+            expects_continue=head.expects_continue,
             keep_alive=head.keep_alive and not self._stopping,
-            on_response=self._on_response,
         )
         self._busy = True
         body = body_of(head)
@@ -296,44 +253,48 @@ class HttpConnection(asyncio.Protocol):
         task = self._loop.create_task(cycle.run_asgi(config.loaded_app))
         task.add_done_callback(state.tasks.discard)
         state.tasks.add(task)
+        return cycle
 
     def _on_response(self) -> None:
         """Go on after the application's answer."""
         self._server_state.total_requests += 1
         self._since = self._loop.time()
-        if self._transport.is_closing():
-            self._ended = True
-            self._held = b""
+        if self.is_closing():
             return
         self._busy = self._body is not None
         self._flow.resume_reading()
         if self._held:
             self._advance()
 
-    def _send(self, response: bytes) -> None:
-        """Send a shortcut's answer."""
-        state = self._server_state
-        if state.default_headers is not self._default_headers:
-            # uvicorn replaces its list of headers each second, with the date.
-            self._default_headers = state.default_headers
-            self._opening = STATUS_LINE[200] + _lines(state.default_headers)
-        self._transport.write(self._opening + response)
-        state.total_requests += 1
-        self._since = self._loop.time()
-
     def _refuse(self, error: MlapiError) -> None:
         """Answer what is not served, and read nothing more."""
         headers, body = self._shared.refusals.answer(error)
+        lines = header_lines([*self._server_state.default_headers, *headers])
+        self._transport.write(STATUS_LINE[int(error.status)] + lines + b"\r\n" + body)
+        self._leave()
+
+    def _leave(self) -> None:
+        """End the connection, and let the caller read why.
+
+        To close a socket from which not all was read resets the connection, and the caller loses what it was sent
+        (RFC 9112, section 9.6). So what comes is dropped for a while, and `sweep` closes the socket.
+        """
+        self._stop_reading_requests()
+        self._since = self._loop.time()
         if not self._transport.is_closing():
-            lines = _lines([*self._server_state.default_headers, *headers])
-            self._transport.write(STATUS_LINE[int(error.status)] + lines + b"\r\n" + body)
-        self._end()
+            self._transport.write_eof()
 
     def _end(self) -> None:
-        self._ended = True
-        self._held = b""
+        """Close the connection when all has been sent."""
+        self._stop_reading_requests()
         self._transport.close()
 
+    def _stop_reading_requests(self) -> None:
+        self._ended = self._busy = True
+        self._hold(b"")
+        self._flow.fill(full=False)
 
-def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+
+def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Write headers as they are sent."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])

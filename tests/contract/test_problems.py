@@ -16,9 +16,12 @@ STATUSES = {
     "invalid_json": 400,
     "not_found": 404,
     "method_not_allowed": 405,
+    "head_timeout": 408,
     "body_timeout": 408,
     "payload_too_large": 413,
     "batch_too_large": 413,
+    "uri_too_long": 414,
+    "headers_too_large": 431,
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "text_too_long": 422,
@@ -32,7 +35,7 @@ STATUSES = {
 }
 """Clients program against these: changing one breaks them."""
 
-RETRYABLE = {"body_timeout", "rate_limited", "overloaded", "draining", "deadline_exceeded", "engine_error"}
+RETRYABLE = {"head_timeout", "body_timeout", "rate_limited", "overloaded", "draining", "deadline_exceeded", "engine_error"}
 
 
 def classes(root: type[MlapiError] = MlapiError) -> list[type[MlapiError]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -11,8 +12,11 @@ from uvicorn.server import ServerState
 
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.headers import RequestIds
+from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics
-from mlapi.server.protocol import Connections, HttpConnection
+from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.limits import Limits
+from mlapi.server.protocol import Shared
 from tests.stores import until
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ PATH = b"/short"
 DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
 SHORT = b"content-length: 5\r\n\r\nshort"
 ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
-KEEP_ALIVE_S = 5
+LIMITS = Limits(connections=3, head_bytes=8_192, head_s=1.0, keep_alive_s=5.0)
 
 
 class Wire(asyncio.Transport):
@@ -32,13 +36,25 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.closed = False
+        self.ended = False
+        self.aborted = False
         self.reading = True
+        self.unsent = 0
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         self.sent += data
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.closed
@@ -81,10 +97,12 @@ class App:
         self.open.set()
         self.short: list[tuple[bytes, bytes]] = []
         self.scopes: list[Scope] = []
+        self.reads = True
+        self.faults: list[MlapiError] = []
         self.metrics = Metrics()
         self._answers = answers
         shortcuts = {PATH: cast("Shortcut", self)}
-        self.connections = Connections(shortcuts, EarlyRefusals(self.metrics, RequestIds()))
+        self.shared = Shared(shortcuts, EarlyRefusals(self.metrics, RequestIds()), LIMITS)
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         return b"x-wish" not in headers
@@ -94,9 +112,13 @@ class App:
         return self._answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
+        body, more = b"", self.reads
         while more:
-            message = await receive()
+            try:
+                message = await receive()
+            except MlapiError as fault:
+                self.faults.append(fault)
+                break
             body += message.get("body", b"")
             more = message.get("more_body", False)
         await self.open.wait()
@@ -110,21 +132,20 @@ class App:
 class Connection:
     """One connection to an application, through the service's own protocol or through uvicorn's."""
 
-    def __init__(self, app: App, *, reference: bool = False) -> None:
-        http = HttpToolsProtocol if reference else cast("type[asyncio.Protocol]", app.connections)
+    def __init__(self, app: App, *, reference: bool = False, beside: "Connection | None" = None) -> None:
         config = uvicorn.Config(
             app,
-            http=http,
+            http=HttpToolsProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
         )
         config.load()
-        self.server = ServerState()
+        self.server: ServerState = beside.server if beside else ServerState()
         self.server.default_headers = [(b"date", DATE)]
-        make = cast("Callable[..., HttpConnection]", config.http_protocol_class)
+        ours = partial(FastHttpConnection, app.shared)
+        make = cast("Callable[..., FastHttpConnection]", HttpToolsProtocol if reference else ours)
         self.protocol = make(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
         self.wire = Wire()
         self.protocol.connection_made(self.wire)
@@ -133,7 +154,7 @@ class Connection:
         for piece in pieces:
             self.protocol.data_received(piece)
             await asyncio.sleep(0)
-        await until(lambda: self.server.total_requests >= answers or self.wire.closed)
+        await until(lambda: self.server.total_requests >= answers or self.wire.closed or self.wire.ended)
         return self.wire.sent
 
 

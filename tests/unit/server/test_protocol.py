@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mlapi.server import protocol, requests
+from mlapi.server import fast_protocol, requests
 from tests.stores import until
-from tests.unit.server.http_wire import ANSWER, KEEP_ALIVE_S, SHORT, App, Connection, Inquiry, post
+from tests.unit.server.http_wire import ANSWER, LIMITS, SHORT, App, Connection, Inquiry, post
 
 CHUNKED = b"POST /short HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
@@ -164,9 +164,9 @@ async def test_an_idle_connection_is_closed_after_a_while() -> None:
         connection = Connection(App())
         await connection.exchange(request)
         now = connection.protocol._loop.time()
-        connection.protocol.sweep(now + KEEP_ALIVE_S - 1)
+        connection.protocol.sweep(now + LIMITS.keep_alive_s - 1)
         assert not connection.wire.closed
-        connection.protocol.sweep(now + KEEP_ALIVE_S + 1)
+        connection.protocol.sweep(now + LIMITS.keep_alive_s + 1)
         assert connection.wire.closed
 
 
@@ -182,6 +182,10 @@ async def test_a_broken_request_ends_the_connection() -> None:
     connection = Connection(App())
     connection.protocol.data_received(post(b"hello") + b"\r\n\r\nnot HTTP\r\n\r\n")
     assert connection.wire.sent.startswith(ANSWER + b"HTTP/1.1 400")
+    assert connection.wire.ended
+    connection.protocol.data_received(post(b"hello"))
+    assert connection.wire.sent.count(b"HTTP/1.1 ") == 2
+    connection.protocol.sweep(connection.protocol._loop.time() + 3)
     assert connection.wire.closed
 
 
@@ -251,11 +255,11 @@ async def test_a_connection_that_waits_for_an_answer_is_not_idle() -> None:
     inquiry = Inquiry(SHORT)
     connection = Connection(App(inquiry))
     connection.protocol.data_received(post(b"hello"))
-    connection.protocol.sweep(connection.protocol._loop.time() + 2 * KEEP_ALIVE_S)
+    connection.protocol.sweep(connection.protocol._loop.time() + 2 * LIMITS.keep_alive_s)
     assert not connection.wire.closed
     inquiry.finish()
     assert connection.wire.sent == ANSWER
-    connection.protocol.sweep(connection.protocol._loop.time() + 2 * KEEP_ALIVE_S)
+    connection.protocol.sweep(connection.protocol._loop.time() + 2 * LIMITS.keep_alive_s)
     assert connection.wire.closed
 
 
@@ -281,7 +285,7 @@ async def test_a_request_whose_head_is_known_is_not_parsed(monkeypatch: pytest.M
 
 
 async def test_a_known_head_waits_for_its_turn_and_for_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(fast_protocol, "_PATIENCE_S", 60.0)
     app = App()
     connection = Connection(app)
     connection.protocol.data_received(post(b"hello"))
@@ -331,7 +335,7 @@ async def test_heads_of_any_number_leave_no_more_than_a_thousand() -> None:
     connection = Connection(app)
     for number in range(3_000):
         connection.protocol.data_received(post(b"hello", b"X-Request-Id: %d" % number))
-    assert app.connections.requests.recognise.cache_info().currsize == 1024
+    assert app.shared.requests.recognise.cache_info().currsize == 1024
     connection.protocol.data_received(post(b"hello", b"X-Other: " + b"a" * 2_000))
-    assert app.connections.requests.recognise.cache_info().misses == 3_000
+    assert app.shared.requests.recognise.cache_info().misses == 3_000
     assert connection.wire.sent == ANSWER * 3_001
