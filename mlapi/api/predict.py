@@ -103,12 +103,13 @@ class PredictionRoute:
 
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
         inquiry: Inquiry | None = scope.get(INQUIRY)
+        read = self.dialect.reader(scope["query_string"])
         check_content_type(head.content_type)
         decoder = None
         if head.encoded:
             decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
         body = await self._reader.read(receive, head.content_length, decoder)
-        call = self.dialect.read(body, scope["query_string"], self._config.limits)
+        call = read(body, self._config.limits)
         if self._client_limit.active:
             self._client_limit.check(_client(scope, head), len(call.texts))
         service = self._state.service

@@ -91,6 +91,17 @@ class Refusal(NamedTuple):
     body: bytes
 
 
+class ReadBody(Protocol):
+    """Reads the bodies of requests with certain options."""
+
+    def __call__(self, body: bytes, limits: TextLimits) -> Call:
+        """Read a body, JSON by its content type.
+
+        Raises:
+            RequestError: anything is wrong with it; its violations point into the body.
+        """
+
+
 class Dialect(Protocol):
     """One wire format. Stateless: everything about a request is in its `Call`."""
 
@@ -98,16 +109,11 @@ class Dialect(Protocol):
     def operation(self) -> Operation:
         """How it stands in OpenAPI."""
 
-    def read(self, body: bytes, query: bytes, limits: TextLimits) -> Call:
-        """Read a request.
-
-        Args:
-            body: all of it, JSON by its content type.
-            query: the query string.
-            limits: what one request may hold.
+    def reader(self, query: bytes) -> ReadBody:
+        """Return what reads a request with this query string, before its body has come.
 
         Raises:
-            RequestError: anything is wrong with it; its violations point into the body.
+            RequestError: an option that is not taken.
         """
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from mlapi.dialects.base import AnsweringModel, Operation, Refusal, TextLimits
+from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
 from mlapi.dialects.native_body import check_limits
 from mlapi.dialects.schemas import LabelScore
 from mlapi.errors import InvalidRequestError, MalformedJsonError, MlapiError, TextTooLongError, Violation
@@ -116,31 +116,16 @@ class HuggingFaceDialect:
             never=frozenset({TextTooLongError}),
         )
 
-    def read(self, body: bytes, query: bytes, limits: TextLimits) -> HuggingFaceCall:
-        """Read a request.
+    def reader(self, query: bytes) -> ReadBody:
+        """Return what reads a body.
 
         Raises:
-            MalformedJsonError: not JSON in UTF-8.
-            InvalidRequestError: another shape, an unknown or impossible parameter, no text, an empty or too long one.
-            BatchTooLargeError: more texts than one request may hold.
+            InvalidRequestError: there is a query string: this interface's parameters are in the body.
         """
         if query:
             msg = "this route takes its parameters in the body, under `parameters`"
             raise InvalidRequestError(msg)
-        try:
-            asked = _BODY.decode(body)
-        except msgspec.ValidationError as error:
-            raise InvalidRequestError(_SHAPE, violations=[Violation(*_fault(str(error)))]) from error
-        except RecursionError:
-            msg = "it is nested too deeply"
-            raise MalformedJsonError(msg) from None
-        except (msgspec.DecodeError, ValueError) as error:
-            raise MalformedJsonError(str(error)) from error
-        bare = isinstance(asked.inputs, str)
-        texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
-        check_limits(texts, limits, "/inputs", bare=bare)
-        parameters = asked.parameters or _NO_PARAMETERS
-        return HuggingFaceCall(texts, bare, parameters.function_to_apply, parameters.top_k)
+        return _read
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write an error as that interface does, with the code by which programs tell errors apart."""
@@ -166,3 +151,27 @@ _ACTIVATIONS: Final[dict[_Function, Callable[[Sequence[float]], Sequence[float]]
     "sigmoid": _applied("sigmoid"),
     "none": lambda logits: logits,
 }
+
+
+def _read(body: bytes, limits: TextLimits) -> HuggingFaceCall:
+    """Read a request.
+
+    Raises:
+        MalformedJsonError: not JSON in UTF-8.
+        InvalidRequestError: another shape, an unknown or impossible parameter, no text, an empty or too long one.
+        BatchTooLargeError: more texts than one request may hold.
+    """
+    try:
+        asked = _BODY.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(_SHAPE, violations=[Violation(*_fault(str(error)))]) from error
+    except RecursionError:
+        msg = "it is nested too deeply"
+        raise MalformedJsonError(msg) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedJsonError(str(error)) from error
+    bare = isinstance(asked.inputs, str)
+    texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
+    check_limits(texts, limits, "/inputs", bare=bare)
+    parameters = asked.parameters or _NO_PARAMETERS
+    return HuggingFaceCall(texts, bare, parameters.function_to_apply, parameters.top_k)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -9,7 +10,7 @@ import msgspec
 
 from mlapi.cache.keys import text_id
 from mlapi.dialects import problems
-from mlapi.dialects.base import AnsweringModel, Operation, Refusal, TextLimits
+from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
 from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
 from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
 from mlapi.errors import InvalidRequestError, MlapiError
@@ -119,19 +120,25 @@ class NativeDialect:
             problem=Problem,
         )
 
-    def read(self, body: bytes, query: bytes, limits: TextLimits) -> NativeCall:
-        """Read a request, and the options in its query string.
+    def reader(self, query: bytes) -> ReadBody:
+        """Return what reads a body.
 
         Raises:
-            RequestError: anything is wrong with it.
+            InvalidRequestError: an option has no such value.
         """
-        options = _read_options(query) if query else _DEFAULTS
-        texts = decode_texts(body, limits)
-        return NativeCall(texts.items, texts.bare, options)
+        return partial(_read, _read_options(query)) if query else _READ
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write a problem document."""
         return problems.problem(error, request_id)
+
+
+def _read(options: _Options, body: bytes, limits: TextLimits) -> NativeCall:
+    texts = decode_texts(body, limits)
+    return NativeCall(texts.items, texts.bare, options)
+
+
+_READ: Final = partial(_read, _DEFAULTS)
 
 
 def write_known(predictions: Sequence[Prediction], model: AnsweringModel) -> tuple[bytes, int]:

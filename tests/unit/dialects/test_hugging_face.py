@@ -20,7 +20,9 @@ LOGITS = (-1.0, 0.5)
 
 def read(body: object, query: bytes = b"") -> HuggingFaceCall:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return HuggingFaceDialect().read(encoded, query, LIMITS)
+    call = HuggingFaceDialect().reader(query)(encoded, LIMITS)
+    assert isinstance(call, HuggingFaceCall)
+    return call
 
 
 def answered(call: HuggingFaceCall) -> Any:  # noqa: ANN401  whatever the JSON holds
