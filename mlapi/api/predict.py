@@ -27,6 +27,7 @@ from mlapi.api.headers import (
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.cache.keys import address
 from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
 from mlapi.predictions import Answer, Findings, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy
@@ -245,7 +246,7 @@ def _render(answer: Answer, service: Service, *, detail: bool) -> bytes:
             "cache": source.value,
             "tokens": prediction.tokens,
             "truncated": prediction.truncated,
-            "id": f"{digest[:16].hex()}-{service.model.digest}",
+            "id": f"{address(digest).hex()}-{service.model.digest}",
         }
         for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
     ]
