@@ -7,7 +7,7 @@ compares both halves at once.
 """
 
 from binascii import hexlify
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -44,7 +44,7 @@ def fingerprint(digest: bytes) -> bytes:
 
 def text_id(digest: bytes, model_digest: str) -> str:
     """Return what identifies a text and a model to callers without telling either: refer to it in feedback."""
-    return f"{digest[:ADDRESS_BYTES].hex()}-{model_digest}"
+    return f"{address(digest).hex()}-{model_digest}"
 
 
 def namespace(model_digest: str) -> bytes:
@@ -53,8 +53,14 @@ def namespace(model_digest: str) -> bytes:
 
 
 def redis_key(namespace: bytes, digest: bytes) -> bytes:
-    """Return the Redis key of one text: its namespace and 32 hexadecimal digits."""
-    return namespace + hexlify(digest[:ADDRESS_BYTES])
+    """Return the Redis key of one text: its namespace and the 32 hexadecimal digits of its address."""
+    return namespace + hexlify(address(digest))
+
+
+def redis_keys(namespace: bytes, digests: Iterable[bytes]) -> list[bytes]:
+    """Return the Redis keys of many texts, in order; all are of the same length."""
+    # `address` written out: a call for each key would be a third of the time.
+    return [namespace + hexlify(digest[:ADDRESS_BYTES]) for digest in digests]
 
 
 class KeyMaker:

@@ -43,8 +43,6 @@ def cost(prediction: Prediction) -> int:
 class MemoryStore:
     """Predictions by text digest; for one event loop, without a lock.
 
-    `get`, `lookup` and `put` do not wait for anything; the coroutines are the same behind the `Store` protocol.
-
     Below half its bound nothing will be dropped soon, and a look-up leaves the order as it is: which entry was used
     last is kept from there on, when whatever is still asked for has time to show it.
     """
@@ -79,20 +77,12 @@ class MemoryStore:
         self._evicted = metrics.cache_evictions.labels("l1")
         self._refused = metrics.cache_operations.labels("l1", "set", "skipped")
         metrics.cache_entries.labels("l1").set_function(lambda: len(self._entries))
+        # Expired entries that nobody has asked for count.
         metrics.cache_bytes.labels("l1").set_function(lambda: self._bytes)
-
-    @property
-    def held_bytes(self) -> int:
-        """The cost of everything held, expired entries that nobody has asked for included."""
-        return self._bytes
 
     def __len__(self) -> int:
         """How many entries are held."""
         return len(self._entries)
-
-    def get(self, digest: bytes) -> Prediction | None:
-        """Return the prediction of one text, or None."""
-        return self.lookup((digest,))[0]
 
     def lookup(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing is."""
@@ -175,11 +165,7 @@ class MemoryStore:
         self._stored.inc()
         return True
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what is stored, in the order asked for; None where nothing is."""
-        return self.lookup(digests)
-
-    async def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
+    def put_many(self, predictions: Mapping[bytes, Prediction]) -> set[bytes]:
         """Store predictions, and return the texts of those that it does not keep.
 
         Raises:

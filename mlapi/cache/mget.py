@@ -4,14 +4,13 @@ The pool connects, authenticates, encrypts and finds broken connections; the con
 out packs arguments of any kind, retries, and looks for plug-ins, which takes longer than the rest together.
 """
 
-from binascii import hexlify
 from collections.abc import Collection
 from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.exceptions import InvalidResponse
 
-from mlapi.cache.keys import ADDRESS_BYTES
+from mlapi.cache.keys import DIGEST_BYTES, redis_key, redis_keys
 
 
 class Mget:
@@ -20,8 +19,9 @@ class Mget:
     def __init__(self, pool: ConnectionPool, namespace: bytes) -> None:
         """Use the connections of a pool; `namespace` from `mlapi.cache.keys`."""
         self._pool = pool
-        # A key as RESP writes it (https://redis.io/docs/latest/develop/reference/protocol-spec/), up to the address.
-        self._opening = b"\r\n$%d\r\n%b" % (len(namespace) + 2 * ADDRESS_BYTES, namespace)
+        self._namespace = namespace
+        # What RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/) writes between keys of this length.
+        self._between = b"\r\n$%d\r\n" % len(redis_key(namespace, bytes(DIGEST_BYTES)))
 
     async def __call__(self, digests: Collection[bytes]) -> list[Any]:
         """Return the texts' records, in order; None where there is none.
@@ -32,8 +32,9 @@ class Mget:
             RedisError: no connection, a refusal, no reply within the pool's time limits, or one that no MGET has.
             OSError: the connection broke.
         """
-        keys = [self._opening + hexlify(digest[:ADDRESS_BYTES]) for digest in digests]
-        command = b"*%d\r\n$4\r\nMGET%b\r\n" % (1 + len(keys), b"".join(keys))
+        keys = redis_keys(self._namespace, digests)
+        between = self._between
+        command = b"*%d\r\n$4\r\nMGET%b%b\r\n" % (1 + len(keys), between, between.join(keys))
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command((command,))

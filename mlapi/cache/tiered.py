@@ -2,19 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from mlapi.cache.base import SharedStore
 from mlapi.cache.memory import MemoryStore
-from mlapi.predictions import Findings, Prediction, Source
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A prediction that was stored, and the tier that held it."""
-
-    prediction: Prediction
-    source: Source
+from mlapi.predictions import Findings, Prediction
 
 
 class TieredStore:
@@ -28,10 +19,6 @@ class TieredStore:
         """Join the tiers; both are closed with this store."""
         self._memory = memory
         self._redis = redis
-
-    def peek(self, digest: bytes) -> Prediction | None:
-        """Return what L1 holds for one text, without waiting."""
-        return self._memory.get(digest)
 
     def peek_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what L1 holds, in the order asked for, without waiting."""
@@ -66,7 +53,7 @@ class TieredStore:
         return True
 
     async def fetch_many(self, digests: Sequence[bytes], *, store: bool = True) -> list[Prediction | None]:
-        """Return what L2 holds, in the order asked for: for the texts that `peek` did not find.
+        """Return what L2 holds, in the order asked for: for the texts that `peek_many` did not find.
 
         With `store` false (a request that says `no-store`) nothing moves up into L1.
         """
@@ -79,21 +66,6 @@ class TieredStore:
                     self._memory.put(digest, prediction)
         return found
 
-    async def lookup_many(self, digests: Sequence[bytes], *, store: bool = True) -> list[Hit | None]:
-        """Return what either tier holds and which one did, in the order asked for; `store` as in `fetch_many`."""
-        held = self.peek_many(digests)
-        hits = [None if prediction is None else Hit(prediction, Source.L1) for prediction in held]
-        missing = [index for index, hit in enumerate(hits) if hit is None]
-        found = await self.fetch_many([digests[index] for index in missing], store=store)
-        for index, prediction in zip(missing, found, strict=True):
-            if prediction is not None:
-                hits[index] = Hit(prediction, Source.L2)
-        return hits
-
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what either tier holds, in the order asked for."""
-        return [None if hit is None else hit.prediction for hit in await self.lookup_many(digests)]
-
     async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
         """Store predictions in L1 now, and in L2 soon.
 
@@ -104,7 +76,7 @@ class TieredStore:
             ValueError: a prediction that must not be stored.
         """
         refused = predictions.keys() if self._redis is None else await self._redis.put_many(predictions)
-        return refused & await self._memory.put_many(predictions)
+        return refused & self._memory.put_many(predictions)
 
     async def close(self) -> None:
         """Close both tiers."""

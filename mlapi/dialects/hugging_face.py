@@ -13,7 +13,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
-from mlapi.dialects.native_body import check_limits
+from mlapi.dialects.json_bodies import BOM, check_encoding, check_limits
 from mlapi.dialects.schemas import LabelScore
 from mlapi.errors import InvalidRequestError, MalformedJsonError, MlapiError, TextTooLongError, Violation
 from mlapi.postprocessing import Activation, probabilities
@@ -162,13 +162,14 @@ def _read(body: bytes, limits: TextLimits) -> HuggingFaceCall:
         BatchTooLargeError: more texts than one request may hold.
     """
     try:
-        asked = _BODY.decode(body)
+        asked = _BODY.decode(body.removeprefix(BOM))
     except msgspec.ValidationError as error:
         raise InvalidRequestError(_SHAPE, violations=[Violation(*_fault(str(error)))]) from error
     except RecursionError:
         msg = "it is nested too deeply"
         raise MalformedJsonError(msg) from None
     except (msgspec.DecodeError, ValueError) as error:
+        check_encoding(body)
         raise MalformedJsonError(str(error)) from error
     bare = isinstance(asked.inputs, str)
     texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs

@@ -1,6 +1,5 @@
 """Reads the JSON body of a prediction request and names everything that is wrong with it."""
 
-import codecs
 import json
 import re
 from collections.abc import Sequence
@@ -9,7 +8,8 @@ from typing import Final, NamedTuple, Never
 import msgspec
 
 from mlapi.dialects.base import TextLimits
-from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError, Violation
+from mlapi.dialects.json_bodies import BOM, check_encoding, check_limits, refuse
+from mlapi.errors import MalformedJsonError, Violation
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,15 +26,11 @@ _CLOSING: Final = b"}"
 _FRAME_BYTES: Final = 17
 """Around the value of `text`, fewer bytes cannot hold a second member: `{"text":}` is 9, `"text":0,` another 9."""
 
-_BOM: Final = codecs.BOM_UTF8
-"""Some clients put it in front of UTF-8; it is no part of the text (RFC 8259, section 8.1)."""
-
 _WHITE_SPACE: Final = b" \t\n\r"
 _ONE_NAME: Final = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"(?:[^"\\]|\\.)*"[ \t\n\r]*:[ \t\n\r]*')
 
 WRONG_SHAPE: Final = 'the body is not {"text": ["…"]}'
 
-_MAX_VIOLATIONS: Final = 100
 _MAX_REASON_CHARS: Final = 200
 
 _MAX_EXPLAINED_PARTS: Final = 100_000
@@ -43,11 +39,6 @@ Python objects for all of them, which takes seconds and a hundred times the body
 
 _ITEM: Final = re.compile(r"\$\[(\d+)\]")
 """Where msgspec's messages name an item of a list."""
-
-_FRAMES_OF_ASCII: Final = b"\0\xff\xfe"
-"""What a first character from ASCII has around it in UTF-16 and UTF-32, byte order marks included."""
-
-_JSON_BEGINS: Final = (b"{", b"[", b'"')
 
 _MISSING: Final = object()
 
@@ -95,37 +86,11 @@ def _read_value(body: bytes) -> str | list[str]:
             return _TEXT.decode(memoryview(body)[len(_OPENING) : -len(_CLOSING)])
         except msgspec.DecodeError:
             pass
-    body = body.removeprefix(_BOM)
+    body = body.removeprefix(BOM)
     raw = _BODY.decode(body).text
     if len(body) - len(raw) > _FRAME_BYTES:
         _check_members(body, bytes(raw))
     return _TEXT.decode(raw)
-
-
-def check_limits(items: Sequence[str], limits: TextLimits, pointer: str, *, bare: bool) -> None:
-    """Refuse no text, too many, and too long ones; `pointer` is where they stand in the body.
-
-    Raises:
-        InvalidRequestError: no text, or a too long one.
-        BatchTooLargeError: more texts than one request may hold.
-    """
-    if not items:
-        msg = f"{pointer[1:]} must hold at least one text"
-        raise InvalidRequestError(msg, violations=[Violation(pointer, "is empty")])
-    if len(items) > limits.texts:
-        msg = f"{len(items)} texts; one request may hold {limits.texts}"
-        raise BatchTooLargeError(msg)
-    longest = max(map(len, items))
-    if longest > limits.chars:
-        msg = f"a text may have {limits.chars} characters"
-        _refuse(
-            msg,
-            [
-                Violation(pointer if bare else f"{pointer}/{index}", f"has {len(item)} characters")
-                for index, item in enumerate(items)
-                if len(item) > limits.chars
-            ],
-        )
 
 
 def _check_members(body: bytes, value: bytes) -> None:
@@ -134,16 +99,13 @@ def _check_members(body: bytes, value: bytes) -> None:
     All members are `text`, so there is only one if nothing but its name stands before the last value.
     """
     if not _ONE_NAME.fullmatch(body.rstrip(_WHITE_SPACE)[:-1].rstrip(_WHITE_SPACE)[: -len(value)]):
-        _refuse("a member is given more than once", [Violation("/text", "is given more than once")])
+        refuse("a member is given more than once", [Violation("/text", "is given more than once")])
 
 
 def _explain(body: bytes, error: Exception) -> Never:
     """Raise for a body that did not decode, naming each bad item where the body is JSON at all."""
-    encoding = json.detect_encoding(body[:4])
-    if not encoding.startswith("utf-8") and body[:8].strip(_FRAMES_OF_ASCII)[:1] in _JSON_BEGINS:
-        msg = f"the body is in {encoding[:6].upper()}; JSON is UTF-8 (RFC 8259, section 8.1)"
-        raise MalformedJsonError(msg) from error
-    body = body.removeprefix(_BOM)
+    check_encoding(body)
+    body = body.removeprefix(BOM)
     reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:_MAX_REASON_CHARS]
     if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_EXPLAINED_PARTS:
         violations = _first_violation(body, reason)
@@ -153,7 +115,7 @@ def _explain(body: bytes, error: Exception) -> Never:
         except (ValueError, RecursionError):
             violations = []
     if violations:
-        _refuse(WRONG_SHAPE, violations)
+        refuse(WRONG_SHAPE, violations)
     raise MalformedJsonError(reason) from error
 
 
@@ -195,13 +157,6 @@ def _text_violations(pointer: str, value: object, wanted: str) -> list[Violation
     except UnicodeEncodeError:
         return [Violation(pointer, "holds half of a surrogate pair, which is not a character")]
     return []
-
-
-def _refuse(detail: str, violations: Sequence[Violation]) -> Never:
-    more = len(violations) - _MAX_VIOLATIONS
-    raise InvalidRequestError(
-        detail + (f" (and {more} more)" if more > 0 else ""), violations=violations[:_MAX_VIOLATIONS]
-    )
 
 
 def _pointer(name: str) -> str:

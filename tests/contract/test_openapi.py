@@ -25,6 +25,9 @@ ROUTES = {
     "/project/model": {"get"},
 }
 
+SPEAKERS = ("mlapi/api/", "mlapi/batching/", "mlapi/dialects/", "mlapi/predictor.py", "mlapi/server/")
+"""Where words stand that a client may get to see."""
+
 ABSTRACT = {errors.RequestError, errors.RefusalError}
 """Never raised themselves: only what they have in common."""
 

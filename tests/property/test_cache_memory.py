@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mlapi.cache.memory import cost
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
-from tests.stores import POSTPROCESSOR, Clock, memory_store, prediction, texts
+from tests.stores import POSTPROCESSOR, Clock, memory_store, prediction, texts, value
 
 TTL_S = 10.0
 DIGESTS = texts(6)
@@ -73,8 +73,10 @@ class MemoryAgainstList(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_the_bound(self) -> None:
-        assert self.store.held_bytes <= MAX_BYTES
-        assert self.store.held_bytes == sum(cost(entry[1]) for entry in self.reference)
+        held = value(self.metrics, "mlapi_cache_bytes", tier="l1")
+        assert held is not None
+        assert held <= MAX_BYTES
+        assert held == sum(cost(entry[1]) for entry in self.reference)
         assert len(self.store) == len(self.reference)
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from mlapi.cache.keys import KeyMaker, address, fingerprint, namespace, redis_key
+from mlapi.cache.keys import KeyMaker, address, fingerprint, namespace, redis_key, redis_keys
 from tests.stores import MODEL
 
 
@@ -31,6 +31,11 @@ def test_address_and_fingerprint_share_the_digest_between_them() -> None:
 def test_the_redis_key_names_schema_model_and_address() -> None:
     key = redis_key(namespace(MODEL), bytes(range(32)))
     assert key == f"mlapi:3:{MODEL}:000102030405060708090a0b0c0d0e0f".encode()
+
+
+def test_the_keys_of_many_texts_are_the_keys_of_each() -> None:
+    digests = [bytes(range(first, first + 32)) for first in range(5)]
+    assert redis_keys(namespace(MODEL), digests) == [redis_key(namespace(MODEL), digest) for digest in digests]
 
 
 def test_a_model_digest_is_spelt_in_one_way_in_keys() -> None:

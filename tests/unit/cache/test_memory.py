@@ -18,7 +18,7 @@ def test_the_least_recently_used_goes_first() -> None:
     store = memory_store(Metrics(), max_bytes=2 * ONE)
     store.put(A, prediction(0.75))
     store.put(B, prediction(0.75))
-    assert store.get(A) is not None
+    assert store.lookup((A,)) != [None]
     store.put(C, prediction(0.75))
     assert store.lookup((A, B, C)) == [prediction(0.75), None, prediction(0.75)]
 
@@ -44,13 +44,14 @@ def test_storing_again_counts_as_use_and_replaces() -> None:
 
 def test_an_entry_ends_with_its_time_to_live_and_gives_its_bytes_back() -> None:
     clock = Clock()
-    store = memory_store(Metrics(), ttl_s=60.0, clock=clock)
+    metrics = Metrics()
+    store = memory_store(metrics, ttl_s=60.0, clock=clock)
     store.put(A, prediction())
     clock.now += 59.9
-    assert store.get(A) == prediction()
+    assert store.lookup((A,)) == [prediction()]
     clock.now += 0.2
-    assert store.get(A) is None
-    assert (len(store), store.held_bytes) == (0, 0)
+    assert store.lookup((A,)) == [None]
+    assert (len(store), value(metrics, "mlapi_cache_bytes", tier="l1")) == (0, 0)
 
 
 @pytest.mark.parametrize(("jitter", "lives_s"), [(0.0, 54.0), (0.5, 60.0), (1.0, 66.0)])
@@ -59,9 +60,9 @@ def test_times_to_live_differ_by_a_tenth_either_way(jitter: float, lives_s: floa
     store = MemoryStore(max_bytes=1 << 20, ttl_s=60.0, clock=clock, jitter=lambda: jitter, metrics=Metrics())
     store.put(A, prediction())
     clock.now += lives_s - 0.001
-    assert store.get(A) is not None
+    assert store.lookup((A,)) != [None]
     clock.now += 0.002
-    assert store.get(A) is None
+    assert store.lookup((A,)) == [None]
 
 
 def test_what_exceeds_the_bound_alone_is_not_stored_and_evicts_nobody() -> None:
@@ -88,13 +89,13 @@ def test_an_entry_that_outgrows_the_bound_does_not_leave_its_old_self_behind() -
     store = memory_store(Metrics(), max_bytes=ONE)
     store.put(A, prediction(0.75))
     store.put(A, LARGER)
-    assert store.get(A) is None
+    assert store.lookup((A,)) == [None]
 
 
 def test_a_bound_of_zero_stores_nothing() -> None:
     store = memory_store(Metrics(), max_bytes=0)
     store.put(A, prediction())
-    assert store.get(A) is None
+    assert store.lookup((A,)) == [None]
     assert len(store) == 0
 
 
@@ -104,7 +105,7 @@ def test_entries_bytes_and_operations_are_shown() -> None:
     store.put(A, prediction(0.75))
     store.put(B, prediction(0.75))
     store.lookup((A, C, B))
-    store.get(C)
+    store.lookup((C,))
     assert value(metrics, "mlapi_cache_entries", tier="l1") == 2
     assert value(metrics, "mlapi_cache_bytes", tier="l1") == 2 * ONE
     assert operations(metrics, "l1", "get") == {"hit": 2, "miss": 2}
@@ -113,7 +114,8 @@ def test_entries_bytes_and_operations_are_shown() -> None:
 
 def test_the_cost_of_an_entry_is_at_least_what_the_interpreter_allocates_for_it() -> None:
     count = 10_000
-    store = memory_store(Metrics(), max_bytes=1 << 30)
+    metrics = Metrics()
+    store = memory_store(metrics, max_bytes=1 << 30)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -125,4 +127,6 @@ def test_the_cost_of_an_entry_is_at_least_what_the_interpreter_allocates_for_it(
     finally:
         tracemalloc.stop()
     measured = after - before
-    assert measured < store.held_bytes < 1.3 * measured
+    held = value(metrics, "mlapi_cache_bytes", tier="l1")
+    assert held is not None
+    assert measured < held < 1.3 * measured

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from mlapi.cache.tiered import Hit, TieredStore
+from mlapi.cache.tiered import TieredStore
 from mlapi.observability.metrics import Metrics
-from mlapi.predictions import Findings, Prediction, Source
+from mlapi.predictions import Findings, Prediction
 from tests.stores import memory_store, operations, prediction, texts
 
 A, B, C = texts(3)
@@ -44,32 +44,21 @@ class SecondTier:
         self.closed = True
 
 
-async def test_each_hit_names_the_tier_that_held_it() -> None:
-    memory = memory_store(Metrics())
-    memory.put(B, FOUND)
-    store = TieredStore(memory, SecondTier(A))
-    assert await store.lookup_many([A, B, C]) == [Hit(FOUND, Source.L2), Hit(FOUND, Source.L1), None]
-
-
-async def test_l2_is_asked_only_for_what_l1_misses_and_not_at_all_for_nothing() -> None:
-    memory, second = memory_store(Metrics()), SecondTier(A, B)
-    memory.put(A, FOUND)
-    store = TieredStore(memory, second)
-    await store.lookup_many([A, B, C])
-    await store.lookup_many([A])
-    assert second.asked == [[B, C]]
+async def test_l2_is_not_asked_for_nothing() -> None:
+    second = SecondTier()
+    assert await TieredStore(memory_store(Metrics()), second).fetch_many([]) == []
+    assert second.asked == []
 
 
 async def test_what_l2_holds_moves_up() -> None:
     store = TieredStore(memory_store(Metrics()), SecondTier(A))
-    assert store.peek(A) is None
-    await store.lookup_many([A])
-    assert store.peek(A) == FOUND
+    assert store.peek_many([A]) == [None]
+    assert await store.fetch_many([A, B]) == [FOUND, None]
+    assert store.peek_many([A, B]) == [FOUND, None]
 
 
 async def test_without_the_wish_to_store_nothing_moves_up() -> None:
     store = TieredStore(memory_store(Metrics()), SecondTier(A))
-    assert await store.lookup_many([A], store=False) == [Hit(FOUND, Source.L2)]
     assert await store.fetch_many([A], store=False) == [FOUND]
     assert store.peek_many([A]) == [None]
 
@@ -87,7 +76,7 @@ async def test_predictions_are_stored_in_both_tiers() -> None:
     second = SecondTier()
     store = TieredStore(memory_store(Metrics()), second)
     await store.put_many({A: FOUND})
-    assert store.peek(A) == FOUND
+    assert store.peek_many([A]) == [FOUND]
     assert second.held == {A: FOUND}
 
 
@@ -105,7 +94,8 @@ async def test_what_neither_tier_keeps_is_told(l1_bytes: int, l2_takes: bool, un
 async def test_without_l2_there_is_l1() -> None:
     store = TieredStore(memory_store(Metrics()), None)
     await store.put_many({A: FOUND})
-    assert await store.lookup_many([A, B]) == [Hit(FOUND, Source.L1), None]
+    assert store.peek_many([A, B]) == [FOUND, None]
+    assert await store.fetch_many([A, B]) == [None, None]
     await store.close()
 
 
@@ -114,7 +104,7 @@ async def test_what_is_no_prediction_reaches_neither_tier() -> None:
     wrong = Prediction((float("nan"), 0.5), "NEGATIVE", 1, truncated=False)
     with pytest.raises(ValueError, match="not finite"):
         await store.put_many({A: wrong})
-    assert store.peek(A) is None
+    assert store.peek_many([A]) == [None]
 
 
 async def test_closing_closes_both() -> None:
@@ -123,7 +113,7 @@ async def test_closing_closes_both() -> None:
     await store.put_many({A: FOUND})
     await store.close()
     assert second.closed
-    assert store.peek(A) is None
+    assert store.peek_many([A]) == [None]
 
 
 def test_a_request_tells_what_each_tier_holds_and_moves_it_up() -> None:
@@ -137,7 +127,7 @@ def test_a_request_tells_what_each_tier_holds_and_moves_it_up() -> None:
     second.pending.pop()()
     assert findings == [Findings([FOUND, None, None, None], [None, FOUND, None, FOUND])]
     assert operations(metrics, "l1", "get") == {"hit": 1, "miss": 3}
-    assert store.peek(B) == FOUND
+    assert store.peek_many([B]) == [FOUND]
 
 
 @pytest.mark.parametrize("second", [None, SecondTier(A)])

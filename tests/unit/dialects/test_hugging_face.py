@@ -1,5 +1,6 @@
 """The Hugging Face Inference API's requests are read, answered and refused as its clients expect."""
 
+import codecs
 import json
 from typing import Any
 
@@ -97,6 +98,15 @@ def test_parameters_in_the_query_are_not_dropped() -> None:
 def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(MalformedJsonError):
         read(body)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert read(codecs.BOM_UTF8 + b'{"inputs": "a"}').texts == ["a"]
+
+
+def test_another_encoding_is_named() -> None:
+    with pytest.raises(MalformedJsonError, match="UTF-16"):
+        read('{"inputs": "a"}'.encode("utf-16"))
 
 
 def test_more_texts_than_a_request_may_hold_are_refused() -> None:

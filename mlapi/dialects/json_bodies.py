@@ -1,0 +1,69 @@
+"""What the JSON bodies of all dialects have in common: UTF-8, and bounds on texts."""
+
+import codecs
+import json
+from collections.abc import Sequence
+from typing import Final, Never
+
+from mlapi.dialects.base import TextLimits
+from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError, Violation
+
+BOM: Final = codecs.BOM_UTF8
+"""Some clients put it in front of UTF-8; it is no part of the text (RFC 8259, section 8.1)."""
+
+_MAX_VIOLATIONS: Final = 100
+
+_FRAMES_OF_ASCII: Final = b"\0\xff\xfe"
+"""What a first character from ASCII has around it in UTF-16 and UTF-32, byte order marks included."""
+
+_JSON_BEGINS: Final = (b"{", b"[", b'"')
+
+
+def check_encoding(body: bytes) -> None:
+    """Name the encoding of a body that cannot be read because it is not in UTF-8.
+
+    Raises:
+        MalformedJsonError: JSON in UTF-16 or UTF-32.
+    """
+    encoding = json.detect_encoding(body[:4])
+    if not encoding.startswith("utf-8") and body[:8].strip(_FRAMES_OF_ASCII)[:1] in _JSON_BEGINS:
+        msg = f"the body is in {encoding[:6].upper()}; JSON is UTF-8 (RFC 8259, section 8.1)"
+        raise MalformedJsonError(msg)
+
+
+def check_limits(items: Sequence[str], limits: TextLimits, pointer: str, *, bare: bool) -> None:
+    """Refuse no text, too many, and too long ones; `pointer` is where they stand in the body.
+
+    Raises:
+        InvalidRequestError: no text, or a too long one.
+        BatchTooLargeError: more texts than one request may hold.
+    """
+    if not items:
+        msg = f"{pointer[1:]} must hold at least one text"
+        raise InvalidRequestError(msg, violations=[Violation(pointer, "is empty")])
+    if len(items) > limits.texts:
+        msg = f"{len(items)} texts; one request may hold {limits.texts}"
+        raise BatchTooLargeError(msg)
+    longest = max(map(len, items))
+    if longest > limits.chars:
+        msg = f"a text may have {limits.chars} characters"
+        refuse(
+            msg,
+            [
+                Violation(pointer if bare else f"{pointer}/{index}", f"has {len(item)} characters")
+                for index, item in enumerate(items)
+                if len(item) > limits.chars
+            ],
+        )
+
+
+def refuse(detail: str, violations: Sequence[Violation]) -> Never:
+    """Refuse a request, and name the first hundred things that are wrong with it.
+
+    Raises:
+        InvalidRequestError: always.
+    """
+    more = len(violations) - _MAX_VIOLATIONS
+    raise InvalidRequestError(
+        detail + (f" (and {more} more)" if more > 0 else ""), violations=violations[:_MAX_VIOLATIONS]
+    )
