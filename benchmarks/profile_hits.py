@@ -139,7 +139,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
     predictor, fold = service.predictor, service.predictor.ascii_fold or b""
     texts = read_texts(body, _LIMITS).items
     digests = predictor.query(texts).digests
-    known = predictor.recall_all(digests)
+    known = predictor.known(digests)
     forms = [text.lower().encode() for text in texts]
     bodies = KnownBodies(bytes(16))
     for _ in range(2):
@@ -157,7 +157,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
     calls: dict[str, Callable[[], object]] = {
         "all of them": lambda: shortcut.answer(b"", body),
         **(short if len(body) <= MAX_BODY_BYTES else long),
-        "look the texts up": lambda: predictor.recall_all(digests),
+        "look the texts up": lambda: predictor.known(digests),
         "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),
     }
     number = max(1, _CALLS // count // _BATCHES)

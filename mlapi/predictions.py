@@ -95,13 +95,13 @@ class Query(NamedTuple):
     digests: tuple[bytes, ...]
 
 
-class Findings(NamedTuple):
+class Found(NamedTuple):
     """What the cache holds of a request's texts.
 
     Attributes:
-        held: what L1 holds, one a text, in their order.
-        shared: what L2 holds of the others, in the same order; None if it was not asked.
+        l1: what L1 holds, one a text, in their order.
+        l2: what L2 holds of the others, in the same order; None if it was not asked.
     """
 
-    held: Sequence[Prediction | None]
-    shared: Sequence[Prediction | None] | None = None
+    l1: Sequence[Prediction | None]
+    l2: Sequence[Prediction | None] | None = None

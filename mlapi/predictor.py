@@ -23,7 +23,7 @@ from mlapi.errors import (
     TextFault,
 )
 from mlapi.postprocessing import Postprocessor
-from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Query, Source, SourceCounts
+from mlapi.predictions import Answer, EncodedText, Found, Prediction, Query, Source, SourceCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,11 @@ class Policy:
 
     Attributes:
         deadline: when the answer must be complete, in seconds of the predictor's clock.
-        read: whether the shared tier may answer (`no-cache`, where allowed, says no).
         store: whether the answers may be kept (`no-store` says no).
         compute: whether the model may be asked (`only-if-cached` says no).
     """
 
     deadline: float
-    read: bool = True
     store: bool = True
     compute: bool = True
 
@@ -109,33 +107,47 @@ class Predictor:
             raise InvalidRequestError(msg, faults=[TextFault(index, "is empty") for index in empty])
         return Query(texts, self.digest_forms(forms))
 
-    def recall_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
-        """Return what the in-process tier holds if it holds every text; else None, and nothing is counted."""
-        return self._store.peek_all(digests)
+    def known(self, digests: Sequence[bytes]) -> list[Prediction] | None:
+        """Return what L1 holds if it holds every text; else None, and nothing is counted."""
+        return self._store.known(digests)
 
-    def recall(self, query: Query) -> Findings:
-        """Look every text up in the in-process tier."""
-        # Where all are known, which they mostly are, finding that out first takes half as long.
-        return Findings(self._store.peek_all(query.digests) or self._store.peek_many(query.digests))
+    def look_up(self, digests: Sequence[bytes], deliver: Callable[[Found], None], *, keep: bool = True) -> bool:
+        """Look up in both tiers without a task, and call back with what they hold: soon, never synchronously.
 
-    def recall_soon(self, digests: Sequence[bytes], deliver: Callable[[Findings], None]) -> bool:
-        """Look texts up in both tiers without a task: call back with what they hold, soon but not at once.
+        Texts that are being computed are left out: `complete` joins whoever computes them.
+
+        Args:
+            digests: the texts.
+            deliver: told what was found.
+            keep: whether what L2 holds may move up into L1.
 
         Returns:
-            Whether that will happen; if not, there is nothing to ask, or one of the texts is being computed.
+            Whether that will happen; if not, L2 is not to be asked, and nothing was counted.
         """
-        return not self._flights.under_way(digests) and self._store.request(digests, deliver)
+        return self._store.look_up(digests, deliver, keep=keep, in_flight=self._flights.under_way(digests))
 
-    async def predict(self, query: Query, recalled: Findings, policy: Policy) -> Answer:
-        """Answer every text, computing each unknown one once however often it is asked for at the same time.
+    async def find(self, digests: Sequence[bytes], *, keep: bool) -> Found:
+        """Look up in both tiers, for a coroutine; L1 alone where L2 is not to be asked."""
+        found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+
+        def deliver(result: Found) -> None:
+            if not found.done():
+                found.set_result(result)
+
+        if not self.look_up(digests, deliver, keep=keep):
+            return self._store.held(digests)
+        return await found
+
+    async def complete(self, query: Query, found: Found, policy: Policy) -> Answer:
+        """Answer every text, computing what was not found; each once, however often it is asked for at the same time.
 
         Args:
             query: the texts.
-            recalled: what `recall` or `recall_soon` found; nothing, to ask the model whatever the cache holds.
+            found: what `find` or `look_up` said; nothing, to ask the model whatever the cache holds.
             policy: how the request wants to be served.
 
         Raises:
-            NotCachedError: `policy.compute` is off and a text is not in the cache.
+            NotCachedError: `policy.compute` is off and a text was not found.
             DeadlineExceededError: the answer was not complete in time.
             OverloadedError: the model has more to do than it can finish in time.
             BatchTooLargeError: the request can never be served at once.
@@ -144,19 +156,21 @@ class Predictor:
         """
         outcomes: dict[bytes, Outcome] = {}
         missing: dict[bytes, str] = {}
-        held, shared = recalled
-        for text, digest, own, other in zip(query.texts, query.digests, held, shared or repeat(None)):  # noqa: B905
+        for text, digest, own, other in zip(query.texts, query.digests, found.l1, found.l2 or repeat(None)):  # noqa: B905
             if own is not None:
                 outcomes[digest] = Outcome(own, Source.L1)
             elif other is not None:
                 outcomes[digest] = Outcome(other, Source.L2)
-            elif shared is not None and (late := self._store.peek_all((digest,))):
+            elif found.l2 is not None and (late := self._store.known((digest,))):
                 # Computed for someone else while L2 was asked.
                 outcomes[digest] = Outcome(late[0], Source.L1)
             else:
                 missing.setdefault(digest, text)
-        ask = policy.read and shared is None
-        outcomes |= await (self._resolve(missing, policy, ask=ask) if policy.compute else self._fetch(missing, policy))
+        if missing and not policy.compute:
+            msg = f"{len(missing)} of the request's texts are not in the cache"
+            raise NotCachedError(msg)
+        if missing:
+            outcomes |= await self._resolve(missing, policy)
         return _assemble(query, outcomes)
 
     async def close(self) -> None:
@@ -164,22 +178,13 @@ class Predictor:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
-    async def _fetch(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
-        """Answer from the shared tier alone."""
-        found = await self._store.fetch_many(list(missing), store=policy.store)
-        outcomes = {digest: Outcome(item, Source.L2) for digest, item in zip(missing, found, strict=True) if item}
-        if len(outcomes) < len(missing):
-            msg = f"{len(missing) - len(outcomes)} of the request's texts are not in the cache"
-            raise NotCachedError(msg)
-        return outcomes
-
-    async def _resolve(self, missing: Mapping[bytes, str], policy: Policy, *, ask: bool) -> dict[bytes, Outcome]:
+    async def _resolve(self, missing: Mapping[bytes, str], policy: Policy) -> dict[bytes, Outcome]:
         """Join or start one flight a text, and wait for them all."""
         digests = list(missing)
         with self._flights.claim(digests, store=policy.store) as claim:
             if claim.led:
                 led = [_Led(flight, missing[flight.key]) for flight in claim.led]
-                task = asyncio.create_task(self._lead(led, policy, ask=ask))
+                task = asyncio.create_task(self._lead(led, policy.deadline))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             try:
@@ -188,34 +193,20 @@ class Predictor:
                 msg = "the answer was not complete in time"
                 raise DeadlineExceededError(msg) from None
             return {
-                digest: outcome if leads or outcome.source is not Source.MODEL else _followed(outcome)
+                digest: outcome if leads else _followed(outcome)
                 for digest, outcome, leads in zip(digests, outcomes, claim.leads, strict=True)
             }
 
-    async def _lead(self, led: Sequence[_Led], policy: Policy, *, ask: bool) -> None:
-        """Bring flights to their end, whatever becomes of the request that started them; may `ask` L2 first."""
+    async def _lead(self, led: Sequence[_Led], deadline: float) -> None:
+        """Bring flights to their end, whatever becomes of the request that started them."""
         try:
-            missing = await self._land_stored(led, policy) if ask else led
-            missing = [item for item in missing if not item.flight.future.done()]
-            if missing:
-                await self._compute(missing, policy.deadline)
+            await self._compute(led, deadline)
         except MlapiError as error:
             _crash(led, error)
         except Exception as error:  # noqa: BLE001  those who wait must hear of it; the edge logs the cause
             failure = InternalError("the prediction failed")
             failure.__cause__ = error
             _crash(led, failure)
-
-    async def _land_stored(self, led: Sequence[_Led], policy: Policy) -> list[_Led]:
-        """Land what the shared tier holds; return the rest."""
-        found = await self._store.fetch_many([item.flight.key for item in led], store=policy.store)
-        missing = []
-        for item, prediction in zip(led, found, strict=True):
-            if prediction is None:
-                missing.append(item)
-            else:
-                item.flight.land(Outcome(prediction, Source.L2))
-        return missing
 
     async def _compute(self, led: Sequence[_Led], deadline: float) -> None:
         """Ask the model, and land each text as soon as its batch is done."""

@@ -4,19 +4,21 @@ import asyncio
 import random
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
 from mlapi.cache.breaker import CircuitBreaker
+from mlapi.cache.coalescer import Coalescer
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
 from mlapi.cache.redis import RedisStore, connect
+from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.observability.metrics import Metrics
 from mlapi.postprocessing import Postprocessor
-from mlapi.predictions import Prediction
+from mlapi.predictions import Found, Prediction
 
 MODEL = "5e" * 32
 OTHER_MODEL = "a7" * 32
@@ -102,6 +104,23 @@ def redis_store(
         timeout_s=timeout_s,
         max_pending_writes=max_pending_writes,
     )
+
+
+async def fetch(store: RedisStore | Coalescer, digests: Sequence[bytes]) -> list[Prediction | None]:
+    """Return what L2 holds, in the order asked for; None where it is not to be asked."""
+    if not digests or (isinstance(store, RedisStore) and not store.may_ask()):
+        if isinstance(store, RedisStore):
+            store.skip(len(digests))
+        return [None] * len(digests)
+    found: asyncio.Future[list[Prediction | None]] = asyncio.get_running_loop().create_future()
+    store.request(digests, lambda result: None if found.done() else found.set_result(result))
+    return await found
+
+
+async def find(store: TieredStore, digests: Sequence[bytes], *, keep: bool = True) -> Found:
+    """Return what both tiers hold; L1 alone where L2 is not to be asked."""
+    found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+    return await found if store.look_up(digests, found.set_result, keep=keep) else store.held(digests)
 
 
 def operations(metrics: Metrics, tier: str, operation: str) -> dict[str, int]:

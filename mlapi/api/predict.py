@@ -28,8 +28,8 @@ from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.dialects.base import Call, Dialect, TextLimits
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError, TextFault, TextTooLongError, Violation
-from mlapi.predictions import Answer, Findings, Prediction, Source, SourceCounts
-from mlapi.predictor import Policy
+from mlapi.predictions import Answer, Found, Prediction, Query, Source, SourceCounts
+from mlapi.predictor import Policy, Predictor
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +114,8 @@ class PredictionRoute:
             self._client_limit.check(_client(scope, head), len(call.texts))
         service = self._state.service
         try:
-            findings = inquiry.findings if inquiry else None
-            answer, stored = await self._answer(service, call, head, started, receive, findings=findings)
+            found = inquiry.found if inquiry else None
+            answer, stored = await self._answer(service, call, head, started, receive, found=found)
             if not call.truncate:
                 _refuse_truncated(answer.predictions)
         except MlapiError as error:
@@ -143,24 +143,23 @@ class PredictionRoute:
         started: float,
         receive: Receive,
         *,
-        findings: Findings | None,
+        found: Found | None,
     ) -> tuple[Answer, bool]:
+        """Answer a call; also return whether a tier keeps all that the model said."""
         predictor = service.predictor
         query = predictor.query(call.texts)
         directives = cache_directives(head.cache_control)
         read = not (self._config.allow_no_cache and b"no-cache" in directives)
-        if findings is None:
-            findings = predictor.recall(query) if read else Findings([None] * len(query.digests))
-        known = [prediction for prediction in findings.held if prediction is not None]
-        if len(known) == len(findings.held):
+        if not read:
+            found = Found([None] * len(query.digests))
+        elif found is None and (known := predictor.known(query.digests)):
             return Answer(known, (_L1,) * len(known), query.digests, SourceCounts(l1=len(known))), False
         policy = Policy(
             started + self._config.deadline_s,
-            read=read,
             store=b"no-store" not in directives,
             compute=b"only-if-cached" not in directives,
         )
-        answer = await _while_connected(predictor.predict(query, findings, policy), receive)
+        answer = await _while_connected(_look_up_and_complete(predictor, query, found, policy), receive)
         return answer, policy.store and answer.stored
 
     def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, _Headers, bytes]:
@@ -177,6 +176,13 @@ class PredictionRoute:
             _log.error("a prediction failed", exc_info=raised, extra={"request_id": request_id.decode()})
         self._accounting.refusal(raised)
         return raised
+
+
+async def _look_up_and_complete(predictor: Predictor, query: Query, found: Found | None, policy: Policy) -> Answer:
+    """Answer a query of which L1 does not hold everything; `found` where both tiers were asked already."""
+    if found is None:
+        found = await predictor.find(query.digests, keep=policy.store)
+    return await predictor.complete(query, found, policy)
 
 
 async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive) -> Answer:

@@ -11,7 +11,7 @@ from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native import write_known
 from mlapi.dialects.native_body import read_texts
-from mlapi.predictions import Findings, Prediction
+from mlapi.predictions import Found, Prediction
 from mlapi.predictor import Predictor
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
@@ -94,7 +94,7 @@ class Shortcut:
         digests = self._digests(body, service)
         if not digests:
             return None
-        predictions = service.predictor.recall_all(digests)
+        predictions = service.predictor.known(digests)
         if predictions is None:
             return Inquiry(self, service, digests, given_id, started)
         return self.write(service, predictions, len(predictions), given_id, started)
@@ -154,10 +154,10 @@ class Inquiry:
 
     Attributes:
         started: when the request was taken up.
-        findings: what the cache holds of its texts; nothing until L2 was asked.
+        found: what the cache holds of its texts; nothing until L2 was asked.
     """
 
-    __slots__ = ("_digests", "_given_id", "_service", "_shortcut", "findings", "started")
+    __slots__ = ("_digests", "_given_id", "_service", "_shortcut", "found", "started")
 
     def __init__(self, shortcut: Shortcut, service: Service, digests: Digests, given_id: bytes, started: float) -> None:
         """Keep what the answer needs; nothing is asked yet."""
@@ -166,29 +166,28 @@ class Inquiry:
         self._digests = digests
         self._given_id = given_id
         self.started = started
-        self.findings: Findings | None = None
+        self.found: Found | None = None
 
     def begin(self, on_end: Callable[[], None]) -> bool:
-        """Look up in both tiers, and call back when that is done, soon but not at once.
+        """Look up in both tiers, and call back when that is done: soon, never synchronously.
 
         Returns:
             Whether that will happen; if not, the route must serve the request.
         """
 
-        def deliver(findings: Findings) -> None:
-            self.findings = findings
+        def deliver(found: Found) -> None:
+            self.found = found
             on_end()
 
-        return self._service.predictor.recall_soon(self._digests, deliver)
+        return self._service.predictor.look_up(self._digests, deliver)
 
     def response(self) -> bytes | None:
-        """Return the response after its status line; None if the route must serve the request, with the findings."""
-        if self.findings is None or not self._shortcut.open:
+        """Return the response after its status line; None if the route must serve the request, with what was found."""
+        if self.found is None or not self._shortcut.open:
             return None
-        held, shared = self.findings
         predictions = []
         l1 = 0
-        for own, other in zip(held, shared or held, strict=True):
+        for own, other in zip(self.found.l1, self.found.l2 or self.found.l1, strict=True):
             if own is not None:
                 l1 += 1
                 predictions.append(own)

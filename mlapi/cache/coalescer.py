@@ -124,20 +124,6 @@ class Coalescer:
             unsettled += 1
             start += len(part)
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what was found in time, in the order asked for."""
-        if not digests:
-            return []
-        # A future for each caller: cancelling one leaves the others alone.
-        found: asyncio.Future[list[Prediction | None]] = asyncio.get_running_loop().create_future()
-
-        def deliver(predictions: list[Prediction | None]) -> None:
-            if not found.done():
-                found.set_result(predictions)
-
-        self.request(digests, deliver)
-        return await found
-
     async def close(self) -> None:
         """Answer everyone with nothing, and stop."""
         if self._departure is not None:

@@ -84,6 +84,10 @@ class MemoryStore:
         """How many entries are held."""
         return len(self._entries)
 
+    def __contains__(self, digest: object) -> bool:
+        """Whether an entry is held, expired or not; counts nothing."""
+        return digest in self._entries
+
     def lookup(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         """Return what is stored, in the order asked for; None where nothing is."""
         if not self._entries:

@@ -136,19 +136,16 @@ class RedisStore:
         return "; ".join(f"{name}: {failure.reason}" for name, failure in named if failure) or None
 
     def may_ask(self) -> bool:
-        """Whether Redis is to be asked now; whoever is told so, asks."""
+        """Whether Redis is to be asked now; a caller that gets True must follow up with `request`."""
         return not self._closed and self._look_ups_circuit.allow()
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
         """Ask, once `may_ask` has said so, for at least one text; call back within the time budget, never at once."""
         self._lookups.request(digests, deliver)
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what Redis holds and answers within the time budget, in the order asked for; never raises."""
-        if not self.may_ask():
-            self._gets["skipped"].inc(len(digests))
-            return [None] * len(digests)
-        return await self._lookups.get_many(digests)
+    def skip(self, texts: int) -> None:
+        """Count texts that were not asked for because `may_ask` said so."""
+        self._gets["skipped"].inc(texts)
 
     async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
         """Accept predictions for storing soon; what cannot be accepted is dropped and counted.

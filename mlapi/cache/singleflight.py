@@ -14,9 +14,11 @@ cancelled: nobody waits for it any more.
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 T = TypeVar("T")
+
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 
 class Flight(Generic[T]):
@@ -129,9 +131,10 @@ class SingleFlight(Generic[T]):
         """How many flights are under way."""
         return len(self._flights)
 
-    def under_way(self, keys: Sequence[bytes]) -> bool:
-        """Whether one of these keys' flights is."""
-        return bool(self._flights) and not self._flights.keys().isdisjoint(keys)
+    def under_way(self, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Return those of these keys whose flights are."""
+        flights = self._flights
+        return frozenset(key for key in keys if key in flights) if flights else _NONE
 
     def claim(self, keys: Sequence[bytes], *, store: bool) -> Claim[T]:
         """Join the flights of these keys, starting those that are not under way.

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from mlapi.cache.base import SharedStore
 from mlapi.cache.memory import MemoryStore
-from mlapi.predictions import Findings, Prediction
+from mlapi.predictions import Found, Prediction
 
 
 class TieredStore:
@@ -20,51 +20,62 @@ class TieredStore:
         self._memory = memory
         self._redis = redis
 
-    def peek_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        """Return what L1 holds, in the order asked for, without waiting."""
-        return self._memory.lookup(digests)
-
-    def peek_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
+    def known(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what L1 holds if it holds every text; else None, and nothing is counted."""
         return self._memory.lookup_all(digests)
 
-    def request(self, digests: Sequence[bytes], deliver: Callable[[Findings], None]) -> bool:
-        """Look up in both tiers without a task: call back with what they hold, soon but not at once.
+    def look_up(
+        self,
+        digests: Sequence[bytes],
+        deliver: Callable[[Found], None],
+        *,
+        keep: bool = True,
+        in_flight: AbstractSet[bytes] = frozenset(),
+    ) -> bool:
+        """Look up in both tiers, and call back with what they hold: within bounded time, never synchronously.
+
+        Args:
+            digests: the texts.
+            deliver: told what was found.
+            keep: whether what L2 holds moves up into L1 (a request that says `no-store` says no).
+            in_flight: texts that are being computed, so that asking L2 for them is of no use.
 
         Returns:
-            Whether that will happen; if not, L2 is not to be asked now, and nothing was counted.
+            Whether that will happen; if not, L2 is not to be asked now, or for none of these, and nothing was counted.
         """
-        redis = self._redis
-        if redis is None or not redis.may_ask():
+        redis, memory = self._redis, self._memory
+        if redis is None or (in_flight and all(item in in_flight or item in memory for item in digests)):
             return False
-        held = self.peek_many(digests)
-        missing = [digest for digest, item in zip(digests, held, strict=True) if item is None] if any(held) else digests
+        if not redis.may_ask():
+            return False
+        held = memory.lookup(digests)
+        missing: Sequence[bytes] = digests
+        if in_flight or any(held):
+            missing = [
+                digest for digest, item in zip(digests, held, strict=True) if item is None and digest not in in_flight
+            ]
 
         def arrived(found: list[Prediction | None]) -> None:
-            for digest, item in zip(missing, found, strict=True):
-                if item is not None:
-                    self._memory.put(digest, item)
+            if keep:
+                for digest, item in zip(missing, found, strict=True):
+                    if item is not None:
+                        memory.put(digest, item)
             if missing is not digests:
-                rest = iter(found)
-                found = [next(rest) if item is None else None for item in held]
-            deliver(Findings(held, found))
+                by_digest = dict(zip(missing, found, strict=True))
+                found = [
+                    by_digest.get(digest) if item is None else None for digest, item in zip(digests, held, strict=True)
+                ]
+            deliver(Found(held, found))
 
         redis.request(missing, arrived)
         return True
 
-    async def fetch_many(self, digests: Sequence[bytes], *, store: bool = True) -> list[Prediction | None]:
-        """Return what L2 holds, in the order asked for: for the texts that `peek_many` did not find.
-
-        With `store` false (a request that says `no-store`) nothing moves up into L1.
-        """
-        if self._redis is None or not digests:
-            return [None] * len(digests)
-        found = await self._redis.get_many(digests)
-        if store:
-            for digest, prediction in zip(digests, found, strict=True):
-                if prediction is not None:
-                    self._memory.put(digest, prediction)
-        return found
+    def held(self, digests: Sequence[bytes]) -> Found:
+        """Return what L1 holds, where `look_up` said that L2 is not asked; the rest is counted as skipped there."""
+        found = self._memory.lookup(digests)
+        if self._redis is not None:
+            self._redis.skip(found.count(None))
+        return Found(found)
 
     async def put_many(self, predictions: Mapping[bytes, Prediction]) -> AbstractSet[bytes]:
         """Store predictions in L1 now, and in L2 soon.

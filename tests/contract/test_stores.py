@@ -10,7 +10,7 @@ from mlapi.cache.redis import RedisStore
 from mlapi.cache.tiered import TieredStore
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
-from tests.stores import POSTPROCESSOR, RANKED, float32, memory_store, prediction, redis_store, texts
+from tests.stores import POSTPROCESSOR, RANKED, fetch, find, float32, memory_store, prediction, redis_store, texts
 
 A, B, C = texts(3)
 
@@ -50,7 +50,7 @@ class Shared:
         self.close = store.close
 
     async def get(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        return await self._store.get_many(digests)
+        return await fetch(self._store, digests)
 
     async def put(self, predictions: Mapping[bytes, Prediction]) -> None:
         assert await self._store.put_many(predictions) == set()
@@ -66,10 +66,8 @@ class Both:
         self.close = self._store.close
 
     async def get(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        held = dict(zip(digests, self._store.peek_many(digests), strict=True))
-        missing = [digest for digest, found in held.items() if found is None]
-        held.update(zip(missing, await self._store.fetch_many(missing), strict=True))
-        return [held[digest] for digest in digests]
+        found = await find(self._store, digests)
+        return [own or other for own, other in zip(found.l1, found.l2 or found.l1, strict=True)]
 
     async def put(self, predictions: Mapping[bytes, Prediction]) -> None:
         assert await self._store.put_many(predictions) == set()

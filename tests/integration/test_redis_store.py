@@ -24,6 +24,7 @@ from tests.stores import (
     OTHER_MODEL,
     POSTPROCESSOR,
     digest,
+    fetch,
     operations,
     prediction,
     redis_store,
@@ -65,7 +66,7 @@ async def hasty(redis_server: PrivateRedis, metrics: Metrics) -> AsyncIterator[R
     store = redis_store(redis_server.url, metrics, timeout_s=BUDGET_S)
     await store.put_many({A: FOUND})
     await store.flush()
-    while await store.get_many([A]) != [FOUND]:
+    while await fetch(store, [A]) != [FOUND]:
         pass
     yield store
     await store.close()
@@ -82,7 +83,7 @@ async def look_up_until_degraded(store: RedisStore) -> list[float]:
     waits: list[float] = []
     while store.state == "ok":
         began = time.perf_counter()
-        assert await store.get_many([A, B]) == [None, None]
+        assert await fetch(store, [A, B]) == [None, None]
         waits.append(time.perf_counter() - began)
     return waits
 
@@ -91,7 +92,7 @@ async def look_up_until(store: RedisStore, text: bytes, expected: Prediction | N
     """Look up again and again until Redis itself has said what it holds."""
     async with asyncio.timeout(10):
         while True:
-            found = await store.get_many([text])
+            found = await fetch(store, [text])
             if store.state == "ok" and found == [expected]:
                 return
             await asyncio.sleep(0.005)
@@ -100,7 +101,7 @@ async def look_up_until(store: RedisStore, text: bytes, expected: Prediction | N
 async def test_look_ups_of_many_callers_are_one_mget(store: RedisStore, inspector: Redis) -> None:
     await store.put_many({A: FOUND, B: FOUND})
     await store.flush()
-    found = await asyncio.gather(*(store.get_many([A, B, digest(f"unknown {number}")]) for number in range(100)))
+    found = await asyncio.gather(*(fetch(store, [A, B, digest(f"unknown {number}")]) for number in range(100)))
     assert found == [[FOUND, FOUND, None]] * 100
     assert calls(inspector, "mget") == 1
     assert calls(inspector, "get") == 0
@@ -116,7 +117,7 @@ async def test_stores_are_written_behind_without_a_transaction(store: RedisStore
 async def test_each_text_counts_once_in_the_metrics(store: RedisStore, metrics: Metrics) -> None:
     await store.put_many({A: FOUND})
     await store.flush()
-    await asyncio.gather(store.get_many([A, B]), store.get_many([A]))
+    await asyncio.gather(fetch(store, [A, B]), fetch(store, [A]))
     assert operations(metrics, "l2", "set") == {"ok": 1}
     assert operations(metrics, "l2", "get") == {"hit": 2, "miss": 1}
     for operation in ("get", "set"):
@@ -153,13 +154,13 @@ async def test_planted_values_are_misses_counted_and_overwritten(
     for text, content in zip(planted, values, strict=True):
         inspector.set(redis_key(NAMESPACE, text), content)
     inspector.rpush(redis_key(NAMESPACE, listed), "a list is no string")
-    assert await store.get_many([listed, *planted]) == [None] * 7
+    assert await fetch(store, [listed, *planted]) == [None] * 7
     # MGET returns nothing for what is not a string (redis.io/commands/mget), so this one cannot be told from a miss.
     assert operations(metrics, "l2", "get") == {"corrupt": 6, "miss": 1}
 
     await store.put_many(dict.fromkeys([listed, *planted], FOUND))
     await store.flush()
-    assert await store.get_many([listed, *planted]) == [FOUND] * 7
+    assert await fetch(store, [listed, *planted]) == [FOUND] * 7
 
 
 async def test_cancelling_one_caller_leaves_the_others_their_answer(
@@ -168,7 +169,7 @@ async def test_cancelling_one_caller_leaves_the_others_their_answer(
     await store.put_many({A: FOUND})
     await store.flush()
     redis_server.pause()
-    impatient, patient = (asyncio.create_task(store.get_many([A])) for _ in range(2))
+    impatient, patient = (asyncio.create_task(fetch(store, [A])) for _ in range(2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     impatient.cancel()
@@ -187,7 +188,7 @@ async def test_a_redis_that_hangs_costs_its_budget_then_nothing_and_is_found_aga
     assert max(waits) < BUDGET_S + SLACK_S
     assert operations(metrics, "l2", "get")["timeout"] == 10
     began = time.perf_counter()
-    assert await hasty.get_many([A]) == [None]
+    assert await fetch(hasty, [A]) == [None]
     assert time.perf_counter() - began < BUDGET_S
     redis_server.resume()
     await look_up_until(hasty, A, FOUND)
@@ -206,13 +207,13 @@ async def test_a_reply_that_comes_too_late_is_never_given_to_someone_else(
     await hasty.put_many(others)
     await hasty.flush()
     redis_server.pause()
-    await hasty.get_many([A])
+    await fetch(hasty, [A])
     redis_server.resume()
     for _ in range(3):
-        found = await asyncio.gather(*(hasty.get_many([text]) for text in others))
+        found = await asyncio.gather(*(fetch(hasty, [text]) for text in others))
         assert all(hit in (None, expected) for (hit,), expected in zip(found, others.values(), strict=True))
     await look_up_until(hasty, A, FOUND)
-    assert await hasty.get_many(list(others)) == list(others.values())
+    assert await fetch(hasty, list(others)) == list(others.values())
 
 
 async def test_a_redis_that_is_killed_is_a_miss_at_once_and_found_again_when_it_is_back(
@@ -235,9 +236,9 @@ async def test_a_redis_that_is_killed_is_a_miss_at_once_and_found_again_when_it_
 async def test_a_connection_that_redis_closed_is_replaced_unnoticed(store: RedisStore, inspector: Redis) -> None:
     await store.put_many({A: FOUND})
     await store.flush()
-    assert await store.get_many([A]) == [FOUND]
+    assert await fetch(store, [A]) == [FOUND]
     assert inspector.client_kill_filter(_type="normal", skipme=True)
-    assert await store.get_many([A]) == [FOUND]
+    assert await fetch(store, [A]) == [FOUND]
 
 
 async def test_a_redis_that_never_was_is_a_miss(metrics: Metrics) -> None:
@@ -295,7 +296,7 @@ async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_
         for text in texts(20, "refused"):
             await store.put_many({text: FOUND})
             await store.flush()
-            assert await store.get_many([A]) == [FOUND]
+            assert await fetch(store, [A]) == [FOUND]
         assert store.reason == f"stores: refused ({code})"
         assert set(operations(metrics, "l2", "set")) == {"ok", "refused", "withheld"}
         assert value(metrics, "mlapi_cache_writes_dropped_total") == 20
@@ -307,7 +308,7 @@ async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_
             await store.put_many({B: FOUND})
             await store.flush()
             await asyncio.sleep(0.005)
-    assert await store.get_many([A, B]) == [FOUND, FOUND]
+    assert await fetch(store, [A, B]) == [FOUND, FOUND]
 
 
 async def test_a_redis_without_room_for_another_connection_is_no_refusal(
@@ -344,7 +345,7 @@ async def test_a_redis_that_refuses_look_ups_is_asked_again_later(
     await store.flush()
     try:
         refuse(inspector)
-        assert await store.get_many([A]) == [None]
+        assert await fetch(store, [A]) == [None]
         assert store.reason == f"look-ups: refused ({code})"
     finally:
         mend(inspector)
@@ -370,7 +371,7 @@ async def test_the_password_in_the_url_is_used(redis_server: PrivateRedis, inspe
         store = redis_store(f"redis://:secret@127.0.0.1:{redis_server.port}/3", metrics)
         await store.put_many({A: FOUND})
         await store.flush()
-        assert await store.get_many([A]) == [FOUND]
+        assert await fetch(store, [A]) == [FOUND]
         await store.close()
     finally:
         inspector.config_set("requirepass", "")
@@ -380,7 +381,7 @@ async def test_the_url_may_name_an_ipv6_address(redis_server: PrivateRedis, metr
     store = redis_store(f"redis://[::1]:{redis_server.port}", metrics)
     await store.put_many({A: FOUND})
     await store.flush()
-    assert await store.get_many([A]) == [FOUND]
+    assert await fetch(store, [A]) == [FOUND]
     await store.close()
 
 
@@ -423,7 +424,7 @@ async def test_closing_takes_bounded_time_tells_what_it_gave_up_and_leaves_no_ta
     store = redis_store(redis_server.url, metrics, timeout_s=5.0)
     redis_server.pause()
     await store.put_many(dict.fromkeys(texts(200), FOUND))
-    caller = asyncio.create_task(store.get_many([A]))
+    caller = asyncio.create_task(fetch(store, [A]))
     await asyncio.sleep(0)
     began = time.perf_counter()
     await store.close()
@@ -440,7 +441,7 @@ def test_all_of_it_works_on_uvloop(redis_server: PrivateRedis, metrics: Metrics)
         store = redis_store(redis_server.url, metrics)
         await store.put_many({A: FOUND})
         await store.flush()
-        found = await asyncio.gather(store.get_many([A]), store.get_many([B, A]))
+        found = await asyncio.gather(fetch(store, [A]), fetch(store, [B, A]))
         assert list(found) == [[FOUND], [None, FOUND]]
         redis_server.kill()
         await look_up_until_degraded(store)

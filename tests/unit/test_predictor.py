@@ -23,7 +23,7 @@ from mlapi.errors import (
 )
 from mlapi.observability.metrics import Metrics
 from mlapi.postprocessing import Postprocessor
-from mlapi.predictions import Answer, EncodedText, Findings, Prediction, Source
+from mlapi.predictions import Answer, EncodedText, Found, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy, Predictor
 
 DIGEST = "0" * 32
@@ -53,11 +53,11 @@ class SharedStore:
         self.entries: dict[bytes, Prediction] = {}
         self.room = 1000
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[Prediction | None]:
-        return [self.entries.get(digest) for digest in digests]
-
     def may_ask(self) -> bool:
         return True
+
+    def skip(self, texts: int) -> None:
+        """Nothing is counted."""
 
     def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
         asyncio.get_running_loop().call_soon(deliver, [self.entries.get(digest) for digest in digests])
@@ -138,7 +138,11 @@ class House:
 
     async def ask(self, *texts: str, deadline: float = 5.0, **wishes: bool) -> Answer:
         query = self.predictor.query(texts)
-        return await self.predictor.predict(query, self.predictor.recall(query), Policy(deadline, **wishes))
+        policy = Policy(deadline, **wishes)
+        if known := self.predictor.known(query.digests):
+            return Answer(known, [Source.L1] * len(known), query.digests, SourceCounts(l1=len(known)))
+        found = await self.predictor.find(query.digests, keep=policy.store)
+        return await self.predictor.complete(query, found, policy)
 
 
 def score(ids: Sequence[int]) -> tuple[float, float]:
@@ -200,21 +204,21 @@ async def test_what_was_found_before_is_neither_asked_for_nor_computed_again(hou
     query = house.predictor.query(["in l1", "in l2", "in neither", "in l2"])
     await house.ask("in l1")
     house.shared.entries[query.digests[1]] = POSTPROCESSOR.prediction((0.5, 0.5), tokens=4, truncated=False)
-    findings: list[Findings] = []
-    assert house.predictor.recall_soon(query.digests, findings.append)
+    found: list[Found] = []
+    assert house.predictor.look_up(query.digests, found.append)
     await _turn()
     house.shared.entries.clear()
-    answer = await house.predictor.predict(query, findings[0], Policy(5.0))
+    answer = await house.predictor.complete(query, found[0], Policy(5.0))
     assert answer.sources == [Source.L1, Source.L2, Source.MODEL, Source.L2]
     assert house.computed == ["in l1", "in neither"]
 
 
 async def test_what_was_computed_while_the_shared_tier_was_asked_is_not_computed_again(house: House) -> None:
     query = house.predictor.query(["text"])
-    findings: list[Findings] = []
-    assert house.predictor.recall_soon(query.digests, findings.append)
+    found: list[Found] = []
+    assert house.predictor.look_up(query.digests, found.append)
     await house.ask("text")
-    answer = await house.predictor.predict(query, findings[0], Policy(5.0))
+    answer = await house.predictor.complete(query, found[0], Policy(5.0))
     assert answer.sources == [Source.L1]
     assert house.computed == ["text"]
 
@@ -223,11 +227,11 @@ async def test_what_is_being_computed_is_waited_for_instead_of_asked_for(house: 
     house.open.clear()
     first = asyncio.create_task(house.ask("text"))
     await house.entered.wait()
-    findings: list[Findings] = []
-    assert not house.predictor.recall_soon(house.predictor.query(["text"]).digests, findings.append)
+    found: list[Found] = []
+    assert not house.predictor.look_up(house.predictor.query(["text"]).digests, found.append)
     house.open.set()
     await first
-    assert findings == []
+    assert found == []
 
 
 async def test_two_hundred_callers_of_fifty_texts_cost_fifty_texts(house: House) -> None:
@@ -358,10 +362,10 @@ async def test_an_engine_failure_reaches_all_who_wait_and_is_never_stored(house:
 
 
 async def test_a_defect_on_the_way_reaches_all_who_wait(house: House) -> None:
-    async def broken(digests: Sequence[bytes]) -> list[Prediction | None]:
-        raise ZeroDivisionError(len(digests))
+    async def broken(texts: Sequence[str]) -> list[EncodedText]:
+        raise ZeroDivisionError(len(texts))
 
-    house.shared.get_many = broken  # type: ignore[method-assign]
+    house.predictor._tokenize = broken
     with pytest.raises(InternalError) as failed:
         await house.ask("text")
     assert isinstance(failed.value.__cause__, ZeroDivisionError)

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from mlapi.cache.coalescer import Answers, Coalescer, Trip
-from tests.stores import prediction, texts, until
+from tests.stores import fetch, prediction, texts, until
 
 A, B, C, D, E = texts(5)
 FOUND = prediction()
@@ -42,27 +42,27 @@ class Server:
 
 async def test_answers_come_in_the_order_asked_for_with_gaps() -> None:
     server = Server()
-    assert await server.coalescer().get_many([B, C, A, B]) == [FOUND, None, FOUND, FOUND]
+    assert await fetch(server.coalescer(), [B, C, A, B]) == [FOUND, None, FOUND, FOUND]
 
 
 async def test_callers_of_one_turn_travel_together_and_ask_each_text_once() -> None:
     server = Server()
     coalescer = server.coalescer()
-    found = await asyncio.gather(*(coalescer.get_many(keys) for keys in ([A, B], [B, C], [D])))
+    found = await asyncio.gather(*(fetch(coalescer, keys) for keys in ([A, B], [B, C], [D])))
     assert list(found) == [[FOUND, FOUND], [FOUND, None], [FOUND]]
     assert server.asked == [[A, B, C, D]]
 
 
 async def test_nothing_asked_is_nothing_sent() -> None:
     server = Server()
-    assert await server.coalescer().get_many([]) == []
+    assert await fetch(server.coalescer(), []) == []
     assert server.asked == []
 
 
 async def test_a_trip_takes_so_many_texts_and_the_next_one_the_rest() -> None:
     server = Server()
     coalescer = server.coalescer(max_keys=2)
-    found = await asyncio.gather(coalescer.get_many([A]), coalescer.get_many([B, C, D, E]))
+    found = await asyncio.gather(fetch(coalescer, [A]), fetch(coalescer, [B, C, D, E]))
     assert list(found) == [[FOUND], [FOUND, None, FOUND, FOUND]]
     assert server.asked == [[A, B], [C, D], [E]]
 
@@ -71,10 +71,10 @@ async def test_while_all_trips_are_under_way_the_next_one_fills_up() -> None:
     server = Server()
     server.open.clear()
     coalescer = server.coalescer(max_in_flight=1)
-    callers = [asyncio.create_task(coalescer.get_many([A]))]
+    callers = [asyncio.create_task(fetch(coalescer, [A]))]
     await until(lambda: len(server.asked) == 1)
     for key in (B, C, D):
-        callers.append(asyncio.create_task(coalescer.get_many([key])))
+        callers.append(asyncio.create_task(fetch(coalescer, [key])))
         await asyncio.sleep(0)
     server.open.set()
     assert await asyncio.gather(*callers) == [[FOUND], [FOUND], [None], [FOUND]]
@@ -85,7 +85,7 @@ async def test_cancelling_one_caller_leaves_the_others_their_answer() -> None:
     server = Server()
     server.open.clear()
     coalescer = server.coalescer()
-    impatient, patient = (asyncio.create_task(coalescer.get_many([A])) for _ in range(2))
+    impatient, patient = (asyncio.create_task(fetch(coalescer, [A])) for _ in range(2))
     await until(lambda: len(server.asked) == 1)
     impatient.cancel()
     await asyncio.wait({impatient})
@@ -98,7 +98,7 @@ async def test_a_caller_leaves_when_its_time_is_up_whether_its_trip_was_sent_or_
     server = Server()
     server.open.clear()
     coalescer = server.coalescer(timeout_s=0.01, max_keys=1, max_in_flight=1)
-    assert await coalescer.get_many([A, B]) == [None, None]
+    assert await fetch(coalescer, [A, B]) == [None, None]
     assert server.asked == [[A]]
     assert [list(trip.digests) for trip in server.expired] == [[A], [B]]
     await coalescer.close()
@@ -108,10 +108,10 @@ async def test_an_answer_that_comes_too_late_frees_its_place_for_the_next_trip()
     server = Server()
     server.open.clear()
     coalescer = server.coalescer(timeout_s=0.01, max_in_flight=1)
-    assert await coalescer.get_many([A]) == [None]
+    assert await fetch(coalescer, [A]) == [None]
     server.open.set()
     await asyncio.sleep(0)
-    assert await coalescer.get_many([B]) == [FOUND]
+    assert await fetch(coalescer, [B]) == [FOUND]
     assert len(server.expired) == 1
 
 
@@ -124,7 +124,7 @@ async def test_a_failure_that_nobody_foresaw_is_a_miss_and_is_reported() -> None
         raise ZeroDivisionError
 
     coalescer = Coalescer(ask, lambda _: None, clock=time.monotonic, timeout_s=10.0)
-    assert await coalescer.get_many([A]) == [None]
+    assert await fetch(coalescer, [A]) == [None]
     await until(lambda: len(complaints) == 1)
     assert isinstance(complaints[0], ZeroDivisionError)
 
@@ -145,7 +145,7 @@ async def test_a_caller_that_fails_with_its_answer_leaves_the_others_theirs() ->
     loop.set_exception_handler(lambda _, context: complaints.append(context["exception"]))
     coalescer = Server().coalescer()
     coalescer.request([A], lambda _: complaints.append(1 / 0))  # type: ignore[arg-type]
-    assert await coalescer.get_many([A]) == [FOUND]
+    assert await fetch(coalescer, [A]) == [FOUND]
     assert [type(complaint) for complaint in complaints] == [ZeroDivisionError]
 
 
@@ -153,9 +153,9 @@ async def test_closing_answers_everyone_and_leaves_no_task() -> None:
     server = Server()
     server.open.clear()
     coalescer = server.coalescer(max_keys=1, max_in_flight=1)
-    caller = asyncio.create_task(coalescer.get_many([A, B]))
+    caller = asyncio.create_task(fetch(coalescer, [A, B]))
     await until(lambda: len(server.asked) == 1)
-    late = asyncio.create_task(coalescer.get_many([C]))
+    late = asyncio.create_task(fetch(coalescer, [C]))
     await asyncio.sleep(0)
     await coalescer.close()
     assert (await caller, await late) == ([None, None], [None])
@@ -185,7 +185,7 @@ def test_a_reply_that_came_while_the_event_loop_was_busy_is_in_time(
         expired: list[Trip] = []
         with ours, theirs:
             coalescer = Coalescer(ask, expired.append, clock=time.monotonic, timeout_s=timeout_s)
-            assert await coalescer.get_many([A]) == [FOUND]
+            assert await fetch(coalescer, [A]) == [FOUND]
         assert expired == []
 
     with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -10,7 +10,7 @@ from mlapi.cache.keys import redis_key
 from mlapi.cache.redis import RedisStore
 from mlapi.observability.metrics import Metrics
 from tests.scripted_redis import HANG_UP, SILENCE, ScriptedRedis
-from tests.stores import CODEC, NAMESPACE, Clock, digest, operations, prediction, redis_store, texts, value
+from tests.stores import CODEC, NAMESPACE, Clock, digest, fetch, operations, prediction, redis_store, texts, value
 
 KNOWN, UNKNOWN, NEW = texts(3)
 FOUND = prediction()
@@ -112,7 +112,7 @@ async def test_refused_stores_are_told_and_look_ups_go_on(
     assert value(metrics, "mlapi_cache_writes_dropped_total") == 21
     assert value(metrics, "mlapi_cache_write_breaker_state") == 2
     assert value(metrics, "mlapi_cache_breaker_state") == 0
-    assert await store.get_many([KNOWN, UNKNOWN]) == [FOUND, None]
+    assert await fetch(store, [KNOWN, UNKNOWN]) == [FOUND, None]
 
     clock.now += BACKOFF_S
     assert await put(store, NEW) == {NEW}
@@ -123,7 +123,7 @@ async def test_refused_stores_are_told_and_look_ups_go_on(
     del server.instead["SET"]
     clock.now += 2 * BACKOFF_S
     assert await put(store, NEW) == {NEW}
-    assert await store.get_many([NEW]) == [FOUND]
+    assert await fetch(store, [NEW]) == [FOUND]
     assert (store.state, store.reason) == ("ok", None)
     assert value(metrics, "mlapi_cache_write_breaker_state") == 0
     assert await put(store, UNKNOWN) == set()
@@ -139,7 +139,7 @@ async def test_refused_look_ups_are_told_and_stores_go_on(
     caplog.set_level(logging.INFO)
     server.instead["MGET"] = [f"-{reply}\r\n".encode()]
     for _ in range(20):
-        assert await store.get_many([KNOWN]) == [None]
+        assert await fetch(store, [KNOWN]) == [None]
     assert server.calls["MGET"] == 1
     assert (store.state, store.reason) == ("degraded", f"look-ups: {refused(reply)}")
     assert operations(metrics, "l2", "get") == {"refused": 1, "skipped": 19}
@@ -152,7 +152,7 @@ async def test_refused_look_ups_are_told_and_stores_go_on(
 
     del server.instead["MGET"]
     clock.now += BACKOFF_S
-    assert await store.get_many([KNOWN, NEW]) == [FOUND, FOUND]
+    assert await fetch(store, [KNOWN, NEW]) == [FOUND, FOUND]
     assert (store.state, store.reason) == ("ok", None)
     assert [record.message for record in caplog.records[1:]] == ["Redis answers again"]
 
@@ -170,7 +170,7 @@ async def test_stores_that_are_not_answered_are_told(server: ScriptedRedis, metr
 
 async def test_both_reasons_are_told(store: RedisStore, server: ScriptedRedis) -> None:
     server.instead = {"MGET": [b"-NOAUTH Authentication required.\r\n"], "SET": [b"-OOM command not allowed\r\n"]}
-    await store.get_many([KNOWN])
+    await fetch(store, [KNOWN])
     await put(store, NEW)
     assert store.reason == "look-ups: refused (NOAUTH); stores: refused (OOM)"
 
@@ -181,7 +181,7 @@ async def test_what_is_no_reply_to_a_look_up_is_a_miss_and_a_failure(
 ) -> None:
     server.instead["MGET"] = [reply]
     for _ in range(5):
-        assert await store.get_many([KNOWN, UNKNOWN]) == [None, None]
+        assert await fetch(store, [KNOWN, UNKNOWN]) == [None, None]
     assert operations(metrics, "l2", "get") == {"error": 10}
     assert store.reason in {"look-ups: not a Redis", "look-ups: no connection"}
     # Nothing is stored where nothing answers.
@@ -189,7 +189,7 @@ async def test_what_is_no_reply_to_a_look_up_is_a_miss_and_a_failure(
     assert operations(metrics, "l2", "set") == {"skipped": 1}
     del server.instead["MGET"]
     clock.now += BACKOFF_S
-    assert await store.get_many([KNOWN, UNKNOWN]) == [FOUND, None]
+    assert await fetch(store, [KNOWN, UNKNOWN]) == [FOUND, None]
 
 
 @pytest.mark.parametrize("reply", NO_REPLIES.values(), ids=NO_REPLIES)
@@ -202,11 +202,11 @@ async def test_what_is_no_reply_to_a_store_is_a_failure(
     assert await put(store, NEW, UNKNOWN) == {NEW, UNKNOWN}
     assert operations(metrics, "l2", "set") == {"error": 10, "withheld": 2}
     assert store.reason in {"stores: not a Redis", "stores: no connection"}
-    assert await store.get_many([KNOWN]) == [FOUND]
+    assert await fetch(store, [KNOWN]) == [FOUND]
     del server.instead["SET"]
     clock.now += BACKOFF_S
     await put(store, NEW)
-    assert await store.get_many([KNOWN, NEW]) == [FOUND, FOUND]
+    assert await fetch(store, [KNOWN, NEW]) == [FOUND, FOUND]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda reply: reply.split()[0])
@@ -219,7 +219,7 @@ async def test_of_a_pipeline_each_record_has_its_own_outcome_and_no_reply_is_lef
     assert operations(metrics, "l2", "set") == {"ok": 3, "refused": 2}
     assert store.reason == f"stores: {refused(refusal)}"
     connections = server.connections
-    assert await store.get_many([KNOWN]) == [FOUND]
+    assert await fetch(store, [KNOWN]) == [FOUND]
     assert server.connections - connections == ("READONLY" in refusal or "MASTERDOWN" in refusal)
 
 
@@ -229,17 +229,17 @@ async def test_a_proxy_that_lost_one_of_its_servers_costs_only_that_ones_records
     record = CODEC.encode(KNOWN, FOUND)
     lost = b"-upstream failure\r\n"
     server.instead["MGET"] = [b"*3\r\n%b$%d\r\n%b\r\n:7\r\n" % (lost, len(record), record), b"*2\r\n" + 2 * lost]
-    assert await store.get_many([UNKNOWN, KNOWN, NEW]) == [None, FOUND, None]
+    assert await fetch(store, [UNKNOWN, KNOWN, NEW]) == [None, FOUND, None]
     assert operations(metrics, "l2", "get") == {"hit": 1, "refused": 2}
     assert store.state == "ok"
-    assert await store.get_many([UNKNOWN, NEW]) == [None, None]
+    assert await fetch(store, [UNKNOWN, NEW]) == [None, None]
     assert store.reason == "look-ups: refused (ERR)"
 
 
 async def test_values_of_another_type_are_no_records(store: RedisStore, server: ScriptedRedis) -> None:
     server.instead["MGET"] = [b"*2\r\n:7\r\n*0\r\n"]
     for _ in range(5):
-        assert await store.get_many([KNOWN, NEW]) == [None, None]
+        assert await fetch(store, [KNOWN, NEW]) == [None, None]
     assert store.reason == "look-ups: not a Redis"
 
 
@@ -247,16 +247,16 @@ async def test_values_of_another_type_are_no_records(store: RedisStore, server: 
 async def test_a_server_that_became_a_replica_is_left_on_every_connection(
     store: RedisStore, server: ScriptedRedis, clock: Clock, command: str
 ) -> None:
-    first = store.get_many([KNOWN])
+    first = fetch(store, [KNOWN])
     await put(store, NEW)
     assert await first == [FOUND]
     connections = server.connections
     server.instead[command] = [b"-READONLY You can't write against a read only replica.\r\n"]
-    await store.get_many([KNOWN])
+    await fetch(store, [KNOWN])
     await put(store, NEW)
     del server.instead[command]
     clock.now += BACKOFF_S
-    assert await store.get_many([KNOWN]) == [FOUND]
+    assert await fetch(store, [KNOWN]) == [FOUND]
     await put(store, NEW)
     assert store.state == "ok"
     assert server.connections > connections
