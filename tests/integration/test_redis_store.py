@@ -311,6 +311,21 @@ async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_
     assert await fetch(store, [A, B]) == [FOUND, FOUND]
 
 
+async def test_a_user_with_the_least_rights_is_enough(
+    redis_server: PrivateRedis, inspector: Redis, metrics: Metrics
+) -> None:
+    inspector.acl_setuser(
+        "least", reset=True, enabled=True, passwords=["+secret"], keys=["mlapi:*"], commands=["+mget", "+set"]
+    )
+    store = redis_store(redis_server.url.replace("redis://", "redis://least:secret@"), metrics)
+    await store.put_many({A: FOUND})
+    await store.flush()
+    assert await store.get_many([A]) == [FOUND]
+    assert store.state == "ok"
+    await store.close()
+    inspector.acl_deluser("least")
+
+
 async def test_a_redis_without_room_for_another_connection_is_no_refusal(
     store: RedisStore, inspector: Redis, metrics: Metrics
 ) -> None:
