@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  the libraries are imported only where they are installed
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import openvino as ov
 import torch
 
 from mlapi.engines.torch import CONFIG, WEIGHTS, load_model
+from mlapi.errors import BundleError
 from mlapi.pipeline.export import export
 from mlapi.pipeline.quantise import store
 
@@ -80,6 +82,20 @@ def test_int8_rounds_activations_in_groups_of_128_where_every_row_is_made_of_suc
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_weights_that_fp16_cannot_hold_stay_fp32(tmp_path: Path, precision: str) -> None:
     assert "f16" not in constants(stored(tmp_path, precision)["model.xml"])
+
+
+def test_a_graph_in_which_nothing_can_be_quantised_is_not_called_int8(tmp_path: Path) -> None:
+    class Add(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return ids.float().sum(1, keepdim=True) + mask.float().sum(1, keepdim=True)
+
+    ids = torch.ones((2, 4), dtype=torch.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = ov.convert_model(Add(), example_input=(ids, ids))
+    with pytest.raises(BundleError, match="nothing in the graph could be quantised to int8"):
+        store(graph, "int8", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_fp16_holds_are_stored_so_without_any_loss(tmp_path: Path) -> None:
