@@ -73,9 +73,9 @@ def sayings(source: Source) -> Iterator[re.Pattern[str]]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield re.compile(re.escape(node.value))
         elif isinstance(node, ast.JoinedStr):
-            parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
-            if sum(len(part) for part in parts if part) > 10:
-                yield re.compile("".join(".+" if part is None else re.escape(str(part)) for part in parts))
+            parts = [str(part.value) if isinstance(part, ast.Constant) else None for part in node.values]
+            if sum(len(part or "") for part in parts) > 10:
+                yield re.compile("".join(".+" if part is None else re.escape(part) for part in parts))
 
 
 def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
