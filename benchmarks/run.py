@@ -78,7 +78,10 @@ def main(
     and its figures mean nothing.
 
     Writes results.json, results.md and results.svg. The first run installs the peers and makes the model.
-    """
+
+    \b
+    Exit codes: 0 all was measured, 1 a peer or a row gave nothing and the results say why, 2 wrong usage.
+    """  # noqa: D301  \b is what keeps click from refilling the paragraph
     available = sorted(os.sched_getaffinity(0))
     if len(available) < _NEEDED:
         msg = "the benchmark needs two processors"
@@ -121,6 +124,7 @@ def main(
         finally:
             _bind(available)
             _publish(record, output or workspace / "results" / profile)
+    check_whole(record)
 
 
 def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record: Record) -> list[Player]:
@@ -144,6 +148,19 @@ def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record
             continue
         record.versions[name] = environments.versions(peer, programs)
     return ready
+
+
+def check_whole(record: Record) -> None:
+    """Say if something is missing from a record.
+
+    Raises:
+        click.ClickException: a peer, or one of its rows, gave nothing.
+    """
+    missing = sorted({f"{item.peer}, {item.row}" if item.row else item.peer for item in record.failures})
+    silent = sorted(set(record.peers) - {item.peer for item in record.observations} - set(missing))
+    if missing or silent:
+        msg = f"not measured: {'; '.join([*missing, *silent])}"
+        raise click.ClickException(msg)
 
 
 def _publish(record: Record, folder: Path) -> None:
