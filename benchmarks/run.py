@@ -77,23 +77,20 @@ def main(
     `short` compares with the naive service, `full` with all; `smoke` shows whether everything works, as fast as it can,
     and its figures mean nothing.
 
-    Writes results.json, results.md and results.svg. The first run installs the peers and makes the model.
-
-    \b
-    Exit codes: 0 all was measured, 1 a peer or a row gave nothing and the results say why, 2 wrong usage.
-    """  # noqa: D301  \b is what keeps click from refilling the paragraph
+    Writes results.json, results.md and results.svg; ends with 1 if they lack a peer or a row, and say why.
+    The first run installs the peers and makes the model.
+    """
     available = sorted(os.sched_getaffinity(0))
     if len(available) < _NEEDED:
         msg = "the benchmark needs two processors"
         raise click.ClickException(msg)
+    chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
     record = Record(
         profile=profile,
         started=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         machine=look(_NEEDED).describe(),
-        peers={},
+        peers={name: peer.title for name, peer in chosen.items()},
     )
-    chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
-    record.peers = {name: peer.title for name, peer in chosen.items()}
     _say("the model")
     made = model.prepare(workspace.resolve() / "model")
     ready = _install(chosen, workspace.resolve(), made, record)
