@@ -82,11 +82,11 @@ check_repository() {
   run "${command[@]}" >&2
 }
 
-# The digest under which ECR has an image, if it has it.
+# The digest under which ECR has an image, if it has it; for nothing, the AWS command line writes the word None.
 pushed() {
   local repository=${image#*/}
   aws ecr describe-images --region "$region" --repository-name "${repository%:*}" --image-ids "imageTag=${image##*:}" \
-    --query 'imageDetails[0].imageDigest' --output text 2>/dev/null
+    --query 'imageDetails[0].imageDigest' --output text 2>/dev/null | grep '^sha256:'
 }
 
 log_in() {

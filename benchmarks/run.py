@@ -77,20 +77,20 @@ def main(
     `short` compares with the naive service, `full` with all; `smoke` shows whether everything works, as fast as it can,
     and its figures mean nothing.
 
-    Writes results.json, results.md and results.svg. The first run installs the peers and makes the model.
+    Writes results.json, results.md and results.svg; ends with 1 if they lack a peer or a row, and say why.
+    The first run installs the peers and makes the model.
     """
     available = sorted(os.sched_getaffinity(0))
     if len(available) < _NEEDED:
         msg = "the benchmark needs two processors"
         raise click.ClickException(msg)
+    chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
     record = Record(
         profile=profile,
         started=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         machine=look(_NEEDED).describe(),
-        peers={},
+        peers={name: peer.title for name, peer in chosen.items()},
     )
-    chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
-    record.peers = {name: peer.title for name, peer in chosen.items()}
     _say("the model")
     made = model.prepare(workspace.resolve() / "model")
     ready = _install(chosen, workspace.resolve(), made, record)
@@ -121,6 +121,7 @@ def main(
         finally:
             _bind(available)
             _publish(record, output or workspace / "results" / profile)
+    check_whole(record)
 
 
 def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record: Record) -> list[Player]:
@@ -144,6 +145,19 @@ def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record
             continue
         record.versions[name] = environments.versions(peer, programs)
     return ready
+
+
+def check_whole(record: Record) -> None:
+    """Say if something is missing from a record.
+
+    Raises:
+        click.ClickException: a peer, or one of its rows, gave nothing.
+    """
+    missing = sorted({f"{item.peer}, {item.row}" if item.row else item.peer for item in record.failures})
+    silent = sorted(set(record.peers) - {item.peer for item in record.observations} - set(missing))
+    if missing or silent:
+        msg = f"not measured: {'; '.join([*missing, *silent])}"
+        raise click.ClickException(msg)
 
 
 def _publish(record: Record, folder: Path) -> None:

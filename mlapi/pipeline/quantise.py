@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import openvino as ov
 
+from mlapi.errors import BundleError
+
 GRAPH: Final = "model.xml"
 WEIGHTS: Final = "model.bin"
 
@@ -34,6 +36,9 @@ def store(graph: ov.Model, precision: str, folder: Path) -> dict[str, Path]:
 
     Returns:
         The files by name.
+
+    Raises:
+        BundleError: int8 is asked for, and the graph has no matrix that could be quantised.
     """
     if precision == "int8":
         graph = _with_int8_weights(graph)
@@ -48,7 +53,11 @@ def _with_int8_weights(graph: ov.Model) -> ov.Model:
     nncf.set_log_level(logging.WARNING)
     with contextlib.redirect_stdout(sys.stderr):
         graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_SYM)
-    if all(width % _GROUP == 0 for width in _int8_widths(graph)):
+    widths = _int8_widths(graph)
+    if not widths:
+        msg = "nothing in the graph could be quantised to int8; --precision fp32 takes it as it is"
+        raise BundleError(msg)
+    if all(width % _GROUP == 0 for width in widths):
         # In the graph instead of in the engine, so that the bundle's digest says how it computes.
         graph.set_rt_info(str(_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
     return graph

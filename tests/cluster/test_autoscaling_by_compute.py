@@ -95,6 +95,7 @@ def prometheus(folder: Path, scraped: str) -> Iterator[str]:
 def has_values(url: str, triggers: Sequence[Object]) -> bool:
     """Whether a Prometheus answers all that KEDA will ask it: without an answer KEDA falls back to four pods."""
     queries = [trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "prometheus"]
+    assert queries
     answers = [httpx.get(f"{url}/api/v1/query", params={"query": query}).json() for query in queries]
     return all(answer["data"]["result"] for answer in answers)
 

@@ -70,8 +70,8 @@ def test_answers_keep_coming_without_redis_and_hits_return(service: Service, rep
         wait(USUAL_S)
         report(f"with Redis: {arrivals.hit_share(usual):.0%} of known texts are hits")
 
-        for pod in service.pods(REDIS):
-            service.kubectl.run("delete", "pod", pod["metadata"]["name"], "--wait=false")
+        (pod,) = service.pods(REDIS)
+        service.kubectl.run("delete", "pod", pod["metadata"]["name"], "--wait=false")
         service.wait_for_rollout(REDIS)
         report(f"Redis's pod deleted: hits again {wait_for_hits(arrivals):.1f} s after the new one was ready")
 
@@ -96,7 +96,9 @@ def test_pods_start_without_redis_within_the_bounded_wait(service: Service, repo
     service.kubectl.run("rollout", "restart", f"deployment/{API}")
     service.wait_for_rollout()
     until(lambda: without_redis(service), "noticing that Redis is not there", NOTICED_S)
-    for pod in service.ready_pods():
+    ready_pods = service.ready_pods()
+    assert ready_pods
+    for pod in ready_pods:
         (start,) = pod["status"]["initContainerStatuses"]
         over = start["state"]["terminated"]
         waited = seconds_between(over["startedAt"], over["finishedAt"])

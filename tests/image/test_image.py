@@ -43,7 +43,9 @@ def image_layers(image: str, tmp_path_factory: pytest.TempPathFactory) -> list[L
 
 def saved(image: str, archive: Path) -> list[Layer]:
     run("save", image, archive)
-    return list(layers(archive))
+    found = list(layers(archive))
+    assert found
+    return found
 
 
 def test_it_holds_what_it_should_and_serves(image: str) -> None:

@@ -69,9 +69,9 @@ def test_an_archive_runs_the_plan_that_it_was_made_with_and_no_other(service: st
         check=True,
     )
     assert run_k6(tmp_path, str(archive)).exit_code == 0
-    for other in ({"scenario": "slo"}, {"rate": "7"}, {"duration": "2s"}, {"p99_ms": "1"}):
-        done = run_k6(tmp_path, str(archive), **other)
-        assert done.exit_code == SCRIPT_FAILED, other
+    for name, value in (("SCENARIO", "slo"), ("RATE", "7"), ("DURATION", "2s"), ("P99_MS", "1")):
+        done = run_k6(tmp_path, f"-e{name}={value}", str(archive))
+        assert done.exit_code == SCRIPT_FAILED, name
         assert "k6 would not run what was planned" in done.errors
 
 

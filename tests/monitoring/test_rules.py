@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from mlapi.api.schemas import Health, ModelInfo
 from tests.programs import find_program
 
 ROOT: Final = Path(__file__).parents[2]
@@ -96,6 +97,20 @@ def test_the_runbook_has_a_heading_for_each_alert_and_no_other() -> None:
 def test_a_heading_of_the_runbook_says_something(heading: str) -> None:
     section = RUNBOOK.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     assert len(section.split()) > 20
+
+
+def test_what_the_runbook_reads_from_an_answer_is_in_it() -> None:
+    """Behind a route: the members of its answer, in brackets."""
+    models: dict[str, Any] = {"health": Health, "model": ModelInfo}
+    found = re.findall(r"`GET /project/(\w+)`[^.\n]*? \(((?:`[\w.]+`(?:, )?)+)\)", RUNBOOK)
+    assert found
+    assert len(found) == len(re.findall(r"`GET /project/\w+`[^.\n]*\(", RUNBOOK))
+    for route, members in found:
+        for member in re.findall(r"[\w.]+", members):
+            kind = models[route]
+            for name in member.split("."):
+                assert name in kind.model_fields, member
+                kind = kind.model_fields[name].annotation
 
 
 def test_links_inside_the_runbook_lead_somewhere() -> None:

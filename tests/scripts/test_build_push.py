@@ -51,6 +51,14 @@ def test_the_image_of_a_commit_is_built_examined_and_pushed_once(workshop: Works
     assert workshop.state["built"] == {}
 
 
+def test_no_digest_is_no_image(workshop: Workshop) -> None:
+    workshop.change(repositories={"mlapi": {workshop.commit: "None"}})
+    done = workshop.run(SCRIPT, **REGION)
+    assert done.returncode == 0, done.stderr
+    assert "is there already" not in done.stdout
+    assert workshop.state["repositories"] == {"mlapi": {workshop.commit: "sha256:0123"}}
+
+
 def test_the_password_is_no_argument(workshop: Workshop) -> None:
     workshop.run(SCRIPT, **REGION)
     assert workshop.state["logins"] == [["--username", "AWS", "--password-stdin", REGISTRY, "a-password"]]

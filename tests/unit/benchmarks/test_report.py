@@ -2,9 +2,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click import ClickException
 from msgspec.structs import replace
 
-from benchmarks import chart, checks, report, results
+from benchmarks import chart, checks, report, results, run
 from benchmarks.catalogue import FOLDER, PEERS
 from benchmarks.dialects import INFERENCE_PROTOCOL, INFINITY, LISTED, PLAIN, Dialect
 from benchmarks.model import arithmetic
@@ -91,6 +92,15 @@ def test_a_row_in_which_requests_failed_meets_no_target(table: Table) -> None:
         text = report.render(Table(tainted.record))
         assert "one text of 16 tokens |" in text
         assert "| not measured | ≥ 7 x naive | |" in text.partition("one text of 16 tokens |")[2].partition("\n")[0]
+
+
+def test_a_run_in_which_something_gave_nothing_does_not_end_well(table: Table) -> None:
+    with pytest.raises(ClickException, match=r"^not measured: mosec$"):
+        run.check_whole(table.record)
+    table.record.failures = [Failure("naive", "hit", "it hangs")]
+    with pytest.raises(ClickException, match=r"^not measured: naive, hit; mosec$"):
+        run.check_whole(table.record)
+    run.check_whole(replace(table.record, failures=[], peers={"naive": "naive", "mlapi": "mlapi, int8"}))
 
 
 def test_noise_is_said(table: Table) -> None:

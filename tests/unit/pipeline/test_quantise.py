@@ -13,8 +13,10 @@ need_pipeline()
 
 import openvino as ov
 import torch
+from openvino import opset15
 
 from mlapi.engines.torch import CONFIG, WEIGHTS, load_model
+from mlapi.errors import BundleError
 from mlapi.pipeline.export import export
 from mlapi.pipeline.quantise import store
 
@@ -80,6 +82,14 @@ def test_int8_rounds_activations_in_groups_of_128_where_every_row_is_made_of_suc
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_weights_that_fp16_cannot_hold_stay_fp32(tmp_path: Path, precision: str) -> None:
     assert "f16" not in constants(stored(tmp_path, precision)["model.xml"])
+
+
+def test_a_graph_in_which_nothing_can_be_quantised_is_not_called_int8(tmp_path: Path) -> None:
+    ids = opset15.parameter([-1, -1], ov.Type.i64, name="input_ids")
+    graph = ov.Model([opset15.reduce_sum(opset15.convert(ids, "f32"), 1, keep_dims=True)], [ids], "sums")
+    with pytest.raises(BundleError, match="nothing in the graph could be quantised to int8"):
+        store(graph, "int8", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_fp16_holds_are_stored_so_without_any_loss(tmp_path: Path) -> None:
