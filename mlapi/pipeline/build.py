@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
@@ -28,6 +30,7 @@ from mlapi.pipeline.labelled import LabelForm, LabelledTexts, read_labelled
 from mlapi.pipeline.original import Original, compare_reading, probing_texts
 from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
 from mlapi.pipeline.quantise import store
+from mlapi.pipeline.sentence_pieces import compare_conversion
 
 Engine: TypeAlias = Literal["openvino", "torch"]
 Precision: TypeAlias = Literal["int8", "bf16", "fp32"]
@@ -169,8 +172,20 @@ def _draft_reference(order: Order, checkpoint: Checkpoint, description: Descript
             ),
         )
 
-    weights = {name: checkpoint.folder / name for name in (CONFIG, WEIGHTS)}
+    weights = {CONFIG: checkpoint.folder / CONFIG, WEIGHTS: _in_one_file(checkpoint.weights, folder / WEIGHTS)}
     return write_bundle(folder / "reference", {**weights, TOKENIZER: tokenizer}, manifest)
+
+
+def _in_one_file(weights: Sequence[Path], whole: Path) -> Path:
+    """Put weights that are spread over several files into one; the same files always give the same bytes."""
+    if len(weights) == 1:
+        return weights[0]
+    try:
+        save_file(dict(chain.from_iterable(load_file(path).items() for path in weights)), whole, {"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        msg = f"the weights cannot be read: {error}"
+        raise BundleError(msg) from error
+    return whole
 
 
 def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
@@ -204,6 +219,7 @@ def _check_reading(reference: Bundle, original: Original, threads: int, say: Cal
     say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
     with closing(load_engine("torch", reference, threads)) as engine:
         compare_reading(original, tokenizer, _runner(engine, manifest), texts)
+    compare_conversion(original.tokenizer, manifest.max_tokens)
 
 
 def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> None:

@@ -259,8 +259,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 def test_the_command_makes_a_bundle_and_shows_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "bundle"
     evaluate = ("--evaluate", texts, "--dataset", "tiny set", "--evaluate", texts, "--dataset", "again")
-    evaluate += ("--labels-are", "indices")
-    code, shown, progress = run("--source", checkpoint, "--output", output, *evaluate)
+    code, shown, progress = run("--source", checkpoint, "--output", output, "--labels-are", "indices", *evaluate)
     assert code == 0, progress
     assert f"digest      {open_bundle(output).manifest.digest}\n" in shown
     assert "evaluation  tiny set, 7 texts, against the fp32 reference\n" in shown
