@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from mlapi.engines.telemetry import decline
 
-LIBRARIES: Final = ("huggingface_hub", "nncf", "safetensors", "torch", "transformers")
+LIBRARIES: Final = ("huggingface_hub", "nncf", "safetensors", "sentencepiece", "torch", "transformers")
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS: Final = ("the", "film", "is", "was", "good", "bad", "not", "very", "fine", "dull", "and", "but", *"!.,'")
 LETTERS: Final = tuple("abcdefghijklmnopqrstuvwxyz0123456789")

@@ -164,9 +164,15 @@ def _sha256_of(fields: Mapping[str, object]) -> str:
     return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
 
 
+def _is_printable(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
+
+
 def _check(manifest: Manifest) -> None:
     problems = [
         (len(manifest.labels) < 1 or len(set(manifest.labels)) != len(manifest.labels), "labels must be distinct"),
+        (not all(map(_is_printable, manifest.labels)), "a label must be printable text"),
+        (not _is_printable(manifest.name), "name must be printable text"),
         (manifest.max_tokens < 1, "max_tokens must be positive"),
         (manifest.pad_id < 0, "pad_id must not be negative"),
         (not manifest.files, "files must not be empty"),

@@ -73,6 +73,11 @@ def verify(folder: Path) -> None:
     help="Labelled texts, a line each: text, tab, label (a name or its index). Several files are measured one by one.",
 )
 @click.option("--dataset", multiple=True, help="What people call the texts of each file; default: the file's name.")
+@click.option(
+    "--labels-are",
+    type=click.Choice(["names", "indices"]),
+    help="How labels are written in those files; default: whichever is the only way to read a file.",
+)
 @click.option("--no-evaluation", "unevaluated", is_flag=True, help="Go without, in a precision that changes scores.")
 @click.option("--licence", default="unknown", show_default=True, help="SPDX identifier of the weights' licence.")
 def build(precision: str | None, engine: str, **options: object) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
@@ -24,10 +26,11 @@ from mlapi.errors import BundleError, ConfigurationError
 from mlapi.pipeline import parity
 from mlapi.pipeline.describe import Description, describe
 from mlapi.pipeline.export import export
-from mlapi.pipeline.labelled import LabelledTexts, read_labelled
+from mlapi.pipeline.labelled import LabelForm, LabelledTexts, read_labelled
 from mlapi.pipeline.original import Original, compare_reading, probing_texts
 from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
 from mlapi.pipeline.quantise import store
+from mlapi.pipeline.sentence_pieces import compare_conversion
 
 Engine: TypeAlias = Literal["openvino", "torch"]
 Precision: TypeAlias = Literal["int8", "bf16", "fp32"]
@@ -52,6 +55,7 @@ class Order:
         precision: number format of its weights.
         evaluate: files of labelled texts to measure it on; it has to be good enough on each.
         dataset: what people call the texts of each file; empty for the files' names.
+        labels_are: whether the labels in those files are names or indices; None finds out.
         unevaluated: whether a precision that changes the scores may go without.
         licence: SPDX identifier of the weights' licence.
         threads: processor threads to evaluate with.
@@ -69,24 +73,38 @@ class Order:
     precision: Precision = "int8"
     evaluate: tuple[Path, ...] = ()
     dataset: tuple[str, ...] = ()
+    labels_are: LabelForm | None = None
     unevaluated: bool = False
     licence: str = "unknown"
     threads: int = 1
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything is downloaded."""
-        if self.engine == "torch" and self.precision == "int8":
-            msg = "the engine torch takes the precisions fp32 and bf16"
-            raise ConfigurationError(msg)
-        if not self.evaluate and self.precision != "fp32" and not self.unevaluated:
-            msg = f"{self.precision} changes the scores: measure it with --evaluate, or say --no-evaluation"
-            raise ConfigurationError(msg)
-        if self.dataset and len(self.dataset) != len(self.evaluate):
-            msg = f"--dataset names each of the files in turn: {len(self.dataset)} names, {len(self.evaluate)} files"
-            raise ConfigurationError(msg)
-        if len(set(self.datasets)) != len(self.evaluate):
-            msg = f"two data sets are called alike ({', '.join(self.datasets)}): tell them apart with --dataset"
-            raise ConfigurationError(msg)
+        written = [self.licence, *self.datasets, *([] if self.name is None else [self.name])]
+        unprintable = [text for text in written if not (text.strip() and text.isprintable())]
+        changed = self.precision != "fp32"
+        problems = [
+            (
+                self.engine == "torch" and self.precision == "int8",
+                "the engine torch takes the precisions fp32 and bf16",
+            ),
+            (
+                changed and not self.evaluate and not self.unevaluated,
+                f"{self.precision} changes the scores: measure it with --evaluate, or say --no-evaluation",
+            ),
+            (
+                bool(self.dataset) and len(self.dataset) != len(self.evaluate),
+                f"--dataset names each of the files in turn: {len(self.dataset)} names, {len(self.evaluate)} files",
+            ),
+            (bool(unprintable), f"names and the licence must be printable text, unlike {unprintable}"),
+            (
+                len(set(self.datasets)) != len(self.evaluate),
+                f"two data sets are called alike ({', '.join(self.datasets)}): tell them apart with --dataset",
+            ),
+        ]
+        for wrong, msg in problems:
+            if wrong:
+                raise ConfigurationError(msg)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -109,8 +127,12 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
         raise BundleError(msg)
     checkpoint = pull(order.source, revision=order.revision, sha256=order.sha256, say=say)
     description = describe(checkpoint.folder)
+    if order.evaluate and len(description.labels) == 1:
+        msg = "a model with one label cannot be wrong about labelled texts: leave --evaluate out, with --no-evaluation"
+        raise BundleError(msg)
     data = [
-        read_labelled(path, description.labels, name) for path, name in zip(order.evaluate, order.datasets, strict=True)
+        read_labelled(path, description.labels, name, order.labels_are)
+        for path, name in zip(order.evaluate, order.datasets, strict=True)
     ]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -150,8 +172,20 @@ def _draft_reference(order: Order, checkpoint: Checkpoint, description: Descript
             ),
         )
 
-    weights = {name: checkpoint.folder / name for name in (CONFIG, WEIGHTS)}
+    weights = {CONFIG: checkpoint.folder / CONFIG, WEIGHTS: _in_one_file(checkpoint.weights, folder / WEIGHTS)}
     return write_bundle(folder / "reference", {**weights, TOKENIZER: tokenizer}, manifest)
+
+
+def _in_one_file(weights: Sequence[Path], whole: Path) -> Path:
+    """Put weights that are spread over several files into one; the same files always give the same bytes."""
+    if len(weights) == 1:
+        return weights[0]
+    try:
+        save_file(dict(chain.from_iterable(load_file(path).items() for path in weights)), whole, {"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        msg = f"the weights cannot be read: {error}"
+        raise BundleError(msg) from error
+    return whole
 
 
 def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
@@ -185,6 +219,16 @@ def _check_reading(reference: Bundle, original: Original, threads: int, say: Cal
     say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
     with closing(load_engine("torch", reference, threads)) as engine:
         compare_reading(original, tokenizer, _runner(engine, manifest), texts)
+    compare_conversion(original.tokenizer, manifest.max_tokens)
+
+
+def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> None:
+    """Refuse texts that the service refuses."""
+    for texts in data:
+        empty = [text for text in texts.texts if not tokenizer.normalise(text)]
+        if empty:
+            msg = f"{texts.name} holds texts without anything to read, such as {empty[0]!r}"
+            raise BundleError(msg)
 
 
 def _runner(engine: AnyEngine, manifest: Manifest) -> parity.Runner:
@@ -210,6 +254,7 @@ def _judge(
     tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.max_tokens)
     with closing(load_engine(manifest.engine, candidate, threads)) as engine:
         runner = _runner(engine, manifest)
+        _check_readable(tokenizer, data)
         encoded = [tokenizer.encode(texts.texts) for texts in data]
         problems = []
         if engine.batch_invariant:

@@ -65,7 +65,8 @@ def describe(folder: Path) -> Description:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         limit = _max_tokens(config, tokenizer)
     except Exception as error:  # a tokenizer's parser raises bare Exception
-        msg = f"the configuration or the tokenizer cannot be read: {str(error).strip().partition(chr(10))[0]}"
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        msg = f"the configuration or the tokenizer cannot be read: {reason}"
         raise BundleError(msg) from error
     pad_id = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)

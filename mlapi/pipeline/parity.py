@@ -21,6 +21,7 @@ MAX_ACCURACY_LOSS: Final = 0.005
 MIN_AGREEMENT: Final = 0.99
 """Share of texts to which a bundle must give the reference's label."""
 
+_THRESHOLD: Final = 0.5
 _SEED: Final = 7
 _BATCH_SIZES: Final = (2, 5, 16)
 
@@ -59,15 +60,21 @@ class Runner:
 def compare(
     candidate: Runner, data: LabelledTexts, encoded: Sequence[EncodedText], expected: Sequence[Sequence[float]]
 ) -> Evaluation:
-    """Score every text with the candidate, each text alone, and compare with the reference's scores."""
+    """Score every text with the candidate, each text alone, and compare with the reference's scores.
+
+    Both agree on a text if they give it the same label and, where labels do not exclude each other, the same labels a
+    score of at least one half.
+    """
     right = reference_right = agreed = 0
     differences = []
     for text, truth, reference in zip(encoded, data.labels, expected, strict=True):
         scores = candidate.scores(text)
         label, winner = _best(scores), _best(reference)
+        # Of outputs that exclude each other, the best one is the decision; of others, whether each applies.
+        alike = candidate.activation == "softmax" or _applies(scores) == _applies(reference)
         right += label == truth
         reference_right += winner == truth
-        agreed += label == winner
+        agreed += label == winner and alike
         differences.append(abs(scores[winner] - reference[winner]))
     texts = len(encoded)
     return Evaluation(
@@ -136,6 +143,10 @@ def _batches(order: Sequence[int], lengths: Sequence[int], size: int) -> Iterato
     for length in sorted(set(lengths)):
         same = [index for index in order if lengths[index] == length]
         yield from (same[start : start + size] for start in range(0, len(same), size))
+
+
+def _applies(scores: Sequence[float]) -> list[bool]:
+    return [score >= _THRESHOLD for score in scores]
 
 
 def _best(scores: Sequence[float]) -> int:

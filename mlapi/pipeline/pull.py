@@ -2,11 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import ModelInfo
@@ -15,15 +18,20 @@ from mlapi.errors import BundleError
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+"""Says which file holds which weight where they are too many for one."""
 
+_ADAPTER: Final = "adapter_config.json"
 _TOKENIZER_FILES: Final = (
     "tokenizer.json",
+    "tokenizer.*.json",  # for older versions of the library, if tokenizer_config.json says so
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
+    "*.model",  # of SentencePiece, under a name that depends on the architecture
 )
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -35,14 +43,17 @@ class Checkpoint:
     """A checkpoint on this disk.
 
     Attributes:
-        folder: holds `config.json`, `model.safetensors` and the tokenizer's files.
+        folder: holds `config.json`, the weights and the tokenizer's files.
         source: the hub's id, or the name of the local folder.
-        revision: the hub's commit, or the SHA-256 of the weights of a local folder.
+        revision: the hub's commit, or for a local folder the SHA-256 of the weights: of `model.safetensors`, or of what
+            `sha256sum` prints for the files that the index names, sorted by name.
+        weights: `model.safetensors`, or those files.
     """
 
     folder: Path
     source: str
     revision: str
+    weights: tuple[Path, ...]
 
 
 def pull(
@@ -59,7 +70,7 @@ def pull(
     Args:
         source: a folder, or else the id of a model on the hub.
         revision: the commit, 40 hex digits; required for a hub, refused for a folder.
-        sha256: what the SHA-256 (hex) of `model.safetensors` must be.
+        sha256: what the SHA-256 (hex) of the weights must be, as in `Checkpoint.revision`.
         say: told what takes time.
         endpoint: the hub's address; by default the one that `huggingface_hub` uses (`HF_ENDPOINT`).
         cache: where downloads are kept; by default where `huggingface_hub` keeps them (`HF_HOME`).
@@ -73,26 +84,32 @@ def pull(
             msg = f"{source} is a folder, which has no revisions; leave --revision out, or pin it with --sha256"
             raise BundleError(msg)
         folder = Path(source).resolve()
-        _check_complete({path.name for path in folder.iterdir()}, source)
-        actual = _sha256_of(folder / WEIGHTS)
-        checkpoint = Checkpoint(folder, folder.name, actual)
+        names = {path.name for path in folder.iterdir()}
+        _check_complete(names, source)
+        weights = tuple(folder / name for name in _weight_files(folder, names, source))
+        actual = _sha256_of_all(weights)
+        checkpoint = Checkpoint(folder, folder.name, actual, weights)
     else:
         if not _HUB_ID.fullmatch(source):
             msg = f"{source} is neither a folder nor the id of a model on a hub, such as owner/name"
             raise BundleError(msg)
-        folder, commit = _download(HfApi(endpoint), source, revision, say, cache)
-        actual = _sha256_of(folder / WEIGHTS)
-        checkpoint = Checkpoint(folder, source, commit)
+        checkpoint = _download(HfApi(endpoint), source, revision, say, cache)
+        actual = _sha256_of_all(checkpoint.weights) if sha256 else ""
     if sha256 is not None and actual != sha256.lower():
-        msg = f"{WEIGHTS} of {source} has the sha256 {actual}, not the expected {sha256.lower()}"
+        files = (
+            checkpoint.weights[0].name
+            if len(checkpoint.weights) == 1
+            else f"the list of the {len(checkpoint.weights)} files of weights"
+        )
+        msg = f"{files} of {source} has the sha256 {actual}, not the expected {sha256.lower()}"
         raise BundleError(msg)
     return checkpoint
 
 
 def _download(
     hub: HfApi, source: str, revision: str | None, say: Callable[[str], None], cache: Path | None
-) -> tuple[Path, str]:
-    """Download the needed files of one commit; return their folder and the commit."""
+) -> Checkpoint:
+    """Download the needed files of one commit."""
     try:
         info = hub.model_info(source, revision=revision, files_metadata=True)
         commit = str(info.sha)
@@ -100,41 +117,93 @@ def _download(
             name = revision or "main"
             msg = f"{source}: {name} can move; pin the commit, which is now: --revision {commit}"
             raise BundleError(msg)
-        names = {file.rfilename for file in info.siblings or ()}
-        _check_complete(names, source)
-        paths = {}
-        for name in sorted(names.intersection({CONFIG, WEIGHTS, *_TOKENIZER_FILES})):
+
+        def get(name: str) -> Path:
             say(f"getting {name} of {source} at {commit[:12]}")
-            paths[name] = Path(hub.hf_hub_download(source, name, revision=commit, cache_dir=cache))
+            return Path(hub.hf_hub_download(source, name, revision=commit, cache_dir=cache))
+
+        names = {file.rfilename for file in info.siblings or () if "/" not in file.rfilename}
+        _check_complete(names, source)
+        small = {
+            name for name in names if name in {CONFIG, INDEX} or any(map(partial(fnmatch, name), _TOKENIZER_FILES))
+        }
+        if WEIGHTS in names:
+            small.discard(INDEX)
+        paths = [get(name) for name in sorted(small)]
+        folder = paths[0].parent
+        weights = tuple(get(name) for name in _weight_files(folder, names, source))
     except (OSError, HTTPError) as error:
         msg = f"cannot get {source} from {hub.endpoint}: {_reason(error, revision)}"
         raise BundleError(msg) from error
-    _check_transfer(info, paths[WEIGHTS])
-    return paths[WEIGHTS].parent, commit
+    for path in (*paths, *weights):
+        _check_transfer(info, path)
+    return Checkpoint(folder, source, commit, weights)
 
 
 def _check_complete(names: set[str], source: str) -> None:
+    """Check by its files' names that a checkpoint can be built, before anything large is fetched."""
+    if _ADAPTER in names:
+        msg = (
+            f"{source} is an adapter for another model ({_ADAPTER}): merge the two with peft's merge_and_unload, and "
+            "save the result with save_pretrained"
+        )
+        raise BundleError(msg)
     if CONFIG not in names:
         msg = f"{source} has no {CONFIG}, so it is no checkpoint of transformers"
         raise BundleError(msg)
-    if WEIGHTS not in names:
+    if not names & {WEIGHTS, INDEX}:
         pickled = sorted(name for name in names if name.endswith(_PICKLED))
+        others = sorted(name for name in names if name.endswith(".safetensors"))
         reason = f"; {', '.join(pickled)} is refused, because loading a pickle runs its code" if pickled else ""
+        if pickled:
+            reason += ": where you trust it, load it with AutoModelForSequenceClassification and use save_pretrained"
+        if others:
+            reason += f"; {', '.join(others)} is not read under that name"
         msg = f"{source} has no {WEIGHTS}{reason}"
         raise BundleError(msg)
-    if not names.intersection(_TOKENIZER_FILES):
-        msg = f"{source} has no tokenizer: none of {', '.join(_TOKENIZER_FILES)}"
+    merged = names.issuperset({"vocab.json", "merges.txt"})
+    if not (merged or names & {"tokenizer.json", "vocab.txt"} or any(name.endswith(".model") for name in names)):
+        msg = (
+            f"{source} has no tokenizer: neither tokenizer.json nor vocab.txt, vocab.json with merges.txt, or a model "
+            "of SentencePiece (*.model)"
+        )
         raise BundleError(msg)
 
 
-def _check_transfer(info: ModelInfo, weights: Path) -> None:
-    """Compare the weights with the SHA-256 that the hub has on record; the client itself compares sizes only."""
-    large = next((file.lfs for file in info.siblings or () if file.rfilename == WEIGHTS), None)
-    if large is not None and _sha256_of(weights) != large.sha256:
+def _weight_files(folder: Path, names: set[str], source: str) -> list[str]:
+    """Return the files that hold the weights, sorted by name.
+
+    Raises:
+        BundleError: the index cannot be read, or names a file that is not there.
+    """
+    if WEIGHTS in names:
+        return [WEIGHTS]
+    try:
+        files = sorted(set(msgspec.json.decode((folder / INDEX).read_bytes(), type=_Index).weight_map.values()))
+    except msgspec.DecodeError as error:
+        msg = f"{INDEX} of {source} cannot be read: {error}"
+        raise BundleError(msg) from error
+    missing = [name for name in files if name not in names or not name.endswith(".safetensors")]
+    if missing or not files:
+        msg = f"{source} lacks files of weights that {INDEX} names: {', '.join(missing) or 'none at all'}"
+        raise BundleError(msg)
+    return files
+
+
+class _Index(msgspec.Struct):
+    """The part that matters of `model.safetensors.index.json`: the file of each weight."""
+
+    weight_map: dict[str, str]
+
+
+def _check_transfer(info: ModelInfo, path: Path) -> None:
+    """Compare a file with the SHA-256 that the hub has on record; the client itself compares sizes only."""
+    large = next((file.lfs for file in info.siblings or () if file.rfilename == path.name), None)
+    if large is not None and _sha256_of(path) != large.sha256:
         # The cache would serve the damaged file again for ever.
-        weights.resolve().unlink()
-        weights.unlink()
-        msg = f"{WEIGHTS} of {info.id} was damaged on its way and is removed; try again"
+        path.resolve().unlink()
+        path.unlink()
+        msg = f"{path.name} of {info.id} was damaged on its way and is removed; try again"
         raise BundleError(msg)
 
 
@@ -152,3 +221,10 @@ def _reason(error: Exception, revision: str | None) -> str:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of_all(weights: Sequence[Path]) -> str:
+    if len(weights) == 1:
+        return _sha256_of(weights[0])
+    listing = "".join(f"{_sha256_of(path)}  {path.name}\n" for path in weights)
+    return hashlib.sha256(listing.encode()).hexdigest()

@@ -5,7 +5,7 @@
 import itertools
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -205,6 +205,38 @@ def test_an_order_that_makes_no_sense_is_refused_at_once(engine: Engine, precisi
         Order("source", Path("bundle"), engine=engine, precision=precision)
 
 
+@pytest.mark.parametrize("fields", [{"name": ""}, {"name": "a\nb"}, {"dataset": ("\t",)}, {"licence": "MIT\x1b[31m"}])
+def test_what_a_manifest_shows_has_to_be_printable(fields: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="must be printable text"):
+        Order("source", Path("bundle"), evaluate=(Path("a.tsv"),), **fields)
+
+
+def test_labels_named_by_numbers_are_measured_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    TinyCheckpoint(labels=("1", "2", "3", "4", "5")).write(folder)
+    texts = [f"{one} {other}" for one, other in itertools.combinations(WORDS, 2)]
+    found = pipeline("text-classification", str(folder), dtype=torch.float32)(texts)
+    path = tmp_path / "texts.tsv"
+    rows = (f"{text}\t{each['label']}\n" for text, each in zip(texts, found, strict=True))
+    path.write_text("".join(rows), encoding="utf-8")
+    order = Order(
+        str(folder), tmp_path / "bundle", engine="torch", precision="fp32", evaluate=(path,), labels_are="names"
+    )
+    assert [each.accuracy for each in build(order, say_nothing).manifest.evaluations] == [1.0]
+
+
+def test_what_cannot_be_measured_is_not(tmp_path: Path, texts: Path) -> None:
+    folder = tmp_path / "single"
+    folder.mkdir()
+    TinyCheckpoint(labels=("TOXIC",)).write(folder)
+    order = Order(str(folder), tmp_path / "bundle", engine="torch", precision="fp32", evaluate=(texts,))
+    assert "one label cannot be wrong" in refused(order)
+    texts.write_text("good\t1\n\u200b\x07\t0\n", encoding="utf-8")
+    order = Order(str(TinyCheckpoint().write(folder)), tmp_path / "bundle", precision="fp32", evaluate=(texts,))
+    assert "texts.tsv holds texts without anything to read" in refused(order)
+
+
 @pytest.mark.parametrize(
     ("evaluate", "dataset", "said"),
     [
@@ -227,7 +259,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 def test_the_command_makes_a_bundle_and_shows_it(checkpoint: Path, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "bundle"
     evaluate = ("--evaluate", texts, "--dataset", "tiny set", "--evaluate", texts, "--dataset", "again")
-    code, shown, progress = run("--source", checkpoint, "--output", output, *evaluate)
+    code, shown, progress = run("--source", checkpoint, "--output", output, "--labels-are", "indices", *evaluate)
     assert code == 0, progress
     assert f"digest      {open_bundle(output).manifest.digest}\n" in shown
     assert "evaluation  tiny set, 7 texts, against the fp32 reference\n" in shown

@@ -2,10 +2,11 @@
 
 # ruff: noqa: E402  the libraries are imported only where they are installed
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -19,7 +20,7 @@ need_pipeline()
 
 from mlapi.bundles.store import open_bundle
 from mlapi.errors import BundleError
-from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
+from mlapi.pipeline.pull import CONFIG, INDEX, WEIGHTS, Checkpoint, pull
 
 pytestmark = pytest.mark.torch
 
@@ -66,7 +67,49 @@ def test_exactly_the_needed_files_of_the_commit_are_fetched(hub: Hub, tmp_path: 
     assert {name: (checkpoint.folder / name).read_bytes() for name in needed} == {
         name: hub.files[name] for name in needed
     }
-    assert said == [f"getting {name} of {ID} at {COMMIT[:12]}" for name in sorted(needed)]
+    assert said == [f"getting {name} of {ID} at {COMMIT[:12]}" for name in (*sorted(needed - {WEIGHTS}), WEIGHTS)]
+
+
+def in_parts(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same checkpoint with its weights in two files, and with a model of SentencePiece for a tokenizer."""
+    parts = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    index = json.dumps({"weight_map": {"a.weight": parts[0], "b.weight": parts[1]}}).encode()
+    wanted = {CONFIG: files[CONFIG], INDEX: index, "spiece.model": b"pieces", **{part: part.encode() for part in parts}}
+    return wanted | {"more/spiece.model": b"", "model-00009-of-00009.safetensors": b"", "flax_model.msgpack": b""}
+
+
+def test_weights_in_several_files_and_models_of_sentencepiece_are_fetched(hub: Hub, tmp_path: Path) -> None:
+    hub.files = in_parts(hub.files)
+    checkpoint, said = get(hub, tmp_path)
+    fetched = list(hub.files)[:5]
+    assert {path.name for path in checkpoint.folder.iterdir()} == set(fetched)
+    assert [path.name for path in checkpoint.weights] == fetched[3:]
+    assert len(said) == len(fetched)
+
+
+def test_damaged_parts_are_refused_and_not_kept(hub: Hub, tmp_path: Path) -> None:
+    hub.files = in_parts(hub.files)
+    name = "model-00002-of-00002.safetensors"
+    hub.sent[name] = b"?" + hub.files[name][1:]
+    with pytest.raises(BundleError, match=f"{name} of {ID} was damaged on its way and is removed; try again"):
+        get(hub, tmp_path)
+    hub.sent.clear()
+    checkpoint, _ = get(hub, tmp_path)
+    assert checkpoint.weights[1].read_bytes() == name.encode()
+
+
+def test_a_part_that_the_hub_lacks_is_named_before_any_part_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    name = "model-00002-of-00002.safetensors"
+    hub.files = {file: content for file, content in in_parts(hub.files).items() if file != name}
+    with pytest.raises(BundleError, match=f"{ID} lacks files of weights that {INDEX} names: {name}"):
+        get(hub, tmp_path)
+    assert downloads(hub, "model-00001-of-00002.safetensors") == []
+
+
+def test_an_adapter_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.files = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"", "tokenizer.json": b"{}"}
+    with pytest.raises(BundleError, match="is an adapter for another model"):
+        get(hub, tmp_path)
 
 
 def test_what_is_there_already_is_not_fetched_again(hub: Hub, tmp_path: Path) -> None:
@@ -130,9 +173,10 @@ def test_a_download_that_fails_can_be_tried_again(hub: Hub, tmp_path: Path) -> N
         ({CONFIG}, f"has no {CONFIG}"),
         ({WEIGHTS}, r"has no model.safetensors; pytorch_model.bin is refused, because loading a pickle runs its code"),
         ({WEIGHTS, "pytorch_model.bin"}, r"has no model.safetensors$"),
+        ({"tokenizer.json"}, "has no tokenizer: neither tokenizer.json nor vocab.txt"),
         ({"tokenizer.json", "tokenizer_config.json"}, "has no tokenizer"),
     ],
-    ids=["configuration", "only pickled weights", "weights", "tokenizer"],
+    ids=["configuration", "only pickled weights", "weights", "vocabulary", "tokenizer"],
 )
 def test_an_incomplete_checkpoint_is_refused_before_any_download(
     hub: Hub, tmp_path: Path, missing: set[str], said: str

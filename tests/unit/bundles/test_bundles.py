@@ -97,6 +97,10 @@ def test_a_damaged_bundle_is_refused(bundle: Bundle, damage: Callable[[Path], ob
     [
         ("labels", []),
         ("labels", ["a", "a"]),
+        ("labels", ["a", ""]),
+        ("labels", ["a", "b\n"]),
+        ("name", " "),
+        ("name", "a\x1b[31m"),
         ("max_tokens", 0),
         ("pad_id", -1),
         ("activation", "relu"),

@@ -75,6 +75,14 @@ def test_a_comparison_counts_and_measures() -> None:
     assert found.score_difference.median == 0
 
 
+def test_labels_that_do_not_exclude_each_other_agree_if_the_same_ones_apply() -> None:
+    data, texts = labelled(0, 0)
+    engine = FixedEngine({0: (3.0, 0.1), 1: (3.0, -2.0)})
+    candidate = parity.Runner(engine, pad_id=0, activation="sigmoid", padded_length=lambda tokens: tokens)
+    found = parity.compare(candidate, data, texts, [(0.95, 0.49), (0.95, 0.1)])
+    assert (found.accuracy, found.reference_accuracy, found.agreement) == (1.0, 1.0, 0.5)
+
+
 def evaluation(accuracy: float, reference: float, agreement: float) -> Evaluation:
     return Evaluation("made up", 1000, accuracy, reference, agreement, ScoreDifference(0, 0, 0))
 

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_named_by_its_last_part_and_pinned_by_its_weights(folder: Path) -> None:
-    assert pull(f"{folder}/.", say=print) == Checkpoint(folder, "a model", SHA256)
+    assert pull(f"{folder}/.", say=print) == Checkpoint(folder, "a model", SHA256, (folder / WEIGHTS,))
 
 
 def test_the_expected_sha256_is_compared(folder: Path) -> None:
