@@ -10,8 +10,9 @@ import gc
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from timeit import repeat
 from typing import Any, Final
@@ -27,8 +28,11 @@ from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.api.plain_bodies import read_forms
-from mlapi.api.protocol import ShortcutProtocol
+from mlapi.api.shortcut import Shortcut
 from mlapi.app import create_app
+from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.limits import Limits
+from mlapi.server.protocol import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 
@@ -78,7 +82,7 @@ class Row:
     """One kind of request: its name, through which protocol to which application, on how many connections."""
 
     name: str
-    protocol: type[HttpToolsProtocol]
+    protocol: Callable[..., Any]
     app: Callable[..., Any]
     requests: Iterable[bytes]
     connections: int = _CONNECTIONS
@@ -103,7 +107,7 @@ def _shuffled(seed: int) -> list[str]:
 
 async def measure(row: Row, rounds: int = _ROUNDS) -> float:
     """Return the least processor time of a round, in seconds a request."""
-    config = uvicorn.Config(row.app, http=row.protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(row.app, ws="none", lifespan="off", log_config=None, access_log=False)
     config.load()
     server = ServerState()
     server.default_headers = [_DATE]
@@ -159,6 +163,11 @@ def parts(app: Application, count: int) -> dict[str, float]:
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}
 
 
+def _protocol(app: Application, shortcuts: Mapping[bytes, Shortcut]) -> Callable[..., Any]:
+    limits = Limits(connections=_CONNECTIONS, head_bytes=65_536, head_s=10.0, keep_alive_s=75.0)
+    return partial(FastHttpConnection, Shared(shortcuts, app.refusals, limits))
+
+
 async def profile(redis: str, repeats: int) -> None:
     """Measure every row in turn, several times, and print the least of each."""
     settings = {"MLAPI_ENGINE": "fake", "MLAPI_REDIS_URL": redis, "MLAPI_REDIS_TIMEOUT_MS": _PATIENCE_MS}
@@ -167,23 +176,24 @@ async def profile(redis: str, repeats: int) -> None:
     pairs = [_post("predict", _TEXTS[start : start + 2]) for start in range(0, len(_TEXTS), 2)]
     bulk = [_post("bulk-predict", _TEXTS)]
     orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
-    short, usual = ShortcutProtocol, HttpToolsProtocol
+    short, short_l2 = (_protocol(app, app.shortcuts) for app in (both, l2_only))
+    usual, usual_l2 = (_protocol(app, {}) for app in (both, l2_only))
     rows = [
-        Row("hello", usual, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
+        Row("hello", HttpToolsProtocol, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
         Row("2 texts in L1", short, both, pairs),
         Row("2 texts in L1, hardly a body twice", short, both, _random_pairs()),
         Row("2 texts in L1, the usual way", usual, both, pairs),
-        Row("2 texts in Redis", short, l2_only, pairs),
-        Row("2 texts in Redis, hardly a body twice", short, l2_only, _random_pairs()),
-        Row("2 texts in Redis, the usual way", usual, l2_only, pairs),
+        Row("2 texts in Redis", short_l2, l2_only, pairs),
+        Row("2 texts in Redis, hardly a body twice", short_l2, l2_only, _random_pairs()),
+        Row("2 texts in Redis, the usual way", usual_l2, l2_only, pairs),
         Row("1 000 texts in L1, one order", short, both, bulk, connections=1),
         Row("1 000 texts in L1, any order", short, both, orders, connections=1),
-        Row("1 000 texts in Redis, any order", short, l2_only, orders, connections=1),
+        Row("1 000 texts in Redis, any order", short_l2, l2_only, orders, connections=1),
     ]
     async with both.router.lifespan_context(both), l2_only.router.lifespan_context(l2_only):
-        for app in (both, l2_only):
-            await measure(Row("", short, app, bulk, connections=1), rounds=2)
-            await measure(Row("", short, app, pairs), rounds=16)
+        for protocol, app in ((short, both), (short_l2, l2_only)):
+            await measure(Row("", protocol, app, bulk, connections=1), rounds=2)
+            await measure(Row("", protocol, app, pairs), rounds=16)
         gc.collect()
         gc.freeze()
         least = dict.fromkeys((row.name for row in rows), float("inf"))

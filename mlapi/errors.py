@@ -4,17 +4,21 @@
 
     MlapiError
     ├── RequestError                 the caller must change something
+    │   ├── InvalidHttpError         400 invalid_http
     │   ├── MalformedJsonError       400 invalid_json
     │   ├── ContentEncodingError     400 invalid_content_encoding
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
+    │   ├── HeadTimeoutError         408 head_timeout
     │   ├── BodyTimeoutError         408 body_timeout
     │   ├── PayloadTooLargeError     413 payload_too_large
     │   ├── BatchTooLargeError       413 batch_too_large
+    │   ├── UriTooLongError          414 uri_too_long
     │   ├── UnsupportedMediaError    415 unsupported_media_type
     │   ├── UnsupportedEncodingError 415 unsupported_content_encoding
     │   ├── InvalidRequestError      422 invalid_request (names each bad item)
     │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
+    │   ├── HeadersTooLargeError     431 headers_too_large
     │   └── RateLimitedError         429 rate_limited
     ├── RefusalError                 the same request may succeed later or elsewhere
     │   ├── OverloadedError          503 overloaded
@@ -80,6 +84,13 @@ class RequestError(MlapiError):
     title = "The request cannot be served as it is"
 
 
+class InvalidHttpError(RequestError):
+    """It is no request in HTTP/1.1, or one that two readers could read in two ways; the connection is closed."""
+
+    code = "invalid_http"
+    title = "The request is not valid HTTP"
+
+
 class MalformedJsonError(RequestError):
     """The body is not JSON in UTF-8."""
 
@@ -110,6 +121,15 @@ class MethodNotAllowedError(RequestError):
     title = "This route does not serve that method"
 
 
+class HeadTimeoutError(RequestError):
+    """The request's head did not arrive in time."""
+
+    code = "head_timeout"
+    status = HTTPStatus.REQUEST_TIMEOUT
+    title = "The request's head did not arrive in time"
+    retryable = True
+
+
 class BodyTimeoutError(RequestError):
     """The body did not arrive in time."""
 
@@ -133,6 +153,22 @@ class BatchTooLargeError(RequestError):
     code = "batch_too_large"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     title = "The batch is too large"
+
+
+class UriTooLongError(RequestError):
+    """The request's target is longer than the service reads."""
+
+    code = "uri_too_long"
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    title = "The request's target is too long"
+
+
+class HeadersTooLargeError(RequestError):
+    """The request's headers are more, or longer, than the service reads."""
+
+    code = "headers_too_large"
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    title = "The request's headers are too large"
 
 
 class UnsupportedMediaError(RequestError):

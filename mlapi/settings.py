@@ -92,6 +92,19 @@ class Settings(BaseModel):
     max_texts: int = Field(10_000, ge=1, le=1_000_000, description="Texts in one request.")
     max_text_chars: int = Field(20_000, ge=1, description="Characters in one text.")
     max_body_bytes: int = Field(8 * _MIB, ge=64, description="Bytes in one request body.")
+    max_head_bytes: int = Field(
+        64 * 1024, ge=8 * 1024, le=_MIB, description="Bytes in one request head, its headers included."
+    )
+    head_timeout_s: float = Field(10.0, gt=0, le=3_600, description="Time for one request head to arrive, seconds.")
+    keep_alive_s: float = Field(
+        75.0,
+        gt=0,
+        le=86_400,
+        description="How long a connection may be idle, seconds; longer than the load balancer keeps one.",
+    )
+    max_connections: int = Field(
+        4096, ge=1, le=1_000_000, description="Open connections; fewer where the process may open fewer files."
+    )
     max_batch_tokens: int = Field(
         0, ge=0, le=1_048_576, description="Padded tokens in one call of the engine; 0: as the engine likes it."
     )

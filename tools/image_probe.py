@@ -59,7 +59,7 @@ def unusable(*names: str) -> Iterator[str]:
 
 def bytecode() -> Iterator[str]:
     """Yield what the service imports without bytecode: it would be compiled again at every start."""
-    for name in ("mlapi.cli.serve", "mlapi.engines.openvino", "mlapi.api.server", "mlapi.app"):
+    for name in ("mlapi.cli.serve", "mlapi.engines.openvino", "mlapi.server.draining", "mlapi.app"):
         import_module(name)
 
     for name, module in sorted(sys.modules.items()):

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
 from mlapi.api.cross_origin import CrossOrigin
+from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
-from mlapi.api.known_heads import KnownHeads
 from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_problem_schema, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
@@ -90,7 +90,7 @@ class Application(FastAPI):
         self.state.service = state
         self.state.registry = metrics.registry
         self.shortcuts = {} if tracing else {f"{root}/{name}".encode(): short for name, short in shortcuts.items()}
-        self.known_heads = KnownHeads()
+        self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
         for name, route in predictions.items():
             self._add_prediction_route(f"{root}/{name}", name, route)

@@ -15,7 +15,7 @@ from mlapi.observability.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
-_UNKNOWN_ROUTE: Final = "unknown"
+UNKNOWN_ROUTE: Final = "unknown"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -64,7 +64,7 @@ class Edge:
         finally:
             # A path or method that no route knows must not become a label: anybody can invent those. No route here has
             # parameters, so the path of one that matched is its template.
-            route = scope["path"] if self._app.knows(scope["path"]) else _UNKNOWN_ROUTE
+            route = scope["path"] if self._app.knows(scope["path"]) else UNKNOWN_ROUTE
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.http_requests.labels(route, method, str(status)).inc()
             self._metrics.http_request_duration.labels(route).observe(self._clock() - started)

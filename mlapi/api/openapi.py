@@ -9,16 +9,20 @@ from mlapi.api.problems import MEDIA_TYPE, PROBLEM_CONTENT, problem_example
 from mlapi.api.schemas import PredictRequest, Problem
 
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
+    (errors.InvalidHttpError, "Content-Length is not one number"),
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
     (errors.ContentEncodingError, "the body is not gzip, as its Content-Encoding says, or is damaged"),
+    (errors.HeadTimeoutError, "the request's head was not complete in 10 s"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
     (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),
     (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
+    (errors.UriTooLongError, "a target may have 32768 bytes"),
     (errors.UnsupportedMediaError, "send the body as application/json"),
     (errors.UnsupportedEncodingError, f"send the body as it is, or in one of these content codings: {ACCEPTED}"),
     (errors.InvalidRequestError, 'the body is not {"text": ["…"]}'),
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
+    (errors.HeadersTooLargeError, "a head may have 65536 bytes"),
     (errors.InternalError, "the service failed; the request id finds the reason in its log"),
     (errors.EngineError, "the engine failed"),
     (errors.OverloadedError, "the model has more to do than it can finish in time"),

@@ -2,11 +2,13 @@
 
 import gc
 import os
+import resource
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 from pydantic import BaseModel
@@ -16,17 +18,19 @@ from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from mlapi.api.server import DrainingServer
+    import asyncio
+
     from mlapi.loading import Model
+    from mlapi.server.draining import DrainingServer
+    from mlapi.server.limits import Limits
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_START_FAILED: Final = 3
 
 _GRACE_S: Final = 1.0
 _BACKLOG: Final = 2048
-_KEEP_ALIVE_S: Final = 75
-"""Longer than the idle time-outs of the usual load balancers (60 s), so that they close a connection, never we: a
-request that crosses our closing would fail."""
+_OTHER_FILES: Final = 128
+"""What else the process keeps open: the model, Redis, logs; and connections that are being refused."""
 
 
 @click.command()
@@ -89,9 +93,10 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
     # Half a second of imports, while the model is loaded.
     import uvicorn  # noqa: PLC0415  as the line above says
 
-    from mlapi.api.protocol import ShortcutProtocol  # noqa: PLC0415  as the line above says
-    from mlapi.api.server import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
+    from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
+    from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
+    from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
@@ -99,7 +104,11 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=ShortcutProtocol,
+        # uvicorn calls it as it calls a class, for each connection.
+        http=cast(
+            "type[asyncio.Protocol]",
+            partial(FastHttpConnection, Shared(app.shortcuts, app.refusals, _limits(settings))),
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -107,7 +116,18 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.deadline_s + _GRACE_S) + 1,
     )
     return DrainingServer(config, app.drain, settings.drain_s)
+
+
+def _limits(settings: Settings) -> "Limits":
+    from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Limits(
+        connections=max(1, min(settings.max_connections, files - _OTHER_FILES)),
+        head_bytes=settings.max_head_bytes,
+        head_s=settings.head_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
+    )

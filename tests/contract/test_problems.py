@@ -12,13 +12,17 @@ from mlapi.api.schemas import Problem
 from mlapi.errors import MlapiError, Violation
 
 STATUSES = {
+    "invalid_http": 400,
     "invalid_json": 400,
     "invalid_content_encoding": 400,
     "not_found": 404,
     "method_not_allowed": 405,
+    "head_timeout": 408,
     "body_timeout": 408,
     "payload_too_large": 413,
     "batch_too_large": 413,
+    "uri_too_long": 414,
+    "headers_too_large": 431,
     "unsupported_media_type": 415,
     "unsupported_content_encoding": 415,
     "invalid_request": 422,
@@ -33,7 +37,15 @@ STATUSES = {
 }
 """Clients program against these: changing one breaks them."""
 
-RETRYABLE = {"body_timeout", "rate_limited", "overloaded", "draining", "deadline_exceeded", "engine_error"}
+RETRYABLE = {
+    "head_timeout",
+    "body_timeout",
+    "rate_limited",
+    "overloaded",
+    "draining",
+    "deadline_exceeded",
+    "engine_error",
+}
 
 
 def classes(root: type[MlapiError] = MlapiError) -> list[type[MlapiError]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+LATE = {"deadline_exceeded", "body_timeout", "head_timeout"}
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id", "retryable"}
 
 
@@ -29,7 +30,7 @@ def assert_problem(
     assert document["type"] == f"urn:mlapi:problem:{code}"
     assert document["status"] == status
     assert document["request_id"] == answer.headers["x-request-id"]
-    assert document["retryable"] == ("retry-after" in answer.headers or code in {"deadline_exceeded", "body_timeout"})
+    assert document["retryable"] == ("retry-after" in answer.headers or code in LATE)
     assert document["title"]
     assert document["detail"]
     errors = document.get("errors", [])

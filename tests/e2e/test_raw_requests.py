@@ -71,7 +71,7 @@ def test_what_is_not_http_is_refused_and_the_connection_closed(service: ServiceP
 
 
 @pytest.mark.parametrize(
-    "given", [b"a\r\nX-Injected: b", b"caf\xe9", "caf\u00e9".encode(), b" ", b"a\tb", b"a" * 100_000]
+    "given", [b"a\r\nX-Injected: b", b"caf\xe9", "caf\u00e9".encode(), b" ", b"a\tb", b"a" * 60_000]
 )
 @pytest.mark.parametrize("path", [b"/project/predict", b"/project/health", b"/nowhere"])
 def test_a_request_id_reaches_the_answer_only_if_it_is_plain(

@@ -7,12 +7,9 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlapi.api.known_heads import KnownHeads
-from mlapi.api.protocol import ShortcutProtocol
 from tests.stores import until
-from tests.unit.api.http_wire import App, Connection, post
+from tests.unit.server.http_wire import App, Connection, post
 
 BODIES = st.sampled_from((b"a", b"b", b"\r\n\r\n", b"hello", b"x" * 300, post(b"within")))
 LINES = st.sampled_from(((), (b"X-Request-Id: a",), (b"Connection: keep-alive",), (b"X-Wish: any",)))
@@ -49,11 +46,9 @@ def pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(places) if end > start]
 
 
-async def exchange(protocol: type[HttpToolsProtocol], heads: KnownHeads, data: Sequence[bytes], count: int) -> bytes:
+async def exchange(app: App, data: Sequence[bytes], count: int, *, reference: bool = False) -> bytes:
     """Send pieces, in one turn of the loop each, and return what comes back."""
-    app = Same()
-    app.known_heads = heads
-    connection = Connection(protocol, app)
+    connection = Connection(app, reference=reference)
     for piece in data:
         if connection.wire.closed:
             break
@@ -78,11 +73,11 @@ def test_what_is_sent_is_what_uvicorn_would_send(
     count = len(requests) + (last.startswith(b"POST"))
 
     async def run() -> tuple[bytes, bytes, bytes]:
-        heads = KnownHeads()
+        app = Same()
         return (
-            await exchange(HttpToolsProtocol, heads, data, count),
-            await exchange(ShortcutProtocol, heads, data, count),
-            await exchange(ShortcutProtocol, heads, data, count),
+            await exchange(Same(), data, count, reference=True),
+            await exchange(app, data, count),
+            await exchange(app, data, count),
         )
 
     reference, first, again = asyncio.run(run())

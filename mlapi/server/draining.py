@@ -1,5 +1,6 @@
 """uvicorn's server, except that it drains before it stops, and listens on both families of addresses."""
 
+import asyncio
 import gc
 import logging
 import signal
@@ -8,14 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from mlapi.api.listening import EVERYWHERE, addresses, bind_everywhere
 
+if TYPE_CHECKING:
+    from mlapi.server.protocol import HttpConnection
+
 _log = logging.getLogger(__name__)
+
+_SWEEP_TICKS: Final = 10
+"""How often, in ticks, connections are looked at; a connection may last a second longer than it is allowed to."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -71,7 +78,11 @@ class DrainingServer(uvicorn.Server):
         self._stop_at = time.monotonic() + self._drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Stop when the time to drain is over; called ten times a second."""
+        """Stop when the time to drain is over, and see to the connections; called ten times a second."""
+        if counter % _SWEEP_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast("HttpConnection", connection).sweep(now)
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)

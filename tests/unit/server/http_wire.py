@@ -2,20 +2,31 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from mlapi.api.known_heads import KnownHeads
+from mlapi.api.early_refusals import EarlyRefusals
+from mlapi.api.headers import RequestIds
+from mlapi.errors import MlapiError
+from mlapi.observability.metrics import Metrics
+from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.limits import Limits
+from mlapi.server.protocol import Shared
 from tests.stores import until
+
+if TYPE_CHECKING:
+    from mlapi.api.shortcut import Shortcut
 
 PATH = b"/short"
 DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
 SHORT = b"content-length: 5\r\n\r\nshort"
 ANSWER = b"HTTP/1.1 200 OK\r\ndate: " + DATE + b"\r\n" + SHORT
+LIMITS = Limits(connections=3, head_bytes=8_192, head_s=1.0, keep_alive_s=5.0)
 
 
 class Wire(asyncio.Transport):
@@ -25,6 +36,10 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.closed = False
+        self.ended = False
+        self.aborted = False
+        self.reading = True
+        self.unsent = 0
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         self.sent += data
@@ -32,14 +47,23 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
     def is_closing(self) -> bool:
         return self.closed
 
     def pause_reading(self) -> None:
-        """Nothing comes that is not handed over."""
+        self.reading = False
 
     def resume_reading(self) -> None:
-        """See above."""
+        self.reading = True
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return ("127.0.0.1", 4242) if name in {"peername", "sockname"} else default
@@ -73,9 +97,12 @@ class App:
         self.open.set()
         self.short: list[tuple[bytes, bytes]] = []
         self.scopes: list[Scope] = []
+        self.reads = True
+        self.faults: list[MlapiError] = []
+        self.metrics = Metrics()
         self._answers = answers
-        self.shortcuts = {PATH: self}
-        self.known_heads = KnownHeads()
+        shortcuts = {PATH: cast("Shortcut", self)}
+        self.shared = Shared(shortcuts, EarlyRefusals(self.metrics, RequestIds()), LIMITS)
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         return b"x-wish" not in headers
@@ -85,9 +112,13 @@ class App:
         return self._answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
+        body, more = b"", self.reads
         while more:
-            message = await receive()
+            try:
+                message = await receive()
+            except MlapiError as fault:
+                self.faults.append(fault)
+                break
             body += message.get("body", b"")
             more = message.get("more_body", False)
         await self.open.wait()
@@ -99,15 +130,23 @@ class App:
 
 
 class Connection:
-    """One connection to an application through a protocol."""
+    """One connection to an application, through the service's own protocol or through uvicorn's."""
 
-    def __init__(self, protocol: type[HttpToolsProtocol], app: App, **settings: object) -> None:
-        options: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None, "access_log": False} | settings
-        config = uvicorn.Config(app, http=protocol, **options)
+    def __init__(self, app: App, *, reference: bool = False, beside: "Connection | None" = None) -> None:
+        config = uvicorn.Config(
+            app,
+            http=HttpToolsProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+        )
         config.load()
-        self.server = ServerState()
+        self.server: ServerState = beside.server if beside else ServerState()
         self.server.default_headers = [(b"date", DATE)]
-        self.protocol = protocol(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
+        ours = partial(FastHttpConnection, app.shared)
+        make = cast("Callable[..., FastHttpConnection]", HttpToolsProtocol if reference else ours)
+        self.protocol = make(config, self.server, {"lifespan": "state"}, asyncio.get_running_loop())
         self.wire = Wire()
         self.protocol.connection_made(self.wire)
 
@@ -115,7 +154,7 @@ class Connection:
         for piece in pieces:
             self.protocol.data_received(piece)
             await asyncio.sleep(0)
-        await until(lambda: self.server.total_requests >= answers or self.wire.closed)
+        await until(lambda: self.server.total_requests >= answers or self.wire.closed or self.wire.ended)
         return self.wire.sent
 
 

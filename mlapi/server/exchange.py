@@ -1,0 +1,136 @@
+"""One request and its answer as the application sees them: its scope, uvicorn's cycle, and the flow of bytes."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+from mlapi.errors import MlapiError
+from mlapi.server.heads import Head
+
+
+class Ends:
+    """Who talks to whom on a connection."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        """Ask an open connection."""
+        self._server = get_local_addr(transport)
+        self._client = get_remote_addr(transport)
+        self._scheme = "https" if is_ssl(transport) else "http"
+
+    def scope(self, head: Head, config: Config, app_state: dict[str, Any]) -> dict[str, Any]:
+        """Return a request's ASGI scope; `app_state` is the application's own."""
+        return {
+            "type": "http",
+            "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "method": head.method.decode(),
+            "root_path": config.root_path,
+            "path": config.root_path + head.path,
+            "raw_path": config.root_path.encode() + head.raw_path,
+            "query_string": head.query,
+            "headers": head.headers.copy(),
+            "state": app_state.copy(),
+        }
+
+
+class Flow(FlowControl):
+    """uvicorn's, except that nothing is read while enough was received that has to wait for its turn.
+
+    A cycle goes on reading whenever its application asks for more, which may be a caller's other requests.
+    """
+
+    _full = False
+
+    def fill(self, *, full: bool) -> None:
+        """Stop reading, or go on if that was the reason."""
+        if full:
+            self._full = True
+            self.pause_reading()
+        elif self._full:
+            self._full = False
+            self.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read on, unless there is enough."""
+        if not self._full:
+            super().resume_reading()
+
+
+class Exchange(RequestResponseCycle):
+    """uvicorn's cycle, except that a body may turn out to be none."""
+
+    _fault: MlapiError | None = None
+
+    def __init__(
+        self,
+        scope: dict[str, Any],
+        transport: asyncio.Transport,
+        flow: Flow,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+        *,
+        expects_continue: bool,
+        keep_alive: bool,
+    ) -> None:
+        """Begin; `on_response` is called after the answer, `default_headers` are the server's own."""
+        super().__init__(
+            scope=cast("Any", scope),
+            transport=transport,
+            flow=flow,
+            logger=logging.getLogger("uvicorn.error"),
+            access_logger=logging.getLogger("uvicorn.access"),
+            access_log=False,
+            default_headers=default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=expects_continue,
+            keep_alive=keep_alive,
+            on_response=on_response,
+        )
+
+    def take(self, part: bytes, *, more: bool) -> None:
+        """Take a part of the body, unless there is an answer already."""
+        if self.response_complete:
+            return
+        self.body += part
+        self.more_body = more
+        if len(self.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    def break_off(self, fault: MlapiError) -> None:
+        """Raise a fault where the application asks for the body, and close the connection after the answer."""
+        self._fault = fault
+        self.keep_alive = False
+        self.message_event.set()
+        if self.response_complete:
+            self.transport.close()
+
+    async def receive(self) -> Any:  # noqa: ANN401  uvicorn's own types are not public
+        """Return the next part of the body, or the end of the connection.
+
+        Raises:
+            MlapiError: the body is framed wrongly.
+        """
+        message = await super().receive()
+        if self._fault is not None and message["type"] == "http.request":
+            raise self._fault
+        return message
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401  uvicorn's own types are not public
+        """Send a part of the answer.
+
+        A caller that gets an answer where it had asked whether to send a body may send it all the same, or not
+        (RFC 9110, section 10.1.1): what comes next can be neither taken for it nor for a request.
+        """
+        if self.waiting_for_100_continue and self.more_body:
+            self.keep_alive = False
+        await super().send(message)

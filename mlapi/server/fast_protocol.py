@@ -1,0 +1,149 @@
+"""HTTP/1.1 on one connection, except that a plain request is first shown to a shortcut.
+
+uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
+costs more than a cached answer does. A plain request (a POST with a length to a path that has a `Shortcut`, on a
+connection that stays open, complete at once or nearly so) is therefore first shown to the shortcut. What that does not
+answer, and every other request, goes to the application.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+from mlapi.errors import MlapiError
+from mlapi.server.heads import END
+from mlapi.server.protocol import HttpConnection, Shared, header_lines
+from mlapi.server.requests import MAX_KNOWN_BYTES, Request
+
+_MAX_HELD_BYTES: Final = 262_144
+"""Of a longer body the application's way is a small part of the cost; one read brings as much."""
+
+_PATIENCE_S: Final = 0.005
+"""How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
+
+
+class FastHttpConnection(HttpConnection):
+    """One connection."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Take what uvicorn gives its protocols, behind what is this service's own."""
+        super().__init__(shared, config, server_state, app_state, _loop)
+        self._recognise = shared.requests.recognise
+        # Whether an inquiry has begun, and the wait for the rest of a body; nobody waits for the same one twice.
+        self._asking = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._impatient = False
+        self._default_headers: object = None
+        self._opening = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what has come; one whole plain request without a detour."""
+        if not self._held and not self._busy:
+            end = data.find(END) + len(END)
+            if len(END) <= end <= MAX_KNOWN_BYTES:
+                try:
+                    request = self._recognise(data[:end])
+                except MlapiError:
+                    pass  # or an empty line in front of a request: see `_take_request`
+                else:
+                    if len(data) - end == request.short_bytes and self._may_send():
+                        if self._serve(request, data[end:]):
+                            return
+                        self._begin(request.head)
+                        data = data[end:]
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the application know, also of a request that broke off."""
+        self._give_up()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection after the answer that is due, or now if none is."""
+        self._stopping = True
+        self._give_up()
+        if not self._asking:
+            super().shutdown()
+
+    def _start(self, request: Request, data: bytes, start: int, end: int) -> int:
+        """Show a plain request to its shortcut when its body is there; see `HttpConnection`."""
+        size = request.short_bytes
+        if (
+            len(data) - end < size <= _MAX_HELD_BYTES
+            and not self._impatient
+            and not self._shared.holding.full
+            and self._may_send()
+        ):
+            if self._patience is None:
+                self._patience = self._loop.call_later(_PATIENCE_S, self._give_up)
+            return start
+        self._end_patience()
+        if 0 <= size <= len(data) - end and self._may_send() and self._serve(request, data[end : end + size]):
+            return end + size
+        return super()._start(request, data, start, end)
+
+    def _may_send(self) -> bool:
+        """Whether an answer may be sent: the connection is open, and the caller reads what it gets."""
+        return not self._flow.write_paused and not self._transport.is_closing()
+
+    def _give_up(self) -> None:
+        """Wait no longer for the rest of a plain request, if there is one: the application can."""
+        if self._patience is not None:
+            self._end_patience()
+            self._impatient = True
+            self._advance()
+            self._impatient = False
+
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _serve(self, request: Request, body: bytes) -> bool:
+        """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
+        response = cast("Shortcut", request.shortcut).answer(request.given_id, body)
+        if isinstance(response, bytes):
+            self._send(response)
+            return True
+        if response is None or not response.begin(partial(self._conclude, response, request, body)):
+            return False
+        self._busy = self._asking = True
+        return True
+
+    def _conclude(self, inquiry: Inquiry, request: Request, body: bytes) -> None:
+        """Send the answer that an inquiry has led to, or have the application serve the request after all."""
+        self._busy = self._asking = False
+        may_send = self._may_send() and not self._stopping and not self._ended
+        response = inquiry.response() if may_send else None
+        if response is None:
+            cycle = self._begin(request.head, {INQUIRY: inquiry})
+            cycle.disconnected = self._ended
+            self._body = None
+            cycle.take(body, more=False)
+        else:
+            self._send(response)
+        if self._held:
+            self._advance()
+
+    def _send(self, response: bytes) -> None:
+        """Send a shortcut's answer."""
+        state = self._server_state
+        if state.default_headers is not self._default_headers:
+            # uvicorn replaces its list of headers each second, with the date.
+            self._default_headers = state.default_headers
+            self._opening = STATUS_LINE[200] + header_lines(state.default_headers)
+        self._transport.write(self._opening + response)
+        state.total_requests += 1
+        self._since = self._loop.time()

@@ -1,0 +1,90 @@
+"""Reads heads, and remembers those that came before: most callers send the same over and over."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from mlapi.api.shortcut import Shortcut
+from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
+from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
+
+_KNOWN_HEADS: Final = 1024
+"""Of one caller there are as many as there are lengths of a body."""
+
+MAX_KNOWN_BYTES: Final = 1024
+"""Longer heads are not remembered: with as many as there may be, and what was read from them, some 3 MB are taken."""
+
+_BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
+"""What every request begins with; callers who speak TLS or SSH wait for an answer to less than a head."""
+
+_NEVER: Final = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A head, and what may answer it without a task.
+
+    Attributes:
+        head: what a parser read.
+        shortcut: what may answer; None: only the application.
+        given_id: the header `X-Request-Id`; empty if there is none.
+        short_bytes: how long the body is, if there is a shortcut; else no length that a body has.
+    """
+
+    head: Head
+    shortcut: Shortcut | None
+    given_id: bytes
+    short_bytes: int
+
+
+class Requests:
+    """Reads the heads of all connections of a server.
+
+    Attributes:
+        recognise: `read`, with what it returned for the last heads; each is known by all of its bytes.
+    """
+
+    def __init__(self, shortcuts: Mapping[bytes, Shortcut], max_head_bytes: int) -> None:
+        """Take what may answer plain requests, by target, and the most bytes of a head."""
+        self._shortcuts = shortcuts
+        self._max_head_bytes = max_head_bytes
+        self.recognise = lru_cache(_KNOWN_HEADS)(self.read)
+
+    def find(self, data: bytes, start: int) -> tuple[Request, int] | None:
+        """Return the request whose head begins somewhere in `data`, and where the head ends; None if it does not yet.
+
+        Raises:
+            MlapiError: it is none, or none that is served.
+        """
+        end = data.find(END, start) + len(END)
+        whole = end >= len(END)
+        most = self._max_head_bytes
+        if (end if whole else len(data)) - start > most:
+            if data.find(b"\n", start, start + most) < 0:
+                msg = f"a target may have {MAX_TARGET_BYTES} bytes"
+                raise UriTooLongError(msg)
+            msg = f"a head may have {most} bytes"
+            raise HeadersTooLargeError(msg)
+        if whole:
+            read = self.recognise if end - start <= MAX_KNOWN_BYTES else self.read
+            return read(data[start:end]), end
+        if not _BEGINNING.match(data, start):
+            msg = "this is not the beginning of a request in HTTP/1.1"
+            raise InvalidHttpError(msg)
+        return None
+
+    def read(self, data: bytes) -> Request:
+        """Read a head.
+
+        Raises:
+            MlapiError: it is none, or none that is served.
+        """
+        head = read_head(data)
+        fields = dict(head.headers)
+        shortcut = self._shortcuts.get(head.target)
+        plain = head.method == b"POST" and head.keep_alive and head.body_bytes > 0 and not head.expects_continue
+        if shortcut is None or not plain or not shortcut.suits(fields):
+            return Request(head, None, b"", _NEVER)
+        return Request(head, shortcut, fields.get(b"x-request-id", b""), head.body_bytes)
