@@ -19,6 +19,7 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 	@tools/install.sh full
 	@$(MAKE) --no-print-directory check
 	@tools/go_tools.sh || test -z "$${CI:-}" # without them their tests are skipped, except in CI
+	@tools/clients.sh || test -z "$${CI:-}"
 	@$(BIN)/python -m pytest
 
 test-quick: ## Run the tests that need no PyTorch.

@@ -16,10 +16,10 @@ from uvicorn.config import STARTUP_FAILURE
 
 from mlapi.api.listening import EVERYWHERE, addresses, bind_everywhere
 
-_log = logging.getLogger(__name__)
-
 if TYPE_CHECKING:
     from mlapi.server.protocol import HttpConnection
+
+_log = logging.getLogger(__name__)
 
 _SWEEP_TICKS: Final = 10
 """How often, in ticks, connections are looked at; a connection may last a second longer than it is allowed to."""

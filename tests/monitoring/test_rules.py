@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from mlapi.api.schemas import Health, ModelInfo
+from mlapi.dialects.schemas import Health, ModelInfo
 from tests.programs import find_program
 
 ROOT: Final = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ class Checkout:
         self.programs = root / "path"
         self.record = root / "builds"
         pins = ("tools/go.mod", "tools/go.sum", "tools/keda/go.mod", "tools/keda/go.sum", "requirements/go.txt")
-        for name in ("tools/go_tools.sh", *pins):
+        for name in ("tools/go_tools.sh", "tests/e2e/clients/client.go", *pins):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         # Stands for what Go's cache holds of a module.
@@ -79,7 +79,8 @@ def test_without_names_everything_is_built(checkout: Checkout) -> None:
         r"^tool \((.+?)^\)", (ROOT / "tools/go.mod").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     assert tools
-    assert sorted(line.split()[-1] for line in checkout.builds.splitlines()) == sorted(tools[1].split())
+    client = "tests/e2e/clients/client.go"
+    assert sorted(line.split()[-1] for line in checkout.builds.splitlines()) == sorted([*tools[1].split(), client])
     assert (checkout.root / ".tools/schemas/stamp").exists()
 
 
