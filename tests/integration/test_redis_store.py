@@ -320,7 +320,7 @@ async def test_a_user_with_the_least_rights_is_enough(
     store = redis_store(redis_server.url.replace("redis://", "redis://least:secret@"), metrics)
     await store.put_many({A: FOUND})
     await store.flush()
-    assert await store.get_many([A]) == [FOUND]
+    assert await fetch(store, [A]) == [FOUND]
     assert store.state == "ok"
     await store.close()
     inspector.acl_deluser("least")
