@@ -128,7 +128,8 @@ class Simulation:
     async def _run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         seconds = padded * len(texts) / (self.speed / self.streams) + self.overhead_s
-        heapq.heappush(self._events, (self.clock.now + seconds, next(self._order), partial(done.set_result, None)))
+        end: Callable[[], None] = partial(done.set_result, None)
+        heapq.heappush(self._events, (self.clock.now + seconds, next(self._order), end))
         await done
         return [scores(one) for one in texts]
 
