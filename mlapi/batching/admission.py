@@ -24,7 +24,7 @@ MOST_SMALL_SHARE: Final = 0.4
 """Shares of the rate that large requests leave to small ones, at least and at most. Between the two it is as much as
 small ones took lately."""
 
-FLOW_MEMORY_S: Final = 5.0
+FLOW_MEMORY_S: Final = 2.0
 """Seconds after which a small request counts for 1/e in what small ones took lately."""
 
 
