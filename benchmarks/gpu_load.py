@@ -14,7 +14,7 @@ from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
 from mlapi.engines.base import Engine
 from mlapi.engines.executor import EngineExecutor
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
 
 Scores: TypeAlias = list[tuple[float, ...]]
@@ -102,7 +102,7 @@ async def uniform(
 
 
 def _batcher(executor: EngineExecutor, engine: Engine) -> Batcher:
-    metrics = Metrics()
+    metrics = ModelMetrics(Metrics(), "project")
     return Batcher(
         executor.run,
         admission=Admission(max_waiting_tokens=_MANY, rate=1e6, clock=_CLOCK, metrics=metrics),

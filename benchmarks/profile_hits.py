@@ -134,12 +134,12 @@ async def measure(row: Row, rounds: int = _ROUNDS) -> float:
 
 def parts(app: Application, count: int) -> dict[str, float]:
     """Return what the parts of a hit in L1 of so many texts cost that are the service's own, in seconds."""
-    shortcut, service = app.shortcuts[b"/project/bulk-predict"], app.state.service.service
+    shortcut, model = app.shortcuts[b"/project/bulk-predict"], app.mounts[0].served.loaded
     body = _post("bulk-predict", _TEXTS[:count]).partition(b"\r\n\r\n")[2]
-    predictor, fold = service.predictor, service.predictor.ascii_fold or b""
+    predictor, fold = model.predictor, model.predictor.ascii_fold or b""
     texts = read_texts(body, _LIMITS).items
     digests = predictor.query(texts).digests
-    known = predictor.known(digests)
+    known = predictor.known(digests) or []
     forms = [text.lower().encode() for text in texts]
     bodies = KnownBodies(bytes(16))
     for _ in range(2):
@@ -158,7 +158,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
         "all of them": lambda: shortcut.answer(b"", body),
         **(short if len(body) <= MAX_BODY_BYTES else long),
         "look the texts up": lambda: predictor.known(digests),
-        "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),
+        "count, and write the response": lambda: shortcut.write(model, known, len(known), b"", 0.0),
     }
     number = max(1, _CALLS // count // _BATCHES)
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}

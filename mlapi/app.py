@@ -5,7 +5,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,23 +14,25 @@ from importlib.metadata import version
 from typing import Final
 
 from mlapi.api.accounting import Accounting
-from mlapi.api.application import Application
+from mlapi.api.application import Application, Mount
 from mlapi.api.body import BodyReader
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_bodies import KnownBodies
+from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.predict import PredictionRoute, RouteConfig
+from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.api.shortcut import Shortcut
-from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
+from mlapi.batching.run_gate import RunGate
 from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
-from mlapi.cache.redis import RedisStore, connect
+from mlapi.cache.redis import RedisServer, RedisStore, connect
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.base import AnsweringModel, Dialect, TextLimits
 from mlapi.dialects.hugging_face import HuggingFaceDialect
@@ -39,8 +41,8 @@ from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.engines.tokenizer_executor import TokenizerExecutor
 from mlapi.errors import ConfigurationError
-from mlapi.loading import Model, load
-from mlapi.observability.metrics import Metrics
+from mlapi.loading import Model, load_all
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
@@ -63,38 +65,51 @@ _CLOCK: Final = time.monotonic
 _RANDOM: Final = random.random
 
 
-def create_app(settings: Settings, environment: Mapping[str, str], loading: Future[Model] | None = None) -> Application:
-    """Build the application; it has its model when its lifespan has begun.
+def create_app(
+    settings: Settings, environment: Mapping[str, str], loading: Future[list[Model]] | None = None
+) -> Application:
+    """Build the application; it has its models when its lifespan has begun.
 
     Args:
         settings: the service's settings.
         environment: where OpenTelemetry's own variables are looked up.
-        loading: the model, if it is being loaded already; None: it is loaded when the lifespan begins.
+        loading: the models in the order of `settings.served`, if they are being loaded already; None: they are loaded
+            when the lifespan begins.
     """
     metrics = Metrics()
-    state = ServiceState()
-    metrics.ready.set_function(lambda: float(state.phase is Phase.READY))
+    lifecycle = Lifecycle()
+    metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
     request_ids = RequestIds()
-    routes, shortcuts = _prediction_ways(settings, metrics, state, request_ids)
+    of_models = [ModelMetrics(metrics, model.name) for model in settings.served]
+    mounts = _mount(settings, of_models, lifecycle, request_ids)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                service = await _start(settings, loading, metrics, stack)
+                models = await _load(settings, loading, stack)
+                shared = _share(settings, models, metrics, stack)
+                loaded = [
+                    await _start(settings, model, of_model, shared, stack)
+                    for model, of_model in zip(models, of_models, strict=True)
+                ]
             except ConfigurationError as error:
                 _log.error("cannot start: %s", error.detail)
                 raise
-            state.open(service)
-            stack.callback(state.close)
-            _log.info("ready", extra={"model": service.model.name, "digest": service.model.digest})
+            for mount, model in zip(mounts, loaded, strict=True):
+                mount.served.open(model)
+                stack.callback(mount.served.close)
+                _log.info(
+                    "loaded", extra={"root": mount.served.root, "model": model.info.name, "digest": model.info.digest}
+                )
+            lifecycle.open()
+            stack.callback(lifecycle.drain)
+            _log.info("ready")
             yield
 
     return Application(
-        root=settings.root_path,
-        predictions=routes,
-        shortcuts=shortcuts,
-        state=state,
+        mounts=mounts,
+        lifecycle=lifecycle,
         metrics=metrics,
         request_ids=request_ids,
         lifespan=lifespan,
@@ -105,10 +120,10 @@ def create_app(settings: Settings, environment: Mapping[str, str], loading: Futu
     )
 
 
-def _prediction_ways(
-    settings: Settings, metrics: Metrics, state: ServiceState, request_ids: RequestIds
-) -> tuple[dict[str, PredictionRoute], dict[str, Shortcut]]:
-    """Build the ordinary way and the short way of each prediction route, by the last part of its path."""
+def _mount(
+    settings: Settings, of_models: Sequence[ModelMetrics], lifecycle: Lifecycle, request_ids: RequestIds
+) -> list[Mount]:
+    """Build the routes of each model: the ordinary way, and the short way where there is one."""
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
@@ -119,43 +134,47 @@ def _prediction_ways(
         allow_no_cache=settings.allow_no_cache,
         client_header=settings.client_header.lower().encode(),
     )
-    accounting = {name: Accounting(metrics, f"{settings.root_path}/{name}") for name in _DIALECTS}
-    routes = {
-        name: PredictionRoute(
-            dialect=dialect,
-            config=config,
-            state=state,
-            reader=reader,
-            client_limit=client_limit,
-            accounting=accounting[name],
-            request_ids=request_ids,
-            clock=_CLOCK,
-        )
-        for name, dialect in _DIALECTS.items()
-    }
-    bodies = KnownBodies(secrets.token_bytes(16))
-    shortcuts = {
-        name: Shortcut(
-            limits=config.limits,
-            max_body_bytes=settings.max_body_bytes,
-            state=state,
-            bodies=bodies,
-            accounting=accounting[name],
-            request_ids=request_ids,
-            cross_origin=bool(settings.cors_origins),
-            clock=_CLOCK,
-        )
-        for name in _SHORT
-        if not client_limit.active
-    }
-    return routes, shortcuts
+    mounts = []
+    for model, metrics in zip(settings.served, of_models, strict=True):
+        served = ServedModel(model.root, lifecycle)
+        accounting = {name: Accounting(metrics, f"{model.root}/{name}") for name in _DIALECTS}
+        predictions = {
+            name: PredictionRoute(
+                dialect=dialect,
+                config=config,
+                served=served,
+                reader=reader,
+                client_limit=client_limit,
+                accounting=accounting[name],
+                request_ids=request_ids,
+                clock=_CLOCK,
+            )
+            for name, dialect in _DIALECTS.items()
+        }
+        bodies = KnownBodies(secrets.token_bytes(16))
+        shortcuts = {
+            name: Shortcut(
+                limits=config.limits,
+                max_body_bytes=settings.max_body_bytes,
+                served=served,
+                bodies=bodies,
+                accounting=accounting[name],
+                request_ids=request_ids,
+                cross_origin=bool(settings.cors_origins),
+                clock=_CLOCK,
+            )
+            for name in _SHORT
+            if not client_limit.active
+        }
+        mounts.append(Mount(served, predictions, shortcuts))
+    return mounts
 
 
 @dataclass(frozen=True, slots=True)
 class _CacheState:
     """What the health route says of the cache."""
 
-    redis: RedisStore | None
+    redis: RedisServer | None
 
     @property
     def status(self) -> str:
@@ -168,16 +187,50 @@ class _CacheState:
         return None if self.redis is None else self.redis.reason
 
 
-async def _start(settings: Settings, loading: Future[Model] | None, metrics: Metrics, stack: AsyncExitStack) -> Service:
-    """Wait for the model and wire everything around it; `stack` releases it again in reverse order."""
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all models of the process use: L1, Redis, and the processors."""
+
+    memory: MemoryStore
+    redis: RedisServer | None
+    gate: RunGate
+    metrics: Metrics
+
+
+async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:
+    """Wait for the models; `stack` releases them again."""
     if loading is None:
-        begin = partial(load, settings.bundle, engine=settings.engine, threads=settings.threads, clock=_CLOCK)
-        model = await asyncio.to_thread(begin)
+        begin = partial(load_all, settings.served, engine=settings.engine, threads=settings.threads, clock=_CLOCK)
+        models = await asyncio.to_thread(begin)
     else:
-        model = await asyncio.wrap_future(loading)
-    stack.callback(model.executor.close)
+        models = await asyncio.wrap_future(loading)
+    for model in models:
+        stack.callback(model.executor.close)
+    return models
+
+
+def _share(settings: Settings, models: Sequence[Model], metrics: Metrics, stack: AsyncExitStack) -> _Shared:
+    """Make what there is once a process."""
+    memory = MemoryStore(
+        max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
+    )
+    redis = None
+    if settings.redis_url:
+        redis = RedisServer(
+            connect(settings.redis_url, timeout_s=settings.redis_timeout_ms / 1000, models=len(models)),
+            breaker=_breaker(metrics.cache_breaker_state.set),
+            write_breaker=_breaker(metrics.cache_write_breaker_state.set),
+        )
+        stack.push_async_callback(redis.close)
+    return _Shared(memory, redis, RunGate(max(model.streams for model in models)), metrics)
+
+
+async def _start(
+    settings: Settings, model: Model, metrics: ModelMetrics, shared: _Shared, stack: AsyncExitStack
+) -> LoadedModel:
+    """Wire everything around a model; `stack` releases it again in reverse order."""
     postprocessor = Postprocessor(model.manifest.labels, model.manifest.activation)
-    store, cache = _open_cache(settings, model.digest, postprocessor, metrics)
+    store = TieredStore(shared.memory, _redis_store(settings, model.digest, postprocessor, shared))
     stack.push_async_callback(store.close)
     admission = Admission(
         max_waiting_tokens=settings.max_waiting_tokens,
@@ -195,6 +248,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,
+        gate=shared.gate,
         settle=model.executor.settle,
     )
     stack.push_async_callback(batcher.close, settings.deadline_s)
@@ -212,10 +266,9 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
     )
     stack.push_async_callback(predictor.close)
     info = _describe(model)
-    metrics.model.info(
-        {"name": info.name, "digest": info.digest, "engine": info.engine, "precision": model.identity.precision}
-    )
-    return Service(predictor, info, AnsweringModel(info.name, info.digest, RankedLabels(postprocessor)), cache)
+    metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
+    answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
+    return LoadedModel(predictor, info, answering, _CacheState(shared.redis))
 
 
 def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
@@ -223,28 +276,19 @@ def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
     return CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda state: show(state.value))
 
 
-def _open_cache(
-    settings: Settings, digest: str, postprocessor: Postprocessor, metrics: Metrics
-) -> tuple[TieredStore, _CacheState]:
-    memory = MemoryStore(
-        max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
-    )
-    if not settings.redis_url:
-        return TieredStore(memory, None), _CacheState(None)
-    timeout_s = settings.redis_timeout_ms / 1000
-    redis = RedisStore(
-        connect(settings.redis_url, timeout_s=timeout_s),
+def _redis_store(settings: Settings, digest: str, postprocessor: Postprocessor, shared: _Shared) -> RedisStore | None:
+    if shared.redis is None:
+        return None
+    return RedisStore(
+        shared.redis,
         Codec(digest, postprocessor),
         namespace=namespace(digest),
-        breaker=_breaker(metrics.cache_breaker_state.set),
-        write_breaker=_breaker(metrics.cache_write_breaker_state.set),
-        metrics=metrics,
+        metrics=shared.metrics,
         clock=_CLOCK,
         jitter=_RANDOM,
         ttl_s=settings.cache_ttl_s,
-        timeout_s=timeout_s,
+        timeout_s=settings.redis_timeout_ms / 1000,
     )
-    return TieredStore(memory, redis), _CacheState(redis)
 
 
 def _describe(model: Model) -> ModelInfo:

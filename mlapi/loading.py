@@ -1,10 +1,11 @@
 """Loads the model: opens and verifies its bundle, compiles it, warms it up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from mlapi.batching.buckets import bucket_lengths
 from mlapi.bundles.manifest import Manifest, model_digest
@@ -15,6 +16,7 @@ from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.processors import usable_processors
 from mlapi.engines.registry import import_engine
 from mlapi.engines.tokenizer import HfTokenizer
+from mlapi.errors import ConfigurationError
 from mlapi.postprocessing import POSTPROCESSING_VERSION
 
 
@@ -41,6 +43,46 @@ class Model:
     streams: int
     batch_tokens: int
     warm_up: WarmUp
+
+
+class Wanted(Protocol):
+    """A model that is to be served: where, and the folder of its bundle."""
+
+    @property
+    def root(self) -> str:
+        """What its paths begin with."""
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+
+
+def load_all(
+    wanted: Sequence[Wanted],
+    *,
+    engine: str,
+    threads: int,
+    clock: Callable[[], float],
+    imported: Callable[[], None] | None = None,
+) -> list[Model]:
+    """Load several models, one after the other; arguments as for `load`.
+
+    Raises:
+        ConfigurationError: one of them cannot be loaded; the message says which. Those before it are released.
+    """
+    models: list[Model] = []
+    try:
+        for item in wanted:
+            model = load(item.bundle, engine=engine, threads=threads, clock=clock, imported=imported)
+            models.append(model)
+    except ConfigurationError as error:
+        for model in models:
+            model.executor.close()
+        if len(wanted) == 1:
+            raise
+        msg = f"the model of {wanted[len(models)].root}: {error.detail}"
+        raise type(error)(msg) from error
+    return models
 
 
 def load(

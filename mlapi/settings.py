@@ -5,19 +5,24 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mlapi.errors import ConfigurationError
 
 PREFIX: Final = "MLAPI_"
 
-DEFAULT_BUNDLE: Final = Path(__file__).resolve().parent.parent / "models" / "distilbert-minilm-sst2"
+_SHIPPED: Final = Path(__file__).resolve().parent.parent / "models"
+DEFAULT_BUNDLE: Final = _SHIPPED / "distilbert-minilm-sst2"
+_SMALL_BUNDLE: Final = _SHIPPED / "tfidf-logreg-sst2"
 
 _SERVICE_LINK: Final = re.compile(r"MLAPI_\w+?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets for a Service named `mlapi-…` in the pods of its namespace; nobody chose those names."""
+
+_RESERVED: Final = frozenset({"livez", "readyz", "startupz", "metrics", "v1", "v2", "invocations", "ping", "learn"})
+"""First parts of paths that are, or will be, the process's own."""
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
@@ -41,6 +46,37 @@ def _check_redis_url(value: str) -> str:
         # What the parser says may quote a part of the password.
         raise ValueError(msg) from None
     return value
+
+
+class ModelSetting(NamedTuple):
+    """One model to serve: what its paths begin with, and the folder of its bundle."""
+
+    root: str
+    bundle: Path
+
+    @property
+    def name(self) -> str:
+        """The name that it has in metrics."""
+        return self.root.strip("/") or "model"
+
+
+def _read_models(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    models = []
+    for item in value.split():
+        name, separator, folder = item.partition("=")
+        if not (separator and folder and re.fullmatch(r"[A-Za-z0-9._~-]+", name)):
+            msg = f"{item!r} is not like project=models/mine"
+            raise ValueError(msg)
+        if name in _RESERVED:
+            msg = f"a model cannot be named {name}: the path is taken"
+            raise ValueError(msg)
+        models.append(ModelSetting(f"/{name}", Path(folder)))
+    if len({model.root for model in models}) < len(models):
+        msg = "two models have the same name"
+        raise ValueError(msg)
+    return tuple(models)
 
 
 def _split(value: object) -> object:
@@ -77,11 +113,18 @@ class Settings(BaseModel):
         "has no IPv6.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
-        "/project", description="Path in front of the public routes."
+    models: Annotated[tuple[ModelSetting, ...], BeforeValidator(_read_models)] = Field(
+        (),
+        description="Models to serve, as `NAME=FOLDER` with spaces between them, each below `/NAME`; empty: the one of "
+        "`MLAPI_BUNDLE` and `MLAPI_ROOT_PATH`, and if neither is set, those that are shipped.",
     )
-    bundle: Path = Field(DEFAULT_BUNDLE, description="Folder of the model bundle.")
-    engine: str = Field("", description="Engine to run the bundle with; empty: the one that it was made for.")
+    root_path: Annotated[str, AfterValidator(_check_root_path)] = Field(
+        "/project", description="Path in front of the public routes, of a single model."
+    )
+    bundle: Path = Field(DEFAULT_BUNDLE, description="Folder of the model bundle, of a single model.")
+    engine: str = Field(
+        "", description="Engine to run a single model's bundle with; empty: the one that it was made for."
+    )
     threads: int = Field(0, ge=0, le=1024, description="Threads for inference; 0: the processors this process may use.")
     redis_url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
         "", description="Redis for the shared cache tier, redis:// or rediss://; empty: the in-process tier only."
@@ -125,6 +168,24 @@ class Settings(BaseModel):
         "`*`: all; empty: none.",
     )
 
+    @model_validator(mode="after")
+    def _check_one_way_of_naming_models(self) -> Self:
+        if self.models and (single := self.model_fields_set & {"bundle", "root_path", "engine"}):
+            names = ", ".join(f"{PREFIX}{name.upper()}" for name in sorted(single))
+            msg = f"MLAPI_MODELS says which models are served and where; {names} cannot be given with it"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def served(self) -> tuple[ModelSetting, ...]:
+        """The models to serve; the first is the one that routes without a model's name mean."""
+        if self.models:
+            return self.models
+        first = ModelSetting(self.root_path, self.bundle)
+        if self.model_fields_set & {"bundle", "root_path", "engine"} or not _SMALL_BUNDLE.is_dir():
+            return (first,)
+        return (first, ModelSetting("/lab", _SMALL_BUNDLE))
+
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment (by default the process's own).
@@ -142,6 +203,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         for item in error.errors():
+            if not item["loc"]:
+                problems.append(item["msg"])
+                continue
             field = str(item["loc"][0])
             name = f"{PREFIX}{field.upper()}"
             # A URL may hold a password, and this goes to a log.

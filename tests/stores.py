@@ -13,7 +13,7 @@ from mlapi.cache.coalescer import Coalescer
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.memory import MemoryStore
-from mlapi.cache.redis import RedisStore, connect
+from mlapi.cache.redis import RedisServer, RedisStore, connect
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.observability.metrics import Metrics
@@ -71,6 +71,15 @@ def memory_store(
     return MemoryStore(max_bytes=max_bytes, ttl_s=ttl_s, clock=clock, jitter=lambda: 0.5, metrics=metrics)
 
 
+class OwnRedisStore(RedisStore):
+    """A store that is the only one of its server."""
+
+    async def close(self) -> None:
+        """Close the server with it."""
+        await super().close()
+        await self.server.close()
+
+
 def redis_store(
     url: str,
     metrics: Metrics,
@@ -91,12 +100,15 @@ def redis_store(
             max_backoff_s=4 * backoff_s,
         )
 
-    return RedisStore(
+    server = RedisServer(
         connect(url, timeout_s=timeout_s),
-        CODEC,
-        namespace=NAMESPACE,
         breaker=breaker(metrics.cache_breaker_state),
         write_breaker=breaker(metrics.cache_write_breaker_state),
+    )
+    return OwnRedisStore(
+        server,
+        CODEC,
+        namespace=NAMESPACE,
         metrics=metrics,
         clock=clock,
         jitter=random.random,

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from mlapi.errors import BatchTooLargeError, MlapiError, RateLimitedError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import ModelMetrics
 from mlapi.predictions import Prediction, Source
 
 _OK: Final = 200
@@ -20,17 +20,18 @@ _FEW: Final = 16
 class Accounting:
     """Writes the request metrics; series are resolved once, because the hot path cannot afford it every time."""
 
-    def __init__(self, metrics: Metrics, route: str) -> None:
+    def __init__(self, metrics: ModelMetrics, route: str) -> None:
         """Count for one route template, such as `/project/predict`."""
-        self._requests = metrics.http_requests
+        service = metrics.service
+        self._requests = service.http_requests
         self._route = route
-        self._served = metrics.http_requests.labels(route, "POST", "200")
+        self._served = service.http_requests.labels(route, "POST", "200")
         # A series that begins with its first failure hides it: a rate needs a sample from before.
         for status in _FAILURES:
-            metrics.http_requests.labels(route, "POST", status)
-        self._duration = metrics.http_request_duration.labels(route)
-        self._l1, self._l2, self._collapsed, self._model = (metrics.texts.labels(source.value) for source in Source)
-        self._winner = cache(metrics.predictions.labels)
+            service.http_requests.labels(route, "POST", status)
+        self._duration = service.http_request_duration.labels(route)
+        self._l1, self._l2, self._collapsed, self._model = (metrics.texts(source.value) for source in Source)
+        self._winner = cache(metrics.predictions)
         self._truncated = metrics.truncated_texts
         self._shed = metrics.shed
 
@@ -71,4 +72,4 @@ class Accounting:
     def refusal(self, error: MlapiError) -> None:
         """Count a refusal that no mechanism below counted: the client's share, and what can never fit."""
         if isinstance(error, RateLimitedError | BatchTooLargeError):
-            self._shed.labels(error.code).inc()
+            self._shed(error.code).inc()

@@ -1,13 +1,15 @@
 """The FastAPI application, with the prediction routes as plain ASGI in front of its machinery."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
@@ -15,11 +17,12 @@ from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.edge import Edge
 from mlapi.api.headers import RequestIds
+from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
+from mlapi.api.served_model import ServedModel
 from mlapi.api.shortcut import Shortcut
-from mlapi.api.state import ServiceState
 from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
@@ -38,16 +41,28 @@ class AsgiRoute(APIRoute):
         self.app = asgi
 
 
+class Mount(NamedTuple):
+    """One model's routes, by the last part of their paths.
+
+    Attributes:
+        served: the model.
+        predictions: its prediction routes.
+        shortcuts: what may answer a prediction without waiting.
+    """
+
+    served: ServedModel
+    predictions: Mapping[str, PredictionRoute]
+    shortcuts: Mapping[str, Shortcut]
+
+
 class Application(FastAPI):
     """FastAPI, except that prediction requests go straight to their route."""
 
     def __init__(
         self,
         *,
-        root: str,
-        predictions: Mapping[str, PredictionRoute],
-        shortcuts: Mapping[str, Shortcut],
-        state: ServiceState,
+        mounts: Sequence[Mount],
+        lifecycle: Lifecycle,
         metrics: Metrics,
         request_ids: RequestIds,
         lifespan: Lifespan["Application"],
@@ -59,10 +74,8 @@ class Application(FastAPI):
         """Mount all routes.
 
         Args:
-            root: what the paths of the public routes begin with.
-            predictions: the prediction routes by the last part of their path.
-            shortcuts: what may answer a prediction without waiting, by the same names; nothing does with tracing on.
-            state: what the routes know of the service.
+            mounts: the models; nothing is answered by a shortcut with tracing on.
+            lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             request_ids: gives every request an id.
             lifespan: loads the model, and releases it.
@@ -76,23 +89,27 @@ class Application(FastAPI):
             version=version,
             summary="Text classification behind a two-tier prediction cache",
             license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            docs_url=f"{root}/docs",
+            docs_url=None,  # every model has its own, below its root
             redoc_url=None,
-            openapi_url=f"{root}/openapi.json",
+            openapi_url=None,
             redirect_slashes=False,
             lifespan=lifespan,
             telemetry=_telemetry(on=tracing),
         )
-        self.state.service = state
-        self.state.registry = metrics.registry
-        self.shortcuts = {} if tracing else {f"{root}/{name}".encode(): short for name, short in shortcuts.items()}
+        self.mounts = mounts
+        self._lifecycle = lifecycle
+        self.shortcuts = {
+            f"{mount.served.root}/{name}".encode(): shortcut
+            for mount in mounts
+            for name, shortcut in mount.shortcuts.items()
+            if not tracing
+        }
         self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
-        self._dialects = [route.dialect for route in predictions.values()]
-        for name, route in predictions.items():
-            self._add_prediction_route(f"{root}/{name}", name, route)
-        self.include_router(ops.public, prefix=root)
-        self.include_router(ops.cluster)
+        self._dialects = [route.dialect for route in mounts[0].predictions.values()]
+        for mount in mounts:
+            self._mount(mount, first=mount is mounts[0])
+        self.include_router(ops.cluster_routes(lifecycle, metrics.registry))
         for error in (MlapiError, HTTPException, RequestValidationError):
             self.add_exception_handler(error, _answer_problem)
         self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
@@ -117,13 +134,30 @@ class Application(FastAPI):
 
     def drain(self) -> None:
         """Turn readiness off; requests that come all the same are still served."""
-        self.state.service.drain()
+        self._lifecycle.drain()
 
     def openapi(self) -> dict[str, Any]:
         """Describe the service."""
         if self.openapi_schema is None:
             add_schemas(super().openapi(), self._dialects)
         return super().openapi()
+
+    def _mount(self, mount: Mount, *, first: bool) -> None:
+        """Add the routes of one model; those of the first have the plain names in OpenAPI."""
+        root = mount.served.root
+        prefix = "" if first else f"{root[1:]}_"
+        for name, route in mount.predictions.items():
+            self._add_prediction_route(f"{root}/{name}", f"{prefix}{name}", route)
+        self.include_router(ops.model_routes(mount.served))
+
+        async def openapi(_: Request) -> Response:
+            return JSONResponse(self.openapi())
+
+        async def docs(_: Request) -> Response:
+            return get_swagger_ui_html(openapi_url=f"{root}/openapi.json", title=self.title)
+
+        self.add_route(f"{root}/openapi.json", openapi, include_in_schema=False)
+        self.add_route(f"{root}/docs", docs, include_in_schema=False)
 
     def _add_prediction_route(self, path: str, name: str, route: PredictionRoute) -> None:
         self._direct[path] = route

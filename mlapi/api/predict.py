@@ -22,9 +22,10 @@ from mlapi.api.headers import (
     read_head,
     server_timing,
 )
+from mlapi.api.lifecycle import Phase
 from mlapi.api.listening import plain_address
+from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.api.shortcut import INQUIRY, Inquiry
-from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.dialects.base import Call, Dialect, TextLimits
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError, TextFault, TextTooLongError, Violation
@@ -56,7 +57,7 @@ class PredictionRoute:
         *,
         dialect: Dialect,
         config: RouteConfig,
-        state: ServiceState,
+        served: ServedModel,
         reader: BodyReader,
         client_limit: ClientLimit,
         accounting: Accounting,
@@ -66,7 +67,7 @@ class PredictionRoute:
         """Wire the parts; `clock` tells seconds."""
         self.dialect = dialect
         self._config = config
-        self._state = state
+        self._served = served
         self._reader = reader
         self._client_limit = client_limit
         self._accounting = accounting
@@ -91,7 +92,7 @@ class PredictionRoute:
             # An error's frames hold what failed, thousands of texts perhaps, and with it the error: a cycle, which
             # would stay in memory until garbage is looked for.
             clear_frames(raised.__traceback__)
-        if self._state.phase is Phase.DRAINING:
+        if self._served.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -112,10 +113,10 @@ class PredictionRoute:
         call = read(body, self._config.limits)
         if self._client_limit.active:
             self._client_limit.check(_client(scope, head), len(call.texts))
-        service = self._state.service
+        model = self._served.loaded
         try:
             found = inquiry.found if inquiry else None
-            answer, stored = await self._answer(service, call, head, started, receive, found=found)
+            answer, stored = await self._answer(model, call, head, started, receive, found=found)
             if not call.truncate:
                 _refuse_truncated(answer.predictions)
         except MlapiError as error:
@@ -123,13 +124,13 @@ class PredictionRoute:
                 error.violations = tuple(Violation(call.pointer(fault.index), fault.detail) for fault in error.faults)
             raise
         truncated = self._accounting.texts(answer.predictions, **answer.counts._asdict())
-        content = call.write(answer, service.answering)
+        content = call.write(answer, model.answering)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),
             (b"cache-status", cache_status(answer.counts, stored=stored)),
             (b"server-timing", server_timing(self._clock() - started, answer.queue_s, answer.model_s)),
-            service.digest_header,
+            model.digest_header,
         ]
         if truncated:
             headers.append((b"x-truncated", b"%d" % truncated))
@@ -137,7 +138,7 @@ class PredictionRoute:
 
     async def _answer(
         self,
-        service: Service,
+        model: LoadedModel,
         call: Call,
         head: RequestHead,
         started: float,
@@ -146,7 +147,7 @@ class PredictionRoute:
         found: Found | None,
     ) -> tuple[Answer, bool]:
         """Answer a call; also return whether a tier keeps all that the model said."""
-        predictor = service.predictor
+        predictor = model.predictor
         query = predictor.query(call.texts)
         directives = cache_directives(head.cache_control)
         read = not (self._config.allow_no_cache and b"no-cache" in directives)

@@ -6,8 +6,9 @@ from typing import Final
 from mlapi.api.accounting import Accounting
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.known_bodies import Digests, KnownBodies
+from mlapi.api.lifecycle import Phase
 from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
-from mlapi.api.state import Phase, Service, ServiceState
+from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native import write_known
 from mlapi.dialects.native_body import read_texts
@@ -48,7 +49,7 @@ class Shortcut:
         *,
         limits: TextLimits,
         max_body_bytes: int,
-        state: ServiceState,
+        served: ServedModel,
         bodies: KnownBodies,
         accounting: Accounting,
         request_ids: RequestIds,
@@ -60,7 +61,7 @@ class Shortcut:
         # No text is longer than the body that holds it.
         self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
         self._max_body_bytes = max_body_bytes
-        self._state = state
+        self._served = served
         self._bodies = bodies
         self._accounting = accounting
         self._request_ids = request_ids
@@ -88,27 +89,27 @@ class Shortcut:
             body: all of its body.
         """
         started = self._clock()
-        if self._state.phase is not _READY or len(body) > self._max_body_bytes:
+        if self._served.phase is not _READY or len(body) > self._max_body_bytes:
             return None
-        service = self._state.service
-        digests = self._digests(body, service)
+        model = self._served.loaded
+        digests = self._digests(body, model)
         if not digests:
             return None
-        predictions = service.predictor.known(digests)
+        predictions = model.predictor.known(digests)
         if predictions is None:
-            return Inquiry(self, service, digests, given_id, started)
-        return self.write(service, predictions, len(predictions), given_id, started)
+            return Inquiry(self, model, digests, given_id, started)
+        return self.write(model, predictions, len(predictions), given_id, started)
 
     @property
     def open(self) -> bool:
         """Whether the process takes traffic."""
-        return self._state.phase is _READY
+        return self._served.phase is _READY
 
     def write(
-        self, service: Service, predictions: Sequence[Prediction], l1: int, given_id: bytes, started: float
+        self, model: LoadedModel, predictions: Sequence[Prediction], l1: int, given_id: bytes, started: float
     ) -> bytes:
         """Count an answer, of whose texts L1 held so many and L2 the others, and return it after its status line."""
-        joined, length = write_known(predictions, service.answering)
+        joined, length = write_known(predictions, model.answering)
         l2 = len(predictions) - l1
         truncated = self._accounting.known_texts(predictions, l1, l2)
         seconds = self._clock() - started
@@ -118,18 +119,18 @@ class Shortcut:
             l1,
             l2,
             seconds * _MS,
-            service.digest_header[1],
+            model.digest_header[1],
             _TRUNCATED % truncated if truncated else b"",
             self._request_ids.choose(given_id),
             joined,
         )
 
-    def _digests(self, body: bytes, service: Service) -> Digests | None:
+    def _digests(self, body: bytes, model: LoadedModel) -> Digests | None:
         """Return the digests of a body's texts, None if anything is wrong with it."""
         digests = self._bodies.get(body)
         if digests is None:
             try:
-                digests = self._read(body, service.predictor)
+                digests = self._read(body, model.predictor)
             except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
                 return None
             self._bodies.put(body, digests)
@@ -157,12 +158,14 @@ class Inquiry:
         found: what the cache holds of its texts; nothing until L2 was asked.
     """
 
-    __slots__ = ("_digests", "_given_id", "_service", "_shortcut", "found", "started")
+    __slots__ = ("_digests", "_given_id", "_model", "_shortcut", "found", "started")
 
-    def __init__(self, shortcut: Shortcut, service: Service, digests: Digests, given_id: bytes, started: float) -> None:
+    def __init__(
+        self, shortcut: Shortcut, model: LoadedModel, digests: Digests, given_id: bytes, started: float
+    ) -> None:
         """Keep what the answer needs; nothing is asked yet."""
         self._shortcut = shortcut
-        self._service = service
+        self._model = model
         self._digests = digests
         self._given_id = given_id
         self.started = started
@@ -179,7 +182,7 @@ class Inquiry:
             self.found = found
             on_end()
 
-        return self._service.predictor.look_up(self._digests, deliver)
+        return self._model.predictor.look_up(self._digests, deliver)
 
     def response(self) -> bytes | None:
         """Return the response after its status line; None if the route must serve the request, with what was found."""
@@ -195,4 +198,4 @@ class Inquiry:
                 predictions.append(other)
             else:
                 return None
-        return self._shortcut.write(self._service, predictions, l1, self._given_id, self.started)
+        return self._shortcut.write(self._model, predictions, l1, self._given_id, self.started)

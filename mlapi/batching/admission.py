@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from mlapi.batching.drain_rate import TRUST_S, DrainRate
 from mlapi.batching.fair_queue import PROMISED_SHARE, FairQueue, ItemT, Pace, Request
 from mlapi.errors import BatchTooLargeError, DeadlineExceededError, OverloadedError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import ModelMetrics
 
 Reason: TypeAlias = Literal["queue_full", "deadline"]
 """Why a request is sent away, as the metric tells it."""
@@ -27,7 +27,7 @@ MOST_SMALL_SHARE: Final = 0.4
 """Shares of the rate that large requests leave to small ones, at least and at most. Between the two it is as much as
 small ones took lately."""
 
-FLOW_MEMORY_S: Final = 5.0
+FLOW_MEMORY_S: Final = 2.0
 """Seconds after which a small request counts for 1/e in what small ones took lately."""
 
 
@@ -46,7 +46,13 @@ class Admission:
     """
 
     def __init__(
-        self, *, max_waiting_tokens: int, rate: float, clock: Callable[[], float], metrics: Metrics, streams: int = 1
+        self,
+        *,
+        max_waiting_tokens: int,
+        rate: float,
+        clock: Callable[[], float],
+        metrics: ModelMetrics,
+        streams: int = 1,
     ) -> None:
         """Start empty.
 
@@ -69,7 +75,7 @@ class Admission:
         self._shed = metrics.shed
         # A series that begins with its first refusal hides it: a rate needs a sample from before.
         for reason in get_args(Reason):
-            metrics.shed.labels(reason)
+            metrics.shed(reason)
         self._rate = DrainRate(rate, clock)
         self._waiting = 0
         self._running = 0
@@ -129,7 +135,7 @@ class Admission:
         self.check_open(tokens)
         now = self._clock()
         if request.deadline <= now:
-            self._shed.labels("deadline").inc()
+            self._shed("deadline").inc()
             msg = "the deadline passed before the texts could be queued"
             raise DeadlineExceededError(msg)
         # While the last batch runs on one stream, the others may have nothing to do.
@@ -184,7 +190,7 @@ class Admission:
         That is when so many tokens too many have drained, or when nothing can be refused any more because the queue is
         empty and the last measurement old, if that is earlier.
         """
-        self._shed.labels(reason).inc()
+        self._shed(reason).inc()
         trusted_s = self._rate.trusted_s
         opens_s = TRUST_S
         if trusted_s:

@@ -9,8 +9,9 @@ from typing import Final, TypeAlias
 
 from mlapi.batching.admission import Admission
 from mlapi.batching.fair_queue import FairQueue, Request
+from mlapi.batching.run_gate import RunGate
 from mlapi.errors import DeadlineExceededError, DrainingError, EngineError, MlapiError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import ModelMetrics
 from mlapi.predictions import EncodedText
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class Batcher:
         max_batch_tokens: int,
         streams: int,
         clock: Callable[[], float],
-        metrics: Metrics,
+        metrics: ModelMetrics,
+        gate: RunGate | None = None,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -78,6 +80,7 @@ class Batcher:
             streams: how many runs may be in flight.
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
+            gate: shares the processors with other models' batchers; None: there are no others.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -86,10 +89,12 @@ class Batcher:
         self._streams = streams
         self._clock = clock
         self._metrics = metrics
-        self._real_tokens = metrics.batch_tokens.labels("real")
-        self._padded_tokens = metrics.batch_tokens.labels("padded")
+        self._real_tokens = metrics.batch_tokens("real")
+        self._padded_tokens = metrics.batch_tokens("padded")
         self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gate = gate or RunGate(streams)
+        self._lane = self._gate.lane()
         self._settle = settle
         self._active = 0
         self._texts = 0
@@ -164,9 +169,17 @@ class Batcher:
     async def _work(self) -> None:
         """Score one batch after the other, as one of the streams, until nothing waits."""
         try:
-            while batch := self._next_batch():
-                self._wake_stream()
-                await self._score(batch)
+            while self._queue:
+                asked = self._clock()
+                await self._gate.enter(self._lane)
+                entered = self._clock()
+                try:
+                    batch = self._next_batch()
+                    if batch:
+                        self._wake_stream()
+                        await self._score(batch, waited_s=entered - asked)
+                finally:
+                    self._gate.leave(self._lane, self._clock() - entered)
         finally:
             self._active -= 1
             self._rest()
@@ -198,8 +211,11 @@ class Batcher:
                 return batch
         return []
 
-    async def _score(self, batch: list[_Job]) -> None:
-        """See a batch through: when this returns, each of its futures is done."""
+    async def _score(self, batch: list[_Job], waited_s: float) -> None:
+        """See a batch through: when this returns, each of its futures is done.
+
+        The time that its stream `waited_s` for other models counts for the rate at which work drains.
+        """
         seconds: float | None = None
         try:
             seconds = await self._answer(batch)
@@ -210,7 +226,7 @@ class Batcher:
             if task is None or task.cancelling():
                 raise  # `close` gave up waiting. Otherwise only the run was cancelled, and others may still wait.
         finally:
-            self._admission.finished(batch[0].padded * len(batch), seconds)
+            self._admission.finished(batch[0].padded * len(batch), None if seconds is None else seconds + waited_s)
 
     async def _answer(self, batch: list[_Job]) -> float | None:
         """Score a batch; if that fails, each of its texts alone, once: a text that breaks the model breaks no other.

@@ -45,7 +45,7 @@ _NO_ANSWER: Final = Failure("timeout", "no answer in time", "no answer within th
 _logger = logging.getLogger(__name__)
 
 
-def connect(url: str, *, timeout_s: float) -> Redis:
+def connect(url: str, *, timeout_s: float, models: int = 1) -> Redis:
     """Return a client for `RedisStore`; it connects when it is first used, and again whenever it must.
 
     No caller waits for the time limits set here: they bound how long a connection is kept that nobody waits for any
@@ -55,6 +55,7 @@ def connect(url: str, *, timeout_s: float) -> Redis:
         url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where needed; see
             `redis.asyncio.Redis.from_url`, whose query options apply.
         timeout_s: the time budget of one look-up, in seconds.
+        models: how many stores use the connections.
 
     Raises:
         ValueError: not such a URL.
@@ -66,21 +67,61 @@ def connect(url: str, *, timeout_s: float) -> Redis:
         retry=Retry(NoBackoff(), 0),
         socket_timeout=max(0.1, 5 * timeout_s),
         socket_connect_timeout=max(_CONNECT_TIMEOUT_S, 5 * timeout_s),
-        max_connections=MAX_IN_FLIGHT + 1,
+        max_connections=models * (MAX_IN_FLIGHT + 1),
     )
 
 
+class RedisServer:
+    """One Redis, as all models of a process share it: its connections, and whether it works.
+
+    Attributes:
+        client: from `connect`.
+        look_ups: whether it is asked.
+        stores: whether it is sent what is to be stored.
+    """
+
+    def __init__(self, client: Redis, *, breaker: CircuitBreaker, write_breaker: CircuitBreaker) -> None:
+        """Take the connections, and a breaker each for look-ups and stores; nothing is connected yet."""
+        self.client = client
+        self.look_ups = Circuit(breaker, stopped="Redis is not asked for now", resumed="Redis answers again")
+        self.stores = Circuit(write_breaker, stopped="nothing is stored in Redis for now", resumed="Redis stores again")
+
+    @property
+    def state(self) -> Literal["ok", "degraded"]:
+        """`degraded` from when look-ups or stores fail until they work again; `ok` else, so also before the first."""
+        return "ok" if self.reason is None else "degraded"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is degraded, for anyone to read; None where it is not."""
+        named = (("look-ups", self.look_ups.failure), ("stores", self.stores.failure))
+        return "; ".join(f"{name}: {failure.reason}" for name, failure in named if failure) or None
+
+    @property
+    def silent(self) -> bool:
+        """Whether Redis is not asked because it did not reply at all."""
+        failure = self.look_ups.failure
+        return failure is not None and failure.result != "refused"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with suppress(RedisError, OSError):
+            await self.client.aclose()
+
+
 class RedisStore:
-    """Predictions in Redis by text digest."""
+    """One model's predictions in Redis by text digest.
+
+    Attributes:
+        server: the Redis that holds them.
+    """
 
     def __init__(
         self,
-        client: Redis,
+        server: RedisServer,
         codec: Codec,
         *,
         namespace: bytes,
-        breaker: CircuitBreaker,
-        write_breaker: CircuitBreaker,
         metrics: Metrics,
         clock: Callable[[], float],
         jitter: Callable[[], float],
@@ -91,11 +132,9 @@ class RedisStore:
         """Prepare; Redis is first needed by the first look-up.
 
         Args:
-            client: from `connect`; closed with the store.
+            server: the Redis; not closed with the store.
             codec: of the model whose predictions these are.
             namespace: of the same model, from `mlapi.cache.keys`.
-            breaker: decides whether Redis is asked.
-            write_breaker: decides whether Redis is sent what is to be stored.
             metrics: where operations, durations and dropped stores are shown.
             clock: monotonic time in seconds, the same as the breakers'.
             jitter: uniform random numbers in [0, 1).
@@ -103,15 +142,11 @@ class RedisStore:
             timeout_s: how long a look-up waits at most, in seconds.
             max_pending_writes: how many predictions wait to be stored at most; the rest is dropped.
         """
-        self._client = client
+        self.server = server
         self._codec = codec
         self._namespace = namespace
-        self._mget = Mget(client.connection_pool, namespace)
-        self._pipelined_sets = PipelinedSets(client.connection_pool, namespace)
-        self._look_ups_circuit = Circuit(breaker, stopped="Redis is not asked for now", resumed="Redis answers again")
-        self._stores_circuit = Circuit(
-            write_breaker, stopped="nothing is stored in Redis for now", resumed="Redis stores again"
-        )
+        self._mget = Mget(server.client.connection_pool, namespace)
+        self._pipelined_sets = PipelinedSets(server.client.connection_pool, namespace)
         self._clock = clock
         self._jitter = jitter
         self._ttl_ms = ttl_s * 1000
@@ -124,23 +159,12 @@ class RedisStore:
         self._set_duration = metrics.cache_operation_duration.labels("l2", "set")
         self._writes_dropped = metrics.cache_writes_dropped
 
-    @property
-    def state(self) -> Literal["ok", "degraded"]:
-        """`degraded` from when look-ups or stores fail until they work again; `ok` else, so also before the first."""
-        return "ok" if self.reason is None else "degraded"
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is degraded, for anyone to read; None where it is not."""
-        named = (("look-ups", self._look_ups_circuit.failure), ("stores", self._stores_circuit.failure))
-        return "; ".join(f"{name}: {failure.reason}" for name, failure in named if failure) or None
-
     def may_ask(self) -> bool:
         """Whether Redis is to be asked now; a caller that gets True must follow up with `request`."""
-        return not self._closed and self._look_ups_circuit.allow()
+        return not self._closed and self.server.look_ups.allow()
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
-        """Ask, once `may_ask` has said so, for at least one text; call back within the time budget, never at once."""
+        """Ask, once `may_ask` said so, for at least one text; call back within the time budget, never synchronously."""
         self._lookups.request(digests, deliver)
 
     def skip(self, texts: int) -> None:
@@ -158,10 +182,10 @@ class RedisStore:
             ValueError: a prediction that must not be stored, see `Codec.encode`.
         """
         records = {digest: self._codec.encode(digest, prediction) for digest, prediction in predictions.items()}
-        if self._closed or self._silent:
+        if self._closed or self.server.silent:
             return self._drop(records.keys(), "skipped")
-        probes = self._stores_circuit.failure is not None
-        if probes and not self._stores_circuit.allow():
+        probes = self.server.stores.failure is not None
+        if probes and not self.server.stores.allow():
             return self._drop(records.keys(), "withheld")
         refused = self._drop(self._writes.add(records), "dropped")
         return records.keys() if probes else refused
@@ -171,20 +195,12 @@ class RedisStore:
         await self._writes.flush()
 
     async def close(self) -> None:
-        """Store what is pending, for a second at most, and close the connections."""
+        """Store what is pending, for a second at most, and ask nothing any more."""
         self._closed = True
         given_up = self._drop(await self._writes.close(_CLOSE_TIMEOUT_S), "dropped")
         if given_up:
             _logger.warning("the end came before %d predictions were stored in Redis", len(given_up))
         await self._lookups.close()
-        with suppress(RedisError, OSError):
-            await self._client.aclose()
-
-    @property
-    def _silent(self) -> bool:
-        """Whether Redis is not asked because it did not reply at all."""
-        failure = self._look_ups_circuit.failure
-        return failure is not None and failure.result != "refused"
 
     async def _ask(self, trip: Trip) -> Answers:
         try:
@@ -222,9 +238,9 @@ class RedisStore:
             if count:
                 self._gets[result].inc(count)
         if len(refusals) < len(records):
-            self._look_ups_circuit.succeeded(trip.began)
+            self.server.look_ups.succeeded(trip.began)
         else:
-            self._look_ups_circuit.failed(trip.began, Failure.of(refusals[0]))
+            self.server.look_ups.failed(trip.began, Failure.of(refusals[0]))
         return answers
 
     def _expired(self, trip: Trip) -> None:
@@ -232,13 +248,13 @@ class RedisStore:
 
     def _failed(self, trip: Trip, failure: Failure) -> None:
         self._gets[failure.result].inc(sum(trip.digests.values()))
-        self._look_ups_circuit.failed(trip.began, failure)
+        self.server.look_ups.failed(trip.began, failure)
 
     async def _write(self, records: Mapping[bytes, bytes]) -> None:
-        if self._silent:
+        if self.server.silent:
             self._drop(records.keys(), "skipped")
             return
-        if self._stores_circuit.open:
+        if self.server.stores.open:
             self._drop(records.keys(), "withheld")
             return
         entries = [
@@ -253,22 +269,22 @@ class RedisStore:
         except (RedisError, OSError) as error:
             failure = Failure.of(error)
             self._drop(records.keys(), failure.result)
-            self._stores_circuit.failed(began, failure)
+            self.server.stores.failed(began, failure)
             return
         refused = {digest: error for digest, error in zip(records, errors, strict=True) if error is not None}
         self._sets["ok"].inc(len(records) - len(refused))
         self._drop(refused.keys(), "refused")
         if not refused:
-            self._stores_circuit.succeeded(began)
+            self.server.stores.succeeded(began)
             return
         failure = Failure.of(next(iter(refused.values())))
-        self._stores_circuit.failed(began, failure)
+        self.server.stores.failed(began, failure)
         await self._follow(failure)
 
     async def _follow(self, failure: Failure) -> None:
         """Make all connections anew if the server turned out to be a replica: its name may stand for another by now."""
         if failure.new_role:
-            pool = self._client.connection_pool
+            pool = self.server.client.connection_pool
             await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
             with suppress(RedisError, OSError):
                 await pool.disconnect(inuse_connections=False)

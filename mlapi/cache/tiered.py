@@ -16,7 +16,7 @@ class TieredStore:
     """
 
     def __init__(self, memory: MemoryStore, redis: SharedStore | None) -> None:
-        """Join the tiers; both are closed with this store."""
+        """Join the tiers. L1 may be shared with other models, whose digests differ; L2 is closed with this store."""
         self._memory = memory
         self._redis = redis
 
@@ -90,7 +90,6 @@ class TieredStore:
         return refused & self._memory.put_many(predictions)
 
     async def close(self) -> None:
-        """Close both tiers."""
+        """Close L2."""
         if self._redis is not None:
             await self._redis.close()
-        await self._memory.close()

@@ -58,7 +58,7 @@ def serve() -> None:
     sys.exit(0 if server.started else EXIT_START_FAILED)
 
 
-def _begin_to_load(settings: Settings) -> "Future[Model]":
+def _begin_to_load(settings: Settings) -> "Future[list[Model]]":
     """Load the model in a thread; return when it has imported what it needs.
 
     What is left it spends outside the interpreter, beside the imports of this thread. Were both to import, they would
@@ -66,12 +66,12 @@ def _begin_to_load(settings: Settings) -> "Future[Model]":
     """
     imported = Event()
 
-    def run() -> "Model":
+    def run() -> "list[Model]":
         try:
-            from mlapi.loading import load  # noqa: PLC0415  half of what there is to import
+            from mlapi.loading import load_all  # noqa: PLC0415  half of what there is to import
 
-            return load(
-                settings.bundle,
+            return load_all(
+                settings.served,
                 engine=settings.engine,
                 threads=settings.threads,
                 clock=time.monotonic,
@@ -87,7 +87,7 @@ def _begin_to_load(settings: Settings) -> "Future[Model]":
     return loading
 
 
-def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
+def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServer":
     # FastAPI's models of OpenAPI documents are built when the first document is, not now: a tenth of the imports.
     BaseModel.model_config["defer_build"] = True
     # Half a second of imports, while the model is loaded.

@@ -1,5 +1,6 @@
 """Every metric of the service, declared once: name, help, labels, buckets."""
 
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -38,15 +39,21 @@ class Metrics:
             registry=registry,
         )
         self.texts = TallyCounter(
-            "mlapi_texts_total", "Texts answered, by where the answer came from.", ("source",), registry=registry
+            "mlapi_texts_total",
+            "Texts answered, by where the answer came from.",
+            ("model", "source"),
+            registry=registry,
         )
         self.predictions = TallyCounter(
-            "mlapi_predictions_total", "Texts answered, by the winning label.", ("label",), registry=registry
+            "mlapi_predictions_total", "Texts answered, by the winning label.", ("model", "label"), registry=registry
         )
         self.truncated_texts = Counter(
-            "mlapi_truncated_texts_total", "Texts answered that were cut to the model's maximum.", registry=registry
+            "mlapi_truncated_texts_total",
+            "Texts answered that were cut to the model's maximum.",
+            ("model",),
+            registry=registry,
         )
-        self.shed = Counter("mlapi_shed_total", "Requests refused, by reason.", ("reason",), registry=registry)
+        self.shed = Counter("mlapi_shed_total", "Requests refused, by reason.", ("model", "reason"), registry=registry)
 
         self.cache_operations = TallyCounter(
             "mlapi_cache_operations_total",
@@ -84,30 +91,66 @@ class Metrics:
         )
 
         self.batch_texts = Histogram(
-            "mlapi_batch_texts", "Texts in one call of the engine.", buckets=BATCH_TEXT_BUCKETS, registry=registry
+            "mlapi_batch_texts",
+            "Texts in one call of the engine.",
+            ("model",),
+            buckets=BATCH_TEXT_BUCKETS,
+            registry=registry,
         )
         self.batch_tokens = Histogram(
             "mlapi_batch_tokens",
             "Tokens in one call of the engine: real ones, and with padding.",
-            ("kind",),
+            ("model", "kind"),
             buckets=BATCH_TOKEN_BUCKETS,
             registry=registry,
         )
         self.inference_duration = Histogram(
             "mlapi_inference_duration_seconds",
             "Time of one call of the engine.",
+            ("model",),
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
         self.inference_seconds = Counter(
-            "mlapi_inference_seconds_total", "Seconds spent in the engine: the cost of misses.", registry=registry
+            "mlapi_inference_seconds_total",
+            "Seconds spent in the engine: the cost of misses.",
+            ("model",),
+            registry=registry,
         )
-        self.queue_tokens = Gauge("mlapi_queue_tokens", "Tokens waiting for the engine.", registry=registry)
+        self.queue_tokens = Gauge("mlapi_queue_tokens", "Tokens waiting for the engine.", ("model",), registry=registry)
         self.queue_wait = Histogram(
             "mlapi_queue_wait_seconds",
             "Time a text waited for the engine.",
+            ("model",),
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
-        self.model = Info("mlapi_model", "The model that answers.", registry=registry)
+        self.model = Info("mlapi_model", "A model that answers.", ("model",), registry=registry)
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
+
+
+class ModelMetrics:
+    """The metrics of one model: those of the service that have the label `model`, with the model's name in it.
+
+    Attributes:
+        service: the metrics of the process that serves it.
+    """
+
+    def __init__(self, service: Metrics, model: str) -> None:
+        """Resolve what has no further label; `model` is the name that the model is served under."""
+        self.service = service
+        self._model = model
+        self.texts = partial(service.texts.labels, model)
+        self.predictions = partial(service.predictions.labels, model)
+        self.shed = partial(service.shed.labels, model)
+        self.batch_tokens = partial(service.batch_tokens.labels, model)
+        self.truncated_texts = service.truncated_texts.labels(model)
+        self.batch_texts = service.batch_texts.labels(model)
+        self.inference_duration = service.inference_duration.labels(model)
+        self.inference_seconds = service.inference_seconds.labels(model)
+        self.queue_tokens = service.queue_tokens.labels(model)
+        self.queue_wait = service.queue_wait.labels(model)
+
+    def describe(self, **facts: str) -> None:
+        """Say which model this is."""
+        self.service.model.labels(self._model).info(facts)

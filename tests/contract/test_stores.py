@@ -62,8 +62,12 @@ class Both:
 
     def __init__(self, memory: MemoryStore, redis: RedisStore) -> None:
         self._store = TieredStore(memory, redis)
+        self._memory = memory
         self._redis = redis
-        self.close = self._store.close
+
+    async def close(self) -> None:
+        await self._store.close()
+        await self._memory.close()
 
     async def get(self, digests: Sequence[bytes]) -> list[Prediction | None]:
         found = await find(self._store, digests)

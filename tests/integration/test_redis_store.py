@@ -81,7 +81,7 @@ def calls(client: Redis, command: str) -> int:
 async def look_up_until_degraded(store: RedisStore) -> list[float]:
     """Look up again and again, always without a hit, and return how long each look-up took."""
     waits: list[float] = []
-    while store.state == "ok":
+    while store.server.state == "ok":
         began = time.perf_counter()
         assert await fetch(store, [A, B]) == [None, None]
         waits.append(time.perf_counter() - began)
@@ -93,7 +93,7 @@ async def look_up_until(store: RedisStore, text: bytes, expected: Prediction | N
     async with asyncio.timeout(10):
         while True:
             found = await fetch(store, [text])
-            if store.state == "ok" and found == [expected]:
+            if store.server.state == "ok" and found == [expected]:
                 return
             await asyncio.sleep(0.005)
 
@@ -192,7 +192,7 @@ async def test_a_redis_that_hangs_costs_its_budget_then_nothing_and_is_found_aga
     assert time.perf_counter() - began < BUDGET_S
     redis_server.resume()
     await look_up_until(hasty, A, FOUND)
-    assert hasty.state == "ok"
+    assert hasty.server.state == "ok"
     assert value(metrics, "mlapi_cache_breaker_state") == 0
     assert [record.message for record in caplog.records] == [
         "Redis is not asked for now: no answer within the time budget of a look-up",
@@ -244,7 +244,7 @@ async def test_a_connection_that_redis_closed_is_replaced_unnoticed(store: Redis
 async def test_a_redis_that_never_was_is_a_miss(metrics: Metrics) -> None:
     # Nothing listens on the port that carries tcpmux.
     store = redis_store("redis://127.0.0.1:1", metrics)
-    assert store.state == "ok"
+    assert store.server.state == "ok"
     await look_up_until_degraded(store)
     assert set(operations(metrics, "l2", "get")) == {"error"}
     await store.close()
@@ -297,14 +297,14 @@ async def test_a_redis_that_refuses_writes_is_still_read_and_written_to_when_it_
             await store.put_many({text: FOUND})
             await store.flush()
             assert await fetch(store, [A]) == [FOUND]
-        assert store.reason == f"stores: refused ({code})"
+        assert store.server.reason == f"stores: refused ({code})"
         assert set(operations(metrics, "l2", "set")) == {"ok", "refused", "withheld"}
         assert value(metrics, "mlapi_cache_writes_dropped_total") == 20
         assert inspector.dbsize() == 1
     finally:
         mend(inspector)
     async with asyncio.timeout(10):
-        while store.state != "ok":
+        while store.server.state != "ok":
             await store.put_many({B: FOUND})
             await store.flush()
             await asyncio.sleep(0.005)
@@ -321,7 +321,7 @@ async def test_a_user_with_the_least_rights_is_enough(
     await store.put_many({A: FOUND})
     await store.flush()
     assert await fetch(store, [A]) == [FOUND]
-    assert store.state == "ok"
+    assert store.server.state == "ok"
     await store.close()
     inspector.acl_deluser("least")
 
@@ -333,7 +333,7 @@ async def test_a_redis_without_room_for_another_connection_is_no_refusal(
     try:
         await look_up_until_degraded(store)
         assert operations(metrics, "l2", "get") == {"error": 10}
-        assert store.reason == "look-ups: no connection"
+        assert store.server.reason == "look-ups: no connection"
     finally:
         inspector.config_set("maxclients", 10_000)
     await look_up_until(store, A, None)
@@ -361,11 +361,11 @@ async def test_a_redis_that_refuses_look_ups_is_asked_again_later(
     try:
         refuse(inspector)
         assert await fetch(store, [A]) == [None]
-        assert store.reason == f"look-ups: refused ({code})"
+        assert store.server.reason == f"look-ups: refused ({code})"
     finally:
         mend(inspector)
     await look_up_until(store, A, FOUND)
-    assert store.reason is None
+    assert store.server.reason is None
 
 
 async def test_a_redis_that_asks_for_a_password_degrades_the_cache_and_nothing_else(
@@ -375,7 +375,7 @@ async def test_a_redis_that_asks_for_a_password_degrades_the_cache_and_nothing_e
     try:
         await look_up_until_degraded(store)
         assert set(operations(metrics, "l2", "get")) == {"refused"}
-        assert store.reason == "look-ups: refused (NOAUTH)"
+        assert store.server.reason == "look-ups: refused (NOAUTH)"
     finally:
         inspector.config_set("requirepass", "")
 

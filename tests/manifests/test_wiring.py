@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from mlapi.api.ops import cluster
+from mlapi.api.lifecycle import Lifecycle
+from mlapi.api.ops import cluster_routes
 from mlapi.settings import read_settings
 from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Object, Stack, containers, pod_template
 
@@ -70,7 +72,8 @@ def test_pods_are_spread_among_their_like(stack: Stack) -> None:
 
 @each_stack
 def test_the_port_and_the_probes_are_those_of_the_service(stack: Stack) -> None:
-    routes = {route.path for route in cluster.routes}  # type: ignore[attr-defined]  # each is an APIRoute
+    process = cluster_routes(Lifecycle(), CollectorRegistry())
+    routes = {route.path for route in process.routes}  # type: ignore[attr-defined]  # each is an APIRoute
     for workload in stack.apis:
         assert ports(workload) == {"http": read_settings({}).port}
         (container,) = pod_template(workload)["spec"]["containers"]

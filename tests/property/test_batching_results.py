@@ -12,7 +12,7 @@ from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Scored
 from mlapi.batching.buckets import padded_length
 from mlapi.errors import DeadlineExceededError, DrainingError, EngineError, OverloadedError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
 
 BUDGETS = st.sampled_from((1, 16, 64, 200, 1024))
@@ -74,7 +74,7 @@ class World:
     violations: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.metrics = Metrics()
+        self.metrics = ModelMetrics(Metrics(), "project")
         self.admission = Admission(max_waiting_tokens=10**6, rate=1e9, clock=lambda: self.now, metrics=self.metrics)
         self.batcher = Batcher(
             self._run,

@@ -21,7 +21,7 @@ from mlapi.errors import (
     NotCachedError,
     OverloadedError,
 )
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Answer, EncodedText, Found, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy, Predictor
@@ -98,7 +98,8 @@ class House:
             await self.tokenizing.wait()
             return tokenizer.encode(texts)
 
-        admission = Admission(max_waiting_tokens=waiting_tokens, rate=1e6, clock=self.clock, metrics=self.metrics)
+        of_model = ModelMetrics(self.metrics, "project")
+        admission = Admission(max_waiting_tokens=waiting_tokens, rate=1e6, clock=self.clock, metrics=of_model)
         self.batcher = Batcher(
             self.run,
             admission=admission,
@@ -106,7 +107,7 @@ class House:
             max_batch_tokens=32,
             streams=1,
             clock=self.clock,
-            metrics=self.metrics,
+            metrics=of_model,
         )
         self.predictor = Predictor(
             tokenizer=tokenizer,

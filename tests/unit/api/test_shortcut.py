@@ -7,10 +7,11 @@ import pytest
 from mlapi.api.accounting import Accounting
 from mlapi.api.headers import RequestIds
 from mlapi.api.known_bodies import KnownBodies
+from mlapi.api.lifecycle import Lifecycle
+from mlapi.api.served_model import ServedModel
 from mlapi.api.shortcut import Shortcut
-from mlapi.api.state import ServiceState
 from mlapi.dialects.base import TextLimits
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
 
@@ -19,9 +20,9 @@ def shortcut(*, cross_origin: bool) -> Shortcut:
     return Shortcut(
         limits=TextLimits(texts=4, chars=20),
         max_body_bytes=1_000,
-        state=ServiceState(),
+        served=ServedModel("/project", Lifecycle()),
         bodies=KnownBodies(bytes(16)),
-        accounting=Accounting(Metrics(), "/project/predict"),
+        accounting=Accounting(ModelMetrics(Metrics(), "project"), "/project/predict"),
         request_ids=RequestIds(),
         cross_origin=cross_origin,
         clock=time.monotonic,

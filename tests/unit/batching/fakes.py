@@ -8,7 +8,7 @@ from functools import partial
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Run
 from mlapi.batching.buckets import padded_length
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
 
 MAX_TOKENS = 512
@@ -87,6 +87,7 @@ class Bench:
     streams: int = 1
     max_batch_tokens: int = 64
     max_waiting_tokens: int = 1_000_000
+    rate: float = 1e6
     run: Run | None = None
     clock: Clock = field(default_factory=Clock)
     metrics: Metrics = field(default_factory=Metrics)
@@ -94,8 +95,9 @@ class Bench:
     rests: int = 0
 
     def __post_init__(self) -> None:
+        of_model = ModelMetrics(self.metrics, "project")
         self.admission = Admission(
-            max_waiting_tokens=self.max_waiting_tokens, rate=1e6, clock=self.clock, metrics=self.metrics
+            max_waiting_tokens=self.max_waiting_tokens, rate=self.rate, clock=self.clock, metrics=of_model
         )
         self.batcher = Batcher(
             self.run or self.model,
@@ -104,7 +106,7 @@ class Bench:
             max_batch_tokens=self.max_batch_tokens,
             streams=self.streams,
             clock=self.clock,
-            metrics=self.metrics,
+            metrics=of_model,
             settle=self._rest,
         )
 
@@ -118,4 +120,4 @@ class Bench:
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return a metric as Prometheus would read it."""
-        return self.metrics.registry.get_sample_value(name, labels)
+        return self.metrics.registry.get_sample_value(name, {"model": "project"} | labels)

@@ -11,7 +11,7 @@ from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Scored
 from mlapi.batching.buckets import padded_length
 from mlapi.errors import MlapiError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
 from tests.unit.batching.fakes import MAX_TOKENS, Clock, scores, text
 
@@ -67,11 +67,12 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
+        of_model = ModelMetrics(self.metrics, "project")
         self.admission = Admission(
             max_waiting_tokens=self.max_waiting_tokens,
             rate=self.assumed,
             clock=self.clock,
-            metrics=self.metrics,
+            metrics=of_model,
             streams=self.streams,
         )
         self.batcher = Batcher(
@@ -81,7 +82,7 @@ class Simulation:
             max_batch_tokens=self.budget,
             streams=self.streams,
             clock=self.clock,
-            metrics=self.metrics,
+            metrics=of_model,
         )
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
@@ -128,7 +129,8 @@ class Simulation:
     async def _run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         seconds = padded * len(texts) / (self.speed / self.streams) + self.overhead_s
-        heapq.heappush(self._events, (self.clock.now + seconds, next(self._order), partial(done.set_result, None)))
+        end: Callable[[], None] = partial(done.set_result, None)
+        heapq.heappush(self._events, (self.clock.now + seconds, next(self._order), end))
         await done
         return [scores(one) for one in texts]
 

@@ -107,7 +107,7 @@ async def test_refused_stores_are_told_and_look_ups_go_on(
         text = digest(f"another {number}")
         assert await put(store, text) == {text}
     assert server.calls["SET"] == 1
-    assert (store.state, store.reason) == ("degraded", f"stores: {refused(reply)}")
+    assert (store.server.state, store.server.reason) == ("degraded", f"stores: {refused(reply)}")
     assert operations(metrics, "l2", "set") == {"refused": 1, "withheld": 20}
     assert value(metrics, "mlapi_cache_writes_dropped_total") == 21
     assert value(metrics, "mlapi_cache_write_breaker_state") == 2
@@ -124,7 +124,7 @@ async def test_refused_stores_are_told_and_look_ups_go_on(
     clock.now += 2 * BACKOFF_S
     assert await put(store, NEW) == {NEW}
     assert await fetch(store, [NEW]) == [FOUND]
-    assert (store.state, store.reason) == ("ok", None)
+    assert (store.server.state, store.server.reason) == ("ok", None)
     assert value(metrics, "mlapi_cache_write_breaker_state") == 0
     assert await put(store, UNKNOWN) == set()
     assert caplog.records[1].message == "Redis stores again"
@@ -141,7 +141,7 @@ async def test_refused_look_ups_are_told_and_stores_go_on(
     for _ in range(20):
         assert await fetch(store, [KNOWN]) == [None]
     assert server.calls["MGET"] == 1
-    assert (store.state, store.reason) == ("degraded", f"look-ups: {refused(reply)}")
+    assert (store.server.state, store.server.reason) == ("degraded", f"look-ups: {refused(reply)}")
     assert operations(metrics, "l2", "get") == {"refused": 1, "skipped": 19}
     assert value(metrics, "mlapi_cache_breaker_state") == 2
     assert value(metrics, "mlapi_cache_write_breaker_state") == 0
@@ -153,7 +153,7 @@ async def test_refused_look_ups_are_told_and_stores_go_on(
     del server.instead["MGET"]
     clock.now += BACKOFF_S
     assert await fetch(store, [KNOWN, NEW]) == [FOUND, FOUND]
-    assert (store.state, store.reason) == ("ok", None)
+    assert (store.server.state, store.server.reason) == ("ok", None)
     assert [record.message for record in caplog.records[1:]] == ["Redis answers again"]
 
 
@@ -162,7 +162,7 @@ async def test_stores_that_are_not_answered_are_told(server: ScriptedRedis, metr
     server.instead["SET"] = [SILENCE]
     for _ in range(5):
         assert await put(store, NEW) == set()
-    assert store.reason == "stores: no answer in time"
+    assert store.server.reason == "stores: no answer in time"
     assert await put(store, NEW) == {NEW}
     assert operations(metrics, "l2", "set") == {"timeout": 5, "withheld": 1}
     await store.close()
@@ -172,7 +172,7 @@ async def test_both_reasons_are_told(store: RedisStore, server: ScriptedRedis) -
     server.instead = {"MGET": [b"-NOAUTH Authentication required.\r\n"], "SET": [b"-OOM command not allowed\r\n"]}
     await fetch(store, [KNOWN])
     await put(store, NEW)
-    assert store.reason == "look-ups: refused (NOAUTH); stores: refused (OOM)"
+    assert store.server.reason == "look-ups: refused (NOAUTH); stores: refused (OOM)"
 
 
 @pytest.mark.parametrize("reply", NO_REPLIES.values(), ids=NO_REPLIES)
@@ -183,7 +183,7 @@ async def test_what_is_no_reply_to_a_look_up_is_a_miss_and_a_failure(
     for _ in range(5):
         assert await fetch(store, [KNOWN, UNKNOWN]) == [None, None]
     assert operations(metrics, "l2", "get") == {"error": 10}
-    assert store.reason in {"look-ups: not a Redis", "look-ups: no connection"}
+    assert store.server.reason in {"look-ups: not a Redis", "look-ups: no connection"}
     # Nothing is stored where nothing answers.
     assert await put(store, NEW) == {NEW}
     assert operations(metrics, "l2", "set") == {"skipped": 1}
@@ -201,7 +201,7 @@ async def test_what_is_no_reply_to_a_store_is_a_failure(
         assert await put(store, NEW, UNKNOWN) == set()
     assert await put(store, NEW, UNKNOWN) == {NEW, UNKNOWN}
     assert operations(metrics, "l2", "set") == {"error": 10, "withheld": 2}
-    assert store.reason in {"stores: not a Redis", "stores: no connection"}
+    assert store.server.reason in {"stores: not a Redis", "stores: no connection"}
     assert await fetch(store, [KNOWN]) == [FOUND]
     del server.instead["SET"]
     clock.now += BACKOFF_S
@@ -217,7 +217,7 @@ async def test_of_a_pipeline_each_record_has_its_own_outcome_and_no_reply_is_lef
     server.instead["SET"] = [ok, no, ok, no, ok]
     assert await put(store, *texts(5, "together")) == set()
     assert operations(metrics, "l2", "set") == {"ok": 3, "refused": 2}
-    assert store.reason == f"stores: {refused(refusal)}"
+    assert store.server.reason == f"stores: {refused(refusal)}"
     connections = server.connections
     assert await fetch(store, [KNOWN]) == [FOUND]
     assert server.connections - connections == ("READONLY" in refusal or "MASTERDOWN" in refusal)
@@ -231,16 +231,16 @@ async def test_a_proxy_that_lost_one_of_its_servers_costs_only_that_ones_records
     server.instead["MGET"] = [b"*3\r\n%b$%d\r\n%b\r\n:7\r\n" % (lost, len(record), record), b"*2\r\n" + 2 * lost]
     assert await fetch(store, [UNKNOWN, KNOWN, NEW]) == [None, FOUND, None]
     assert operations(metrics, "l2", "get") == {"hit": 1, "refused": 2}
-    assert store.state == "ok"
+    assert store.server.state == "ok"
     assert await fetch(store, [UNKNOWN, NEW]) == [None, None]
-    assert store.reason == "look-ups: refused (ERR)"
+    assert store.server.reason == "look-ups: refused (ERR)"
 
 
 async def test_values_of_another_type_are_no_records(store: RedisStore, server: ScriptedRedis) -> None:
     server.instead["MGET"] = [b"*2\r\n:7\r\n*0\r\n"]
     for _ in range(5):
         assert await fetch(store, [KNOWN, NEW]) == [None, None]
-    assert store.reason == "look-ups: not a Redis"
+    assert store.server.reason == "look-ups: not a Redis"
 
 
 @pytest.mark.parametrize("command", ["MGET", "SET"])
@@ -258,7 +258,7 @@ async def test_a_server_that_became_a_replica_is_left_on_every_connection(
     clock.now += BACKOFF_S
     assert await fetch(store, [KNOWN]) == [FOUND]
     await put(store, NEW)
-    assert store.state == "ok"
+    assert store.server.state == "ok"
     assert server.connections > connections
 
 

@@ -116,13 +116,13 @@ async def test_what_is_no_prediction_reaches_neither_tier() -> None:
     assert store.held([A]).l1 == [None]
 
 
-async def test_closing_closes_both() -> None:
+async def test_closing_closes_l2_and_leaves_l1_to_the_other_models() -> None:
     second = SecondTier()
     store = TieredStore(memory_store(Metrics()), second)
     await store.put_many({A: FOUND})
     await store.close()
     assert second.closed
-    assert store.held([A]).l1 == [None]
+    assert store.held([A]).l1 == [FOUND]
 
 
 async def test_a_request_tells_what_each_tier_holds_and_moves_it_up() -> None:

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from mlapi.api.accounting import Accounting
 from mlapi.batching.admission import Admission
 from mlapi.errors import MlapiError
-from mlapi.observability.metrics import Metrics
+from mlapi.observability.metrics import Metrics, ModelMetrics
 
 
 def statuses(root: type[MlapiError] = MlapiError) -> set[int]:
@@ -16,8 +16,9 @@ def statuses(root: type[MlapiError] = MlapiError) -> set[int]:
 
 def test_failures_and_refusals_are_shown_before_the_first() -> None:
     metrics = Metrics()
-    Accounting(metrics, "/project/predict")
-    Admission(max_waiting_tokens=1, rate=1.0, clock=time.monotonic, metrics=metrics)
+    of_model = ModelMetrics(metrics, "project")
+    Accounting(of_model, "/project/predict")
+    Admission(max_waiting_tokens=1, rate=1.0, clock=time.monotonic, metrics=of_model)
     shown = generate_latest(metrics.registry).decode().splitlines()
     failures = {status for status in statuses() if status >= 500}
     assert {500, 503, 504} <= failures
