@@ -154,8 +154,13 @@ class ServiceProcess:
         }
 
     def metric(self, name: str, **labels: str) -> float:
-        """Return one sample; 0 where there is none yet."""
-        return self.samples().get(_series(name, labels), 0.0)
+        """Return the sum of the samples with at least these labels; 0 where there is none yet."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.client.get("/metrics").text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     @contextmanager
     def counting(self) -> Iterator[dict[str, float]]:

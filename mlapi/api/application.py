@@ -97,6 +97,7 @@ class Application(FastAPI):
             telemetry=_telemetry(on=tracing),
         )
         self.mounts = mounts
+        self.metrics = metrics
         self._lifecycle = lifecycle
         self.shortcuts = {
             f"{mount.served.root}/{name}".encode(): shortcut

@@ -60,7 +60,11 @@ def test_a_sentence_has_the_same_bytes_alone_in_a_batch_and_shuffled_under_load(
         batched = predict(service, texts, BATCH)
         with service.counting() as rises:
             alone = predict(service, texts, 1)
-        assert rises["mlapi_batch_texts_sum"] == rises["mlapi_batch_texts_count"] == len(texts)
+        assert (
+            rises['mlapi_batch_texts_sum{model="project"}']
+            == rises['mlapi_batch_texts_count{model="project"}']
+            == len(texts)
+        )
         at_once = predict_at_once(service, shuffled, CALLERS)
     assert {text for text in texts if batched[text] != alone[text]} == set()
     assert {text for text in texts if batched[text] != at_once[text]} == set()

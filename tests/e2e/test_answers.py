@@ -94,9 +94,9 @@ def test_a_text_that_repeats_in_a_request_is_computed_once(service: ServiceProce
     assert said == 'mlapi; fwd=miss; stored; collapsed; detail="l1=0 l2=0 collapsed=2 model=1"'
     first, *others = response.json()["predictions"]
     assert others == [first] * 2
-    assert rises["mlapi_batch_texts_sum"] == 1
-    assert rises['mlapi_texts_total{source="model"}'] == 1
-    assert rises['mlapi_texts_total{source="collapsed"}'] == 2
+    assert rises['mlapi_batch_texts_sum{model="project"}'] == 1
+    assert rises['mlapi_texts_total{model="project",source="model"}'] == 1
+    assert rises['mlapi_texts_total{model="project",source="collapsed"}'] == 2
 
 
 def test_details_tell_where_each_answer_came_from(service: ServiceProcess) -> None:
@@ -125,7 +125,7 @@ def test_a_cut_text_is_said_to_be_cut(service: ServiceProcess) -> None:
     assert again.headers["cache-status"].startswith("mlapi; hit;")
     assert again.headers["x-truncated"] == "1"
     assert "x-truncated" not in service.predict("short").headers
-    assert rises["mlapi_truncated_texts_total"] == 3
+    assert rises['mlapi_truncated_texts_total{model="project"}'] == 3
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_hundred_thousand_texts_are_413(service: ServiceProcess) -> None:
     with service.counting() as rises:
         response = service.predict([f"text {number}" for number in range(100_000)])
     assert_problem(response, 413, response.status_code, "batch_too_large", [])
-    assert rises['mlapi_shed_total{reason="batch_too_large"}'] == 1
+    assert rises['mlapi_shed_total{model="project",reason="batch_too_large"}'] == 1
     assert_still_serving(service)
 
 

@@ -25,7 +25,7 @@ def figures(service: ServiceProcess, *options: str) -> dict[str, Any]:
     return found
 
 
-MODEL = 'mlapi_texts_total{source="model"}'
+MODEL = 'mlapi_texts_total{model="project",source="model"}'
 
 
 def test_known_texts_are_asked_for_first_and_every_request_after_that_is_a_hit(service: ServiceProcess) -> None:

@@ -78,7 +78,7 @@ def test_only_if_cached_never_asks_the_model(
     with service.counting() as rises:
         response = service.predict(["asked for only if cached"], headers=ONLY_IF_CACHED)
     assert_problem(response, 504, response.status_code, "not_cached", [])
-    assert "mlapi_batch_texts_count" not in rises
+    assert 'mlapi_batch_texts_count{model="project"}' not in rises
     stored = service.predict("asked for only if cached")
     eventually(lambda: entries(redis) == before + 1, "the text is in Redis")
     for process, source in ((service, "l1=1 l2=0"), (replica, "l1=0 l2=1")):
@@ -101,5 +101,5 @@ def test_no_cache_where_it_is_allowed_asks_the_model_anew(replica: ServiceProces
         again = replica.predict("asked for past the cache, and allowed to", headers=NO_CACHE)
     assert again.headers["cache-status"] == 'mlapi; fwd=miss; stored; detail="l1=0 l2=0 collapsed=0 model=1"'
     assert again.content == first.content
-    assert rises["mlapi_batch_texts_sum"] == 1
+    assert rises['mlapi_batch_texts_sum{model="project"}'] == 1
     assert detail(replica, "asked for past the cache, and allowed to").startswith("hit;")

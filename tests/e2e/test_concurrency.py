@@ -29,7 +29,9 @@ async def predict_all(service: ServiceProcess, requests: Sequence[Sequence[str]]
 
 
 def texts_by_source(rises: dict[str, float]) -> dict[str, int]:
-    counts = {source: int(rises.get(f'mlapi_texts_total{{source="{source}"}}', 0)) for source in SOURCES}
+    counts = {
+        source: int(rises.get(f'mlapi_texts_total{{model="project",source="{source}"}}', 0)) for source in SOURCES
+    }
     return {source: count for source, count in counts.items() if count}
 
 
@@ -40,12 +42,15 @@ async def test_fifty_new_texts_wanted_by_two_hundred_requests_are_computed_once_
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert len(answers[0].json()["predictions"]) == 50
-    assert rises["mlapi_batch_texts_sum"] == 50
+    assert rises['mlapi_batch_texts_sum{model="project"}'] == 50
     counts = texts_by_source(rises)
     assert counts["model"] == 50
     assert counts["collapsed"] > 0
     assert sum(counts.values()) == 200 * 50
-    winners = [rises.get(f'mlapi_predictions_total{{label="{label}"}}', 0) for label in ("NEGATIVE", "POSITIVE")]
+    winners = [
+        rises.get(f'mlapi_predictions_total{{label="{label}",model="project"}}', 0)
+        for label in ("NEGATIVE", "POSITIVE")
+    ]
     assert sum(winners) == 200 * 50
 
 
@@ -63,7 +68,7 @@ async def test_hits_collapsed_and_model_are_all_texts_whatever_the_traffic(servi
     counts = texts_by_source(rises)
     assert set(counts) == set(SOURCES), "the traffic was meant to have some of each"
     assert sum(counts.values()) == sum(map(len, requests))
-    assert rises["mlapi_batch_texts_sum"] == counts["model"]
+    assert rises['mlapi_batch_texts_sum{model="project"}'] == counts["model"]
     first_seen: dict[str, object] = {}
     for texts, answer in zip(requests, answers, strict=True):
         for text, prediction in zip(texts, answer.json()["predictions"], strict=True):

@@ -39,7 +39,7 @@ def assert_hits_are_served(service: ServiceProcess) -> None:
 
 def idle(service: ServiceProcess) -> bool:
     samples = service.samples()
-    return samples["mlapi_queue_tokens"] == 0
+    return samples['mlapi_queue_tokens{model="project"}'] == 0
 
 
 def test_a_full_queue_refuses_with_retry_after_and_hits_are_served(narrow: ServiceProcess) -> None:
@@ -52,15 +52,15 @@ def test_a_full_queue_refuses_with_retry_after_and_hits_are_served(narrow: Servi
         assert_hits_are_served(narrow)
         assert connection.read().status == 200
         assert narrow.predict(long_texts(30, "comes too late")[0]).status_code == 200
-    assert rises['mlapi_shed_total{reason="queue_full"}'] == 1
+    assert rises['mlapi_shed_total{model="project",reason="queue_full"}'] == 1
 
 
 def test_a_request_that_never_fits_is_413(narrow: ServiceProcess) -> None:
     with narrow.counting() as rises:
         response = narrow.predict(long_texts(40, "is too many"))
     assert_problem(response, 413, response.status_code, "batch_too_large", [])
-    assert rises['mlapi_shed_total{reason="batch_too_large"}'] == 1
-    assert "mlapi_batch_texts_count" not in rises
+    assert rises['mlapi_shed_total{model="project",reason="batch_too_large"}'] == 1
+    assert 'mlapi_batch_texts_count{model="project"}' not in rises
 
 
 def test_work_whose_caller_has_gone_is_dropped(narrow: ServiceProcess) -> None:
@@ -73,8 +73,8 @@ def test_work_whose_caller_has_gone_is_dropped(narrow: ServiceProcess) -> None:
         eventually(lambda: idle(narrow), "an empty queue", 1)
         assert_hits_are_served(narrow)
     assert rises[gone] == 1
-    assert rises["mlapi_batch_texts_sum"] < 25
-    assert 'mlapi_texts_total{source="model"}' not in rises
+    assert rises['mlapi_batch_texts_sum{model="project"}'] < 25
+    assert 'mlapi_texts_total{model="project",source="model"}' not in rises
 
 
 def test_one_caller_that_leaves_takes_nothing_from_another(narrow: ServiceProcess) -> None:
@@ -92,8 +92,8 @@ def test_one_caller_that_leaves_takes_nothing_from_another(narrow: ServiceProces
             stays.send(long_request(texts, "wanted by both"))
             eventually(lambda: asked() == before + 2 * texts, "the second caller")
         assert stays.read().status == 200
-    assert rises["mlapi_batch_texts_sum"] == texts
-    assert rises['mlapi_texts_total{source="collapsed"}'] == texts
+    assert rises['mlapi_batch_texts_sum{model="project"}'] == texts
+    assert rises['mlapi_texts_total{model="project",source="collapsed"}'] == texts
 
 
 def test_a_deadline_that_cannot_be_kept_is_refused_as_soon_as_that_is_known() -> None:
@@ -105,14 +105,14 @@ def test_a_deadline_that_cannot_be_kept_is_refused_as_soon_as_that_is_known() ->
             assert_hits_are_served(service)
         assert_problem(late, 503, late.status_code, "overloaded", [])
         assert late.elapsed.total_seconds() < 3.0
-        assert 'mlapi_texts_total{source="model"}' not in rises
+        assert 'mlapi_texts_total{model="project",source="model"}' not in rises
         with service.counting() as rises:
             refused = service.predict(long_texts(300, "cannot be done in time either"))
             assert_hits_are_served(service)
         assert_problem(refused, 503, refused.status_code, "overloaded", [])
         assert 1 <= int(refused.headers["retry-after"]) <= TRUST_S
-        assert rises['mlapi_shed_total{reason="deadline"}'] == 1
-        assert "mlapi_batch_texts_count" not in rises
+        assert rises['mlapi_shed_total{model="project",reason="deadline"}'] == 1
+        assert 'mlapi_batch_texts_count{model="project"}' not in rises
         eventually(lambda: service.predict("served after that").is_success, "answers again")
         assert service.complaints == []
 
@@ -130,7 +130,7 @@ def test_a_client_that_is_too_fast_is_429_and_others_are_not(fair: ServiceProces
         response = fair.predict(texts, headers={"x-client": "fast"})
     assert_problem(response, 429, response.status_code, "rate_limited", [])
     assert int(response.headers["retry-after"]) == 1
-    assert rises['mlapi_shed_total{reason="rate_limited"}'] == 1
+    assert rises['mlapi_shed_total{model="project",reason="rate_limited"}'] == 1
     assert fair.predict(texts, headers={"x-client": "another"}).status_code == 200
     # Without the header it is the address that counts.
     assert fair.predict(texts).status_code == 200

@@ -15,6 +15,7 @@ from tools.openapi import PATH
 PUBLIC = {
     "/predict": "POST",
     "/bulk-predict": "POST",
+    "/hf": "POST",
     "/health": "GET",
     "/model": "GET",
     "/docs": "GET",
@@ -30,7 +31,7 @@ def service() -> Iterator[ServiceProcess]:
 
 
 def status(service: ServiceProcess, method: str, path: str) -> int:
-    body = json.dumps({"text": "found"}) if method == "POST" else None
+    body = json.dumps({"inputs" if path.endswith("/hf") else "text": "found"}) if method == "POST" else None
     return service.client.request(method, path, content=body).status_code
 
 
@@ -119,7 +120,8 @@ def test_the_model_is_the_bundle(service: ServiceProcess) -> None:
     assert model["evaluations"] == [{name: getattr(one, name) for name in shown} for one in manifest.evaluations]
     assert model["evaluation"] == model["evaluations"][0]
     assert model["digest"] == service.predict("which model").headers["model-digest"]
-    labels = ",".join(f'{name}="{model[name]}"' for name in ("digest", "engine", "name", "precision"))
+    labels = ",".join(f'{name}="{model[name]}"' for name in ("digest", "engine"))
+    labels += f',model="project",name="{model["name"]}",precision="{model["precision"]}"'
     assert service.samples()[f"mlapi_model_info{{{labels}}}"] == 1
 
 

@@ -58,7 +58,7 @@ def test_redis_killed_under_load_and_restarted_fails_no_request(redis: PrivateRe
             assert service.client.get("/readyz").status_code == 200
         assert rises[L2_GETS.format("error")] > 0
         assert rises[L2_GETS.format("skipped")] > 0
-        assert rises['mlapi_texts_total{source="model"}'] > 0
+        assert rises['mlapi_texts_total{model="project",source="model"}'] > 0
         redis.restart()
         before = l2_texts(service)
         eventually(lambda: l2_texts(service) > before + 50, "hits from Redis again", 30)

@@ -95,7 +95,7 @@ def test_refused_stores_are_told_everywhere_until_they_are_not(
             with service.counting() as rises:
                 answered = traffic.answered
                 eventually(lambda: not new.is_promised() and traffic.answered > answered + 100, "more answers")
-            assert rises['mlapi_texts_total{source="l2"}'] >= 100
+            assert rises['mlapi_texts_total{model="project",source="l2"}'] >= 100
             assert rises[L2_SETS.format("withheld")] > 0
             assert rises["mlapi_cache_writes_dropped_total"] > 0
             assert service.metric("mlapi_cache_breaker_state") == CLOSED
@@ -148,7 +148,7 @@ def test_a_failover_that_keeps_connections_open_fails_no_request(redis: PrivateR
         with service.counting() as rises:
             answered = traffic.answered
             eventually(lambda: traffic.answered > answered + 100, "more answers")
-        assert rises['mlapi_texts_total{source="l2"}'] >= 100
+        assert rises['mlapi_texts_total{model="project",source="l2"}'] >= 100
         # Only the inspector of this test is left there: look-ups have moved, too.
         eventually(lambda: len(old.client_list(_type="normal")) == 1, "no connection to the old primary")
         assert service.log.count(STOPPED) == service.log.count(RESUMED) == 1

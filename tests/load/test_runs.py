@@ -29,9 +29,9 @@ def test_smoke_passes_and_its_numbers_are_the_services_own(service: ServiceProce
     assert "Every goal was held." in done.output
     report = done.report
     assert report["held"]
-    assert report["texts"]["l1"] == rises['mlapi_texts_total{source="l1"}']
+    assert report["texts"]["l1"] == rises['mlapi_texts_total{model="project",source="l1"}']
     # Those that made the hot set known come before anything is measured.
-    assert report["texts"]["model"] + 64 == rises['mlapi_texts_total{source="model"}']
+    assert report["texts"]["model"] + 64 == rises['mlapi_texts_total{model="project",source="model"}']
     assert done.goal("hit rate")["value"] == pytest.approx(0.96, abs=0.02)
     assert report["model"] == service.client.get("/project/model").json()["digest"]
     assert report["seed"] == "smoke"

@@ -27,8 +27,7 @@ def scope(method: str, path: str) -> Scope:
 
 def counted(app: Application, method: str, route: str, status: str) -> float | None:
     labels = {"method": method, "route": route, "status": status}
-    value: float | None = app.state.registry.get_sample_value("mlapi_http_requests_total", labels)
-    return value
+    return app.metrics.registry.get_sample_value("mlapi_http_requests_total", labels)
 
 
 def caller(*, stays: bool) -> Receive:

@@ -67,7 +67,7 @@ def test_requests_are_let_in_up_to_the_bound_and_not_one_token_further() -> None
     assert door.admission.waiting_tokens == 10_000
     door.refusal(1)
     assert door.admission.waiting_tokens == 10_000
-    assert (door.shed("queue_full"), door.shed("deadline")) == (1.0, None)
+    assert (door.shed("queue_full"), door.shed("deadline")) == (1.0, 0.0)
 
 
 def test_a_request_above_the_bound_is_too_large_and_not_told_to_come_back() -> None:
@@ -75,7 +75,7 @@ def test_a_request_above_the_bound_is_too_large_and_not_told_to_come_back() -> N
     with pytest.raises(BatchTooLargeError) as caught:
         door.admit(10_001)
     assert caught.value.retry_after_s is None
-    assert (door.shed("queue_full"), door.admission.waiting_tokens) == (None, 0)
+    assert (door.shed("queue_full"), door.admission.waiting_tokens) == (0.0, 0)
 
 
 def test_who_cannot_be_served_in_time_is_sent_away_at_once() -> None:

@@ -25,4 +25,4 @@ def test_failures_and_refusals_are_shown_before_the_first() -> None:
     for status in failures:
         assert f'mlapi_http_requests_total{{method="POST",route="/project/predict",status="{status}"}} 0.0' in shown
     for reason in ("deadline", "queue_full"):
-        assert f'mlapi_shed_total{{reason="{reason}"}} 0.0' in shown
+        assert f'mlapi_shed_total{{model="project",reason="{reason}"}} 0.0' in shown
