@@ -30,7 +30,7 @@ export function results(data, plan, settings) {
   const primed = data.setup_data || {};
   const sent = values('refused').passes + values('refused').fails || 0;
   const took = primed.ended ? (Date.now() - primed.ended) / 1000 : 0;
-  // k6 ends a run early when it is interrupted; it may stop a little before the last arrival of a whole one.
+  // Less than planned: k6 was interrupted. A second is left for what the clocks of setup and summary round away.
   const whole = took >= plan.seconds - 1;
   const goals = plan.goals.map((goal) => judge(goal, data.metrics));
   const slices = Array.from({ length: plan.slices }, (_, index) => slice(index, plan, values));

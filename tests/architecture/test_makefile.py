@@ -28,6 +28,13 @@ def test_help_is_the_default_and_explains_every_target() -> None:
     assert explained == TARGETS
 
 
+def test_continuous_integration_skips_nothing_that_is_missing() -> None:
+    scripts = sorted((ROOT / ".ci").iterdir())
+    assert [script.name for script in scripts] == ["cluster", "run"]
+    for script in scripts:
+        assert "\nexport CI=true\n" in script.read_text(encoding="utf-8"), script
+
+
 def test_running_the_service_never_installs_pytorch() -> None:
     commands = make("--dry-run", "run")
     assert "tools/install.sh run\n" in commands
