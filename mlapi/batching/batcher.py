@@ -66,6 +66,7 @@ class Batcher:
         streams: int,
         clock: Callable[[], float],
         metrics: Metrics,
+        slot_s: float = 0.1,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -78,6 +79,8 @@ class Batcher:
             streams: how many runs may be in flight.
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
+            slot_s: seconds by which deadlines differ at least where the order of work depends on them; a hundredth of
+                what requests usually have is fine enough.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -88,7 +91,7 @@ class Batcher:
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens.labels("real")
         self._padded_tokens = metrics.batch_tokens.labels("padded")
-        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, slot_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._settle = settle
         self._active = 0

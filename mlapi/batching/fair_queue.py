@@ -87,10 +87,10 @@ class _Class(Generic[ItemT]):
 
     __slots__ = ("agenda", "lanes", "turns")
 
-    def __init__(self) -> None:
+    def __init__(self, slot_s: float) -> None:
         self.turns: OrderedDict[Request[ItemT], None] = OrderedDict()
         self.lanes: defaultdict[int, OrderedDict[Request[ItemT], None]] = defaultdict(OrderedDict)
-        self.agenda: Agenda[Request[ItemT]] = Agenda()
+        self.agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
 
 
 class FairQueue(Generic[ItemT]):
@@ -111,12 +111,15 @@ class FairQueue(Generic[ItemT]):
     Every operation costs O(1) an item, plus O(lengths + slots of the agenda) a batch or a request.
     """
 
-    def __init__(self, budget: int) -> None:
-        """Start empty; a batch holds at most `budget` padded tokens, or a single item."""
+    def __init__(self, budget: int, slot_s: float) -> None:
+        """Start empty; a batch holds at most `budget` padded tokens, or a single item.
+
+        Due times are told apart if they differ by `slot_s` seconds.
+        """
         self._budget = budget
-        self._small: _Class[ItemT] = _Class()
-        self._large: _Class[ItemT] = _Class()
-        self._agenda: Agenda[Request[ItemT]] = Agenda()
+        self._small: _Class[ItemT] = _Class(slot_s)
+        self._large: _Class[ItemT] = _Class(slot_s)
+        self._agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
         self._preferred = 0
         self._urgent = 0
 

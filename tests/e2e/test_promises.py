@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -32,10 +31,13 @@ def service() -> Iterator[ServiceProcess]:
 async def send(client: httpx.AsyncClient, name: str, texts: int, load: float) -> Sequence[httpx.Response]:
     """Send requests at regular times that come to so much of what the model can do."""
     every_s = texts * _TOKENS / (load * TOKENS_PER_S)
-    started = time.monotonic()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
 
     async def one(number: int) -> httpx.Response:
-        await asyncio.sleep(started + number * every_s - time.monotonic())
+        due: asyncio.Future[None] = loop.create_future()
+        loop.call_at(started + number * every_s, due.set_result, None)
+        await due
         items = [f"request {number} of the {name} ones, text {place} of all" for place in range(texts)]
         return await client.post("/project/predict", json={"text": items})
 

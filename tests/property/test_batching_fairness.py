@@ -28,7 +28,7 @@ class Model:
     preferred: int = 0
 
     def __post_init__(self) -> None:
-        self.queue: FairQueue[Item] = FairQueue(self.budget)
+        self.queue: FairQueue[Item] = FairQueue(self.budget, 0.1)
 
     def request(self, lengths: Sequence[int]) -> Request[Item]:
         number = len(self.requests)

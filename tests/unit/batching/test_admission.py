@@ -23,7 +23,7 @@ class Door:
         self.admission = Admission(
             max_waiting_tokens=10_000, rate=rate, clock=self.clock, metrics=self.metrics, streams=streams
         )
-        self.queue: FairQueue[int] = FairQueue(BUDGET)
+        self.queue: FairQueue[int] = FairQueue(BUDGET, 0.1)
         self._items = 0
 
     def admit(self, tokens: int, within_s: float = 1000.0, texts: int = 2) -> Request[int]:
