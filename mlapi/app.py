@@ -249,6 +249,7 @@ async def _start(
         clock=_CLOCK,
         metrics=metrics,
         gate=shared.gate,
+        slot_s=settings.deadline_s / 100,
         settle=model.executor.settle,
     )
     stack.push_async_callback(batcher.close, settings.deadline_s)

@@ -3,13 +3,9 @@
 import math
 from bisect import bisect_left, insort
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 RequestT = TypeVar("RequestT", bound=Hashable)
-
-SLOT_S: Final = 0.1
-"""Requests that are due within so many seconds of each other are kept together, in order of arrival, and count as due
-at the earliest of their times."""
 
 
 class _Slot(Generic[RequestT]):
@@ -29,12 +25,13 @@ class Agenda(Generic[RequestT]):
     Work that is done in the order of its due times is in time if at every due time no more is due up to then than the
     model computes until then, and no other order does better (earliest deadline first: Liu and Layland, 1973).
 
-    Adding and taking cost O(log slots), questions O(slots). There are as many slots as tenths of a second between the
-    first and the last due time at most.
+    Requests that are due within `slot_s` seconds of each other are kept together, in order of arrival, and count as due
+    at the earliest of their times. Adding and taking cost O(log slots), questions O(slots).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slot_s: float) -> None:
         """Start empty."""
+        self._slot_s = slot_s
         self.tokens = 0
         self._slots: dict[int, _Slot[RequestT]] = {}
         self._order: list[int] = []
@@ -43,7 +40,7 @@ class Agenda(Generic[RequestT]):
         """Note that so many tokens of a request wait; without effect if it is never due."""
         if due == math.inf:
             return
-        number = int(due // SLOT_S)
+        number = int(due // self._slot_s)
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = _Slot()
@@ -57,7 +54,7 @@ class Agenda(Generic[RequestT]):
         """Note that so many tokens of a request wait no more, and how many still do."""
         if due == math.inf:
             return
-        number = int(due // SLOT_S)
+        number = int(due // self._slot_s)
         slot = self._slots[number]
         slot.tokens -= tokens
         self.tokens -= tokens
@@ -82,7 +79,7 @@ class Agenda(Generic[RequestT]):
             rate: padded tokens a second.
             before: leave out what is due then or later.
         """
-        last = before // SLOT_S if before < math.inf else math.inf
+        last = before // self._slot_s if before < math.inf else math.inf
         due_so_far = 0
         least = math.inf
         for number in self._order:
@@ -99,7 +96,7 @@ class Agenda(Generic[RequestT]):
         What is late at this rate anyway, and due after the newcomer, is no reason to refuse it. The work begins at
         `start`, and the rate is in padded tokens a second.
         """
-        mine = int(due // SLOT_S)
+        mine = int(due // self._slot_s)
         due_so_far = self.tokens
         worst = -math.inf
         for number in reversed(self._order):

@@ -68,6 +68,7 @@ class Batcher:
         clock: Callable[[], float],
         metrics: ModelMetrics,
         gate: RunGate | None = None,
+        slot_s: float = 0.1,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -81,6 +82,8 @@ class Batcher:
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
             gate: shares the processors with other models' batchers; None: there are no others.
+            slot_s: seconds by which deadlines differ at least where the order of work depends on them; a hundredth of
+                what requests usually have is fine enough.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -91,7 +94,7 @@ class Batcher:
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens("real")
         self._padded_tokens = metrics.batch_tokens("padded")
-        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, slot_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate = gate or RunGate(streams)
         self._lane = self._gate.lane()

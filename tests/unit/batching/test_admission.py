@@ -27,7 +27,7 @@ class Door:
             metrics=ModelMetrics(self.metrics, "project"),
             streams=streams,
         )
-        self.queue: FairQueue[int] = FairQueue(BUDGET)
+        self.queue: FairQueue[int] = FairQueue(BUDGET, 0.1)
         self._items = 0
 
     def admit(self, tokens: int, within_s: float = 1000.0, texts: int = 2) -> Request[int]:

@@ -7,7 +7,9 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlapi.batching.agenda import SLOT_S, Agenda
+from mlapi.batching.agenda import Agenda
+
+SLOT_S = 0.1
 
 Entry: TypeAlias = tuple[float, int]  # due, tokens
 
@@ -17,7 +19,7 @@ ENTRIES = st.lists(st.tuples(DUES, st.integers(1, 100)), max_size=20)
 
 
 def agenda_of(entries: Sequence[Entry]) -> Agenda[int]:
-    agenda: Agenda[int] = Agenda()
+    agenda: Agenda[int] = Agenda(SLOT_S)
     for number, (due, tokens) in enumerate(entries):
         agenda.add(number, due, tokens)
     return agenda

@@ -35,25 +35,25 @@ def batches(queue: FairQueue[str], rate: float = 1e9, now: float = 0.0) -> list[
 
 
 def test_nothing_waits_in_a_new_queue() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     assert not queue
     assert queue.take(0.0, FAST).batch == []
 
 
 def test_a_batch_has_one_length_and_keeps_to_its_budget() -> None:
-    queue: FairQueue[str] = FairQueue(32)
+    queue: FairQueue[str] = FairQueue(32, 0.1)
     queued(queue, "a", 16, 8, 16, 16, 8)
     assert batches(queue) == [["a0", "a2"], ["a1", "a4"], ["a3"]]
 
 
 def test_an_item_larger_than_the_budget_goes_alone() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "a", 512, 512)
     assert batches(queue) == [["a0"], ["a1"]]
 
 
 def test_the_turn_takes_its_own_items_first_and_then_those_of_others_by_arrival() -> None:
-    queue: FairQueue[str] = FairQueue(24)
+    queue: FairQueue[str] = FairQueue(24, 0.1)
     queued(queue, "a", 8)
     queued(queue, "b", 16, 8)
     queued(queue, "c", 8, 8)
@@ -61,7 +61,7 @@ def test_the_turn_takes_its_own_items_first_and_then_those_of_others_by_arrival(
 
 
 def test_a_small_request_goes_before_a_large_one_that_came_first() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[8] * 5)
     assert queue.take(0.0, FAST).batch == ["bulk0", "bulk1"]
     queued(queue, "x", 16)
@@ -69,7 +69,7 @@ def test_a_small_request_goes_before_a_large_one_that_came_first() -> None:
 
 
 def test_a_large_request_has_a_turn_after_a_batch_of_tokens_of_small_ones() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[24] * 3)
     for name in "wxyz":
         queued(queue, name, 8)
@@ -88,7 +88,7 @@ def test_a_large_request_has_a_turn_after_a_batch_of_tokens_of_small_ones() -> N
 
 
 def test_the_batch_of_a_small_request_is_not_made_longer_by_a_large_one() -> None:
-    queue: FairQueue[str] = FairQueue(32)
+    queue: FairQueue[str] = FairQueue(32, 0.1)
     queued(queue, "bulk", *[8] * 6)
     queued(queue, "x", 8)
     queued(queue, "y", 8)
@@ -96,24 +96,32 @@ def test_the_batch_of_a_small_request_is_not_made_longer_by_a_large_one() -> Non
 
 
 def test_small_requests_ride_along_with_a_large_one() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", 8, 16)
     queued(queue, "other", 8, 16)
     queued(queue, "x", 16)
     queued(queue, "y", 8)
-    assert batches(queue) == [["x0"], ["bulk0", "y0"], ["other0"], ["bulk1"], ["other1"]]
+    assert batches(queue) == [["x0"], ["bulk0", "y0"], ["bulk1"], ["other0"], ["other1"]]
 
 
-def test_large_requests_take_turns() -> None:
-    queue: FairQueue[str] = FairQueue(8)
-    queued(queue, "a", 8, 8, 8)
-    queued(queue, "b", 16, 16, 16)
-    queued(queue, "c", 24, 24)
-    assert batches(queue) == [["a0"], ["b0"], ["c0"], ["a1"], ["b1"], ["c1"], ["a2"], ["b2"]]
+def test_a_large_request_overtakes_longer_ones_unless_those_have_waited_for_the_difference() -> None:
+    queue: FairQueue[str] = FairQueue(16, 0.1)
+    queued(queue, "a", *[16] * 6)
+    queued(queue, "b", *[16] * 2)
+    queued(queue, "c", *[16] * 2)
+    taken = [queue.take(0.0, FAST).batch for _ in range(3)]
+    assert taken == [["b0"], ["b1"], ["c0"]]
+    queued(queue, "d", *[16] * 2)
+    queued(queue, "e", *[16] * 3)
+    assert batches(queue) == [
+        [f"{name}{place}"]
+        for name, items in (("c", "1"), ("d", "01"), ("a", "012345"), ("e", "012"))
+        for place in items
+    ]
 
 
 def test_a_turn_that_would_make_another_late_is_not_given() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[8] * 6, due=48 / PROMISED_SHARE + 15.9)
     queued(queue, "x", 16)
     assert batches(queue, rate=1.0)[:2] == [["bulk0", "bulk1"], ["bulk2", "bulk3"]]
@@ -123,7 +131,7 @@ def test_a_turn_that_would_make_another_late_is_not_given() -> None:
 
 
 def test_where_time_is_short_the_turn_is_theirs_who_are_due_first() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "a", *[16] * 2, due=80.0)
     queued(queue, "b", *[16] * 2, due=60.0)
     queued(queue, "c", *[16] * 2, due=40.0)
@@ -131,7 +139,7 @@ def test_where_time_is_short_the_turn_is_theirs_who_are_due_first() -> None:
 
 
 def test_no_more_rides_along_than_there_is_time_for() -> None:
-    queue: FairQueue[str] = FairQueue(32)
+    queue: FairQueue[str] = FairQueue(32, 0.1)
     queued(queue, "bulk", 8, *[16] * 8, due=(136 + 8) / PROMISED_SHARE)
     for name in "xyz":
         queued(queue, name, 8)
@@ -139,7 +147,7 @@ def test_no_more_rides_along_than_there_is_time_for() -> None:
 
 
 def test_where_something_will_be_late_whatever_is_done_batches_are_full() -> None:
-    queue: FairQueue[str] = FairQueue(32)
+    queue: FairQueue[str] = FairQueue(32, 0.1)
     queued(queue, "bulk", 8, *[16] * 8, due=100.0)
     for name in "xyz":
         queued(queue, name, 8)
@@ -147,14 +155,14 @@ def test_where_something_will_be_late_whatever_is_done_batches_are_full() -> Non
 
 
 def test_what_runs_goes_before_all_that_waits() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[8] * 6, due=(48 + 16) / PROMISED_SHARE)
     queued(queue, "x", 16)
     assert queue.take(0.0, Pace(1.0, lead_s=1.0)).batch == ["bulk0", "bulk1"]
 
 
 def test_small_ones_have_a_turn_after_so_many_of_large_ones_however_late_those_are() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[16] * 30, due=1.0)
     for name in "xyz":
         queued(queue, name, 16)
@@ -163,14 +171,14 @@ def test_small_ones_have_a_turn_after_so_many_of_large_ones_however_late_those_a
 
 
 def test_a_small_one_that_is_due_first_does_not_wait_for_large_ones() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[16] * 30, due=2.0)
     queued(queue, "x", 16, due=1.0)
     assert queue.take(0.0, Pace(1e-3)).batch == ["x0"]
 
 
 def test_who_was_promised_nothing_has_turns_and_makes_nobody_late() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "bulk", *[16] * 4, due=math.inf)
     queued(queue, "x", 16)
     assert batches(queue, rate=1.0) == [["x0"], ["bulk0"], ["bulk1"], ["bulk2"], ["bulk3"]]
@@ -180,7 +188,7 @@ def test_who_was_promised_nothing_has_turns_and_makes_nobody_late() -> None:
 
 
 def test_what_cannot_be_done_any_more_is_given_up_if_that_was_measured() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "a", *[16] * 4, deadline=63.0)
     queued(queue, "b", *[16] * 4, deadline=64.0)
     taken = queue.take(0.0, Pace(1.0, measured=True))
@@ -194,14 +202,14 @@ def excess(queue: FairQueue[str], *lengths: int, due: float, own_rate: float = 1
 
 
 def test_what_is_due_later_does_not_go_before_a_newcomer() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "bulk", *[16] * 1000, due=1e6)
     assert excess(queue, 32, due=32.0) == 0.0
     assert excess(queue, 32, due=30.0) == 2.0
 
 
 def test_a_newcomer_must_not_make_those_late_who_are_due_after_it() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "bulk", *[16] * 10, due=170.0)
     assert excess(queue, *[16] * 5, due=80.0) == 70.0
     assert excess(queue, 8, due=80.0, own_rate=0.01) == -2.0
@@ -210,7 +218,7 @@ def test_a_newcomer_must_not_make_those_late_who_are_due_after_it() -> None:
 
 
 def test_large_ones_together_have_a_rate_of_their_own() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "x", 64, due=400.0)
     queued(queue, "bulk", *[16] * 10, due=400.0)
     assert excess(queue, *[16] * 5, due=400.0, own_rate=0.5) == 160 + 80 - 200
@@ -219,7 +227,7 @@ def test_large_ones_together_have_a_rate_of_their_own() -> None:
 
 
 def test_a_small_one_needs_room_among_all_or_among_small_ones() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "bulk", *[16] * 30, due=400.0)
     queued(queue, "x", 32, due=400.0)
     assert excess(queue, 8, due=400.0, own_rate=0.1) == 0.0
@@ -227,7 +235,7 @@ def test_a_small_one_needs_room_among_all_or_among_small_ones() -> None:
 
 
 def test_a_discarded_item_is_gone_and_discarding_it_again_changes_nothing() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     request = queued(queue, "a", 8, 8, 16)
     assert queue.discard(request, 8, "a0")
     assert not queue.discard(request, 8, "a0")
@@ -236,7 +244,7 @@ def test_a_discarded_item_is_gone_and_discarding_it_again_changes_nothing() -> N
 
 
 def test_a_request_without_items_leaves_the_queue() -> None:
-    queue: FairQueue[str] = FairQueue(8)
+    queue: FairQueue[str] = FairQueue(8, 0.1)
     request = queued(queue, "a", 8, 16)
     assert queue.discard(request, 8, "a0")
     assert queue.discard(request, 16, "a1")
@@ -248,7 +256,7 @@ def test_a_request_without_items_leaves_the_queue() -> None:
 
 
 def test_a_request_past_its_deadline_leaves_when_its_turn_comes() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "late", 8, 16, deadline=1.0)
     queued(queue, "a", 8)
     taken = queue.take(1.0, FAST)
@@ -257,7 +265,7 @@ def test_a_request_past_its_deadline_leaves_when_its_turn_comes() -> None:
 
 
 def test_a_request_past_its_deadline_takes_no_room_in_the_batch_of_another() -> None:
-    queue: FairQueue[str] = FairQueue(16)
+    queue: FairQueue[str] = FairQueue(16, 0.1)
     queued(queue, "a", 8)
     queued(queue, "late", 8, 8, deadline=1.0)
     queued(queue, "b", 8)
@@ -266,7 +274,7 @@ def test_a_request_past_its_deadline_takes_no_room_in_the_batch_of_another() -> 
 
 
 def test_when_all_that_waits_is_late_there_is_no_batch() -> None:
-    queue: FairQueue[str] = FairQueue(64)
+    queue: FairQueue[str] = FairQueue(64, 0.1)
     queued(queue, "late", 8, deadline=1.0)
     taken = queue.take(2.0, FAST)
     assert (taken.batch, taken.expired) == ([], ["late0"])
@@ -274,7 +282,7 @@ def test_when_all_that_waits_is_late_there_is_no_batch() -> None:
 
 
 def test_clearing_returns_all_that_waited() -> None:
-    queue: FairQueue[str] = FairQueue(8)
+    queue: FairQueue[str] = FairQueue(8, 0.1)
     queued(queue, "a", 8, 16)
     queue.take(0.0, FAST)
     queued(queue, "b", 8)
