@@ -61,7 +61,10 @@ def verify(folder: Path) -> None:
 @bundle.command()
 @click.option("--source", required=True, help="A folder with a checkpoint, or the id of a model on the hub.")
 @click.option("--revision", help="The hub's commit, 40 hex digits; required for a hub.")
-@click.option("--sha256", help="What the SHA-256 of the checkpoint's model.safetensors must be.")
+@click.option(
+    "--sha256",
+    help="What the SHA-256 of the checkpoint's model.safetensors must be, or of what sha256sum prints for its parts.",
+)
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The bundle's folder; must not exist.")
 @click.option("--name", help="The bundle's name; default: the last part of the source.")
 @click.option("--engine", type=click.Choice(["openvino", "torch"]), default="openvino", show_default=True)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from transformers import AutoConfig, AutoTokenizer
 
 from mlapi.errors import BundleError
+from mlapi.pipeline.sentence_pieces import check_models
 
 _OFFSET_POSITIONS: Final = frozenset(
     {
@@ -60,6 +61,7 @@ def describe(folder: Path) -> Description:
     Raises:
         BundleError: something cannot be read, or the model is of a kind that the service cannot serve.
     """
+    check_models(folder)
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

@@ -129,12 +129,18 @@ def compare_reading(original: Original, tokenizer: HfTokenizer, runner: Runner, 
             raise BundleError(msg)
         if not tokenizer.normalise(text):
             continue  # the service answers it without the model
-        scores, own = runner.scores(encoded), original.scores(text)
+        own = original.scores(text)
+        lengths = f"{len(encoded.ids)} tokens padded to {runner.padded_length(len(encoded.ids))}"
+        try:
+            scores = runner.scores(encoded)
+        except Exception as error:  # whatever one of very many architectures provokes
+            msg = f"the model fails on {_shown(text)}, {lengths}: {_first_line(error)}"
+            raise BundleError(msg) from error
         difference = max(abs(score - other) for score, other in zip(scores, own, strict=True))
         if not difference <= TOLERANCE:  # not the same as >, which lets NaN pass
             msg = (
-                f"the bundle's scores of {_shown(text)}, {len(encoded.ids)} tokens, differ by {difference:.2g} from "
-                "those of the pipeline of transformers"
+                f"the bundle's scores of {_shown(text)}, {lengths}, differ by {difference:.2g} from those of the "
+                "pipeline of transformers"
             )
             raise BundleError(msg)
 

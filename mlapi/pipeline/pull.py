@@ -33,6 +33,7 @@ _TOKENIZER_FILES: Final = (
     "merges.txt",
     "*.model",  # of SentencePiece, under a name that depends on the architecture
 )
+_OTHERS: Final = (".safetensors", ".h5", ".msgpack", ".onnx", ".gguf")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -117,6 +118,9 @@ def _download(
             name = revision or "main"
             msg = f"{source}: {name} can move; pin the commit, which is now: --revision {commit}"
             raise BundleError(msg)
+        if commit != revision:
+            msg = f"{hub.endpoint} answers with commit {commit} of {source} instead of {revision}"
+            raise BundleError(msg)
 
         def get(name: str) -> Path:
             say(f"getting {name} of {source} at {commit[:12]}")
@@ -153,12 +157,12 @@ def _check_complete(names: set[str], source: str) -> None:
         raise BundleError(msg)
     if not names & {WEIGHTS, INDEX}:
         pickled = sorted(name for name in names if name.endswith(_PICKLED))
-        others = sorted(name for name in names if name.endswith(".safetensors"))
+        others = sorted(name for name in names if name.endswith(_OTHERS))
         reason = f"; {', '.join(pickled)} is refused, because loading a pickle runs its code" if pickled else ""
         if pickled:
             reason += ": where you trust it, load it with AutoModelForSequenceClassification and use save_pretrained"
         if others:
-            reason += f"; {', '.join(others)} is not read under that name"
+            reason += f"; {', '.join(others)} is not what the build reads"
         msg = f"{source} has no {WEIGHTS}{reason}"
         raise BundleError(msg)
     merged = names.issuperset({"vocab.json", "merges.txt"})

@@ -180,6 +180,11 @@ def test_weights_in_several_files_make_the_bundle_that_they_make_in_one(tmp_path
         pull(str(parts), sha256=bundle.manifest.provenance.revision, say=print)
 
 
+def with_other_pieces(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\n")
+
+
 def without(*names: str) -> Callable[[Path], object]:
     def remove(folder: Path) -> None:
         for name in names:
@@ -205,32 +210,23 @@ def keep_the_index_alone(folder: Path) -> None:
     (folder / INDEX).write_text("{", encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (rename_weights("pytorch_model.bin"), "pytorch_model.bin is refused.*load it with AutoModelForSequence"),
-        (rename_weights("model.fp16.safetensors"), "model.fp16.safetensors is not read under that name"),
-        (without(WEIGHTS), f"has no {WEIGHTS}$"),
-        (lose_a_part, "lacks files of weights that .* names: model-00002-of-00002.safetensors"),
-        (keep_the_index_alone, "index.json of .* cannot be read"),
-        (without("tokenizer.json"), "has no tokenizer: neither tokenizer.json nor vocab.txt"),
-        (add("adapter_config.json", "{}"), "is an adapter for another model"),
-        (without("config.json"), "has no config.json"),
-    ],
-    ids=[
-        "pickled",
-        "another name",
-        "no weights",
-        "a part missing",
-        "a broken index",
-        "no vocabulary",
-        "an adapter",
-        "-",
-    ],
-)
-def test_what_cannot_be_built_is_named_with_its_reason(
-    tmp_path: Path, damage: Callable[[Path], object], said: str
-) -> None:
+DAMAGED = {
+    "pickled": (rename_weights("pytorch_model.bin"), "pytorch_model.bin is refused.*load it with AutoModelForSequence"),
+    "another name": (rename_weights("model.fp16.safetensors"), "model.fp16.safetensors is not what the build reads"),
+    "another library": (rename_weights("tf_model.h5"), "tf_model.h5 is not what the build reads"),
+    "no weights": (without(WEIGHTS), f"has no {WEIGHTS}$"),
+    "a part missing": (lose_a_part, "lacks files of weights that .* names: model-00002-of-00002.safetensors"),
+    "an index alone": (keep_the_index_alone, "index.json of .* cannot be read"),
+    "no vocabulary": (without("tokenizer.json"), "has no tokenizer: neither tokenizer.json nor vocab.txt"),
+    "another library's pieces": (with_other_pieces, "tokenizer.model is no model of SentencePiece; if it is one of"),
+    "an adapter": (add("adapter_config.json", "{}"), "is an adapter for another model"),
+    "no configuration": (without("config.json"), "has no config.json"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_cannot_be_built_is_named_with_its_reason(tmp_path: Path, name: str) -> None:
+    damage, said = DAMAGED[name]
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     TinyCheckpoint("bert", max_tokens=LIMIT).write(folder)

@@ -11,16 +11,18 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.engine_checkpoints import SENTENCES, TinyCheckpoint, need_pipeline
+from tests.engine_checkpoints import SENTENCES, VOCABULARY, TinyCheckpoint, need_pipeline, write_tokenizer
 
 need_pipeline()
 
 import torch
 from tokenizers import Tokenizer, normalizers
-from transformers import pipeline
+from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import Bundle
+from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.fake import FakeEngine
 from mlapi.engines.registry import load_engine
 from mlapi.engines.tokenizer import FILE, HfTokenizer
 from mlapi.errors import BundleError
@@ -187,6 +189,60 @@ def test_an_openvino_bundle_is_cut_where_the_checkpoint_is_cut(tmp_path: Path) -
         assert dict(ours) == pytest.approx(dict(theirs), abs=1e-5)
 
 
+SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
+RELATIVE = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+ENDS = {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "albert": {**SIZES, "embedding_size": 16},
+    "bart": {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "decoder_start_token_id": 3, **ENDS},
+    "deberta-v2": {**SIZES, **RELATIVE, "position_buckets": 8},
+    "electra": {**SIZES, "embedding_size": 16},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
+    "modernbert": {**SIZES, **ENDS, "global_attn_every_n_layers": 1},
+    "mpnet": SIZES,
+    "xlm-roberta": SIZES,
+}
+
+
+def write_architecture(folder: Path, architecture: str, settings: dict[str, Any]) -> Path:
+    folder.mkdir()
+    common = {"vocab_size": len(VOCABULARY), "pad_token_id": 0, "initializer_range": 0.3, "init_std": 0.3}
+    config = AutoConfig.for_model(architecture, max_position_embeddings=2 * LIMIT, **common, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    write_tokenizer(folder, LIMIT)
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_same_holds_for_many_architectures(tmp_path: Path, architecture: str) -> None:
+    folder = write_architecture(tmp_path / "checkpoint", architecture, ARCHITECTURES[architecture])
+    for ours, theirs in zip(answers(make_bundle(folder)), own_answers(folder), strict=True):
+        assert dict(ours) == pytest.approx(dict(theirs), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "said"),
+    [
+        ("fnet", {name: SIZES[name] for name in SIZES if "heads" not in name}, "tokens padded to 16, differ by"),
+        ("convbert", {**SIZES, "embedding_size": 32}, "tokens padded to 16, differ by"),
+        (
+            "nystromformer",
+            {**SIZES, "num_landmarks": 4, "segment_means_seq_len": 64},
+            "fails on a text of 13 tokens: Runtime",
+        ),
+    ],
+)
+def test_a_model_that_padding_changes_is_refused(
+    tmp_path: Path, architecture: str, settings: dict[str, Any], said: str
+) -> None:
+    """For the engine torch, too, whose graph nobody converts and compares."""
+    folder = write_architecture(tmp_path / "checkpoint", architecture, settings)
+    with pytest.raises(BundleError, match=said):
+        make_bundle(folder)
+
+
 REFUSED = {
     "regression": (Case(config={"problem_type": "regression"}), "regression"),
     "quantised": (Case(config={"quantization_config": {"quant_method": "bitsandbytes"}}), "quantised already"),
@@ -228,13 +284,22 @@ def test_texts_over_the_limit_are_among_what_is_compared(tmp_path: Path) -> None
     engine = load_engine("torch", bundle, 1)
     rust = Tokenizer.from_file(str(bundle.file(FILE)))
 
-    def compare(activation: Literal["softmax", "sigmoid"] = "softmax") -> None:
+    class Unpadded(FakeEngine):
+        """Fails on the length that padding makes of the first text."""
+
+        def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+            del mask
+            raise KeyError(ids.shape[1])
+
+    def compare(activation: Literal["softmax", "sigmoid"] = "softmax", engine: Engine = engine) -> None:
         runner = Runner(engine, manifest.pad_id, activation, partial(padded_length, max_tokens=LIMIT))
         compare_reading(original, HfTokenizer(rust, LIMIT), runner, texts)
 
     compare()
     with pytest.raises(BundleError, match="differ by"):
         compare(activation="sigmoid")
+    with pytest.raises(BundleError, match=r"the model fails on .*, 13 tokens padded to 16: KeyError: 16"):
+        compare(engine=Unpadded(labels=2))
     rust.enable_truncation(LIMIT, direction="left")
     with pytest.raises(BundleError, match=r"do not read .* alike: 24 tokens against 24"):
         compare()

@@ -24,6 +24,7 @@ from mlapi.pipeline.pull import CONFIG, INDEX, WEIGHTS, Checkpoint, pull
 
 pytestmark = pytest.mark.torch
 
+described = Hub.info
 ID = "someone/tiny-classifier"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -131,6 +132,16 @@ def test_a_revision_that_can_move_is_refused_and_the_commit_named(
 def test_an_unknown_revision_is_refused(hub: Hub, tmp_path: Path, revision: str) -> None:
     with pytest.raises(BundleError, match=f"{ID} from {hub.url}: it has no revision {revision}"):
         get(hub, tmp_path, revision=revision)
+
+
+def test_another_commit_than_the_pinned_one_is_refused(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "f" * 40
+    monkeypatch.setattr(Hub, "info", lambda self: described(self).replace(COMMIT.encode(), other.encode()))
+    with pytest.raises(BundleError, match=f"answers with commit {other} of {ID} instead of {COMMIT}"):
+        get(hub, tmp_path)
+    assert downloads(hub, WEIGHTS) == []
 
 
 def test_the_expected_sha256_is_compared(hub: Hub, tmp_path: Path) -> None:
