@@ -120,6 +120,7 @@ class FastHttpConnection(HttpConnection):
         if response is None or not response.begin(partial(self._conclude, response, request, body)):
             return False
         self._busy = self._asking = True
+        self._asked_at = self._loop.time()
         return True
 
     def _conclude(self, inquiry: Inquiry, request: Request, body: bytes) -> None:
@@ -134,8 +135,7 @@ class FastHttpConnection(HttpConnection):
             cycle.take(body, more=False)
         else:
             self._send(response)
-        if self._held:
-            self._advance()
+        self._go_on()
 
     def _send(self, response: bytes) -> None:
         """Send a shortcut's answer."""

@@ -31,6 +31,11 @@ _DROP_S: Final = 30.0
 """How long what a caller still sends is dropped: after a refusal, and of a body that was answered before its end."""
 
 
+HALF_CLOSE_S: Final = 0.05
+"""How soon after its request a caller closes its sending side, if it still waits for the answer. The two travel
+together; the event loop may be busy between them."""
+
+
 class Shared:
     """What the connections of a server share."""
 
@@ -71,6 +76,9 @@ class HttpConnection(asyncio.Protocol):
         self._head_since = 0.0
         self._counted = 0
         self._unread = Unread()
+        # When the last of the request under way came, and whether its caller sends nothing more.
+        self._asked_at = 0.0
+        self._half_closed = False
         # Whether the next answer is the last, and whether nothing more is read.
         self._stopping = False
         self._ended = False
@@ -95,6 +103,25 @@ class HttpConnection(asyncio.Protocol):
         if not self._ended:
             self._held += data
             self._advance()
+
+    def eof_received(self) -> bool:
+        """Send what is due to a caller that has closed its sending side alone; else close the connection.
+
+        A caller that has gone altogether looks the same until something is sent to it. One that closes together with
+        its request waits for the answer; one that closes later has given up, and the model computes nothing for it.
+
+        Returns:
+            Whether the connection stays open for writing.
+        """
+        if not self._busy or self._ended or self._body is not None:
+            return False
+        if not self._held:
+            if self._loop.time() - self._asked_at > HALF_CLOSE_S:
+                return False
+            if self._cycle is not None:
+                self._cycle.keep_alive = False
+        self._half_closed = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the application know."""
@@ -223,6 +250,7 @@ class HttpConnection(asyncio.Protocol):
             cycle.break_off(error)
             return start
         if body.complete:
+            self._asked_at = self._loop.time()
             self._body = None
             self._busy = not cycle.response_complete
         cycle.take(part, more=not body.complete)
@@ -245,6 +273,7 @@ class HttpConnection(asyncio.Protocol):
             keep_alive=head.keep_alive and not self._stopping,
         )
         self._busy = True
+        self._asked_at = self._loop.time()
         body = body_of(head)
         if body.complete:
             cycle.take(b"", more=False)
@@ -263,8 +292,14 @@ class HttpConnection(asyncio.Protocol):
             return
         self._busy = self._body is not None
         self._flow.resume_reading()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve what was sent ahead of its turn; of a caller that sends nothing more, close the connection after it."""
         if self._held:
             self._advance()
+        if self._half_closed and not self._busy:
+            self._end()
 
     def _refuse(self, error: MlapiError) -> None:
         """Answer what is not served, and read nothing more."""

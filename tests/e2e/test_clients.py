@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e.clients.cases import CASES, Answer, Case, read_answers, write_list
+from tests.e2e.raw_http import RawConnection, post
 from tests.programs import find_program
 from tests.service_process import HOST, ServiceProcess
 
@@ -149,3 +150,31 @@ def test_a_client_gets_the_answers_that_all_get(
         assert answer.media_type == expected[name].media_type, name
         # A problem document has the id of its request.
         assert CASES[name].status >= 400 or answer.body == expected[name].body, name
+
+
+KNOWN: Final = b'{"text":["known to all"]}'
+USUAL: Final = {
+    "percent-encoded letters": post(KNOWN, path=b"/project/%70redict"),
+    "a target with scheme and host": post(KNOWN, path=b"http://test/project/predict"),
+    "an empty query": post(KNOWN, path=b"/project/predict?"),
+    "other media types asked for": post(KNOWN, b"Accept: text/plain, */*;q=0.1"),
+    "compression and languages asked for": post(KNOWN, b"Accept-Encoding: gzip, br", b"Accept-Language: de"),
+    "trailers admitted": post(KNOWN, b"TE: trailers"),
+    "a connection that is kept": post(KNOWN, b"Connection: keep-alive", b"Keep-Alive: timeout=5"),
+    "a charset": post(KNOWN).replace(b"application/json", b"application/json; charset=UTF-8"),
+    "no media type": post(KNOWN).replace(b"Content-Type: application/json\r\n", b""),
+    "a byte order mark": post(b"\xef\xbb\xbf" + KNOWN),
+    "a page's headers": post(KNOWN, b"Origin: https://test", b"Referer: https://test/", b"Sec-Fetch-Mode: cors"),
+    "a proxy's headers": post(KNOWN, b"Via: 1.1 test", b"X-Forwarded-For: ::1", b"Forwarded: for=192.0.2.7"),
+    "another expectation": post(KNOWN, b"Expect: a-miracle"),
+}
+
+
+@pytest.mark.parametrize("request_bytes", USUAL.values(), ids=USUAL)
+def test_what_clients_and_proxies_add_changes_nothing(service: ServiceProcess, request_bytes: bytes) -> None:
+    with RawConnection(service) as connection:
+        plain = connection.ask(post(KNOWN))
+        for _ in range(3):
+            response = connection.ask(request_bytes)
+            assert (response.status, response.body) == (200, plain.body)
+            assert set(response.headers) == set(plain.headers)

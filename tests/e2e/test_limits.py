@@ -1,11 +1,13 @@
 """Too much, too fast, too late, or nobody there any more: honest refusals, and hits are served all the while."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from mlapi.batching.drain_rate import TRUST_S
+from mlapi.server.protocol import HALF_CLOSE_S
 from tests.e2e.problem_documents import assert_problem
 from tests.e2e.raw_http import RawConnection, post
 from tests.service_process import ServiceProcess, eventually
@@ -69,7 +71,10 @@ def test_work_whose_caller_has_gone_is_dropped(narrow: ServiceProcess) -> None:
     with narrow.counting() as rises:
         with RawConnection(narrow) as connection:
             connection.send(long_request(30, "nobody waits for this"))
+            sent = time.monotonic()
             eventually(lambda: narrow.metric("mlapi_queue_tokens") > 8_000, "a full queue")
+            # Who closes with the request may still wait for the answer.
+            eventually(lambda: time.monotonic() - sent > 2 * HALF_CLOSE_S, "some time later")
         eventually(lambda: idle(narrow), "an empty queue", 1)
         assert_hits_are_served(narrow)
     assert rises[gone] == 1
