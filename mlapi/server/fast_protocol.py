@@ -1,8 +1,8 @@
-"""HTTP/1.1 on one connection, except that a plain request is first shown to a shortcut.
+"""HTTP/1.1 on one connection, except that a plain request is first shown to a fast path.
 
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
-costs more than a cached answer does. A plain request (a POST with a length to a path that has a `Shortcut`, on a
-connection that stays open, complete at once or nearly so) is therefore first shown to the shortcut. What that does not
+costs more than a cached answer does. A plain request (a POST with a length to a path that has a `FastPath`, on a
+connection that stays open, complete at once or nearly so) is therefore first shown to that. What that does not
 answer, and every other request, goes to the application.
 """
 
@@ -14,8 +14,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+from mlapi.api.predict import FOUND, Found
 from mlapi.errors import MlapiError
+from mlapi.server.fast_path import FastPath, Inquiry
 from mlapi.server.heads import END
 from mlapi.server.protocol import HttpConnection, Shared, header_lines
 from mlapi.server.requests import MAX_KNOWN_BYTES, Request
@@ -78,7 +79,7 @@ class FastHttpConnection(HttpConnection):
             super().shutdown()
 
     def _start(self, request: Request, data: bytes, start: int, end: int) -> int:
-        """Show a plain request to its shortcut when its body is there; see `HttpConnection`."""
+        """Show a plain request to its fast path when its body is there; see `HttpConnection`."""
         size = request.short_bytes
         if (
             len(data) - end < size <= _MAX_HELD_BYTES
@@ -113,7 +114,7 @@ class FastHttpConnection(HttpConnection):
 
     def _serve(self, request: Request, body: bytes) -> bool:
         """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
-        response = cast("Shortcut", request.shortcut).answer(request.given_id, body)
+        response = cast("FastPath", request.fast_path).answer(request.given_id, body)
         if isinstance(response, bytes):
             self._send(response)
             return True
@@ -129,7 +130,7 @@ class FastHttpConnection(HttpConnection):
         may_send = self._may_send() and not self._stopping and not self._ended
         response = inquiry.response() if may_send else None
         if response is None:
-            cycle = self._begin(request.head, {INQUIRY: inquiry})
+            cycle = self._begin(request.head, {FOUND: Found(inquiry.started, inquiry.findings)})
             cycle.disconnected = self._ended
             self._body = None
             cycle.take(body, more=False)
@@ -138,7 +139,7 @@ class FastHttpConnection(HttpConnection):
         self._go_on()
 
     def _send(self, response: bytes) -> None:
-        """Send a shortcut's answer."""
+        """Send a fast path's answer."""
         state = self._server_state
         if state.default_headers is not self._default_headers:
             # uvicorn replaces its list of headers each second, with the date.

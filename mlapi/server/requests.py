@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
-from mlapi.api.shortcut import Shortcut
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
 from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
 
@@ -22,19 +21,26 @@ _BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
 _NEVER: Final = -2
 
 
+class Choosy(Protocol):
+    """What may answer some of the requests for a target without a task."""
+
+    def suits(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a head, of a POST with a length, asks for nothing but an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A head, and what may answer it without a task.
 
     Attributes:
         head: what a parser read.
-        shortcut: what may answer; None: only the application.
+        fast_path: what may answer; None: only the application.
         given_id: the header `X-Request-Id`; empty if there is none.
-        short_bytes: how long the body is, if there is a shortcut; else no length that a body has.
+        short_bytes: how long the body is, if there is a fast path; else no length that a body has.
     """
 
     head: Head
-    shortcut: Shortcut | None
+    fast_path: Choosy | None
     given_id: bytes
     short_bytes: int
 
@@ -46,9 +52,9 @@ class Requests:
         recognise: `read`, with what it returned for the last heads; each is known by all of its bytes.
     """
 
-    def __init__(self, shortcuts: Mapping[bytes, Shortcut], max_head_bytes: int) -> None:
+    def __init__(self, fast_paths: Mapping[bytes, Choosy], max_head_bytes: int) -> None:
         """Take what may answer plain requests, by target, and the most bytes of a head."""
-        self._shortcuts = shortcuts
+        self._fast_paths = fast_paths
         self._max_head_bytes = max_head_bytes
         self.recognise = lru_cache(_KNOWN_HEADS)(self.read)
 
@@ -83,8 +89,8 @@ class Requests:
         """
         head = read_head(data)
         fields = dict(head.headers)
-        shortcut = self._shortcuts.get(head.target)
+        fast_path = self._fast_paths.get(head.target)
         plain = head.method == b"POST" and head.keep_alive and head.body_bytes > 0 and not head.expects_continue
-        if shortcut is None or not plain or not shortcut.suits(fields):
+        if fast_path is None or not plain or not fast_path.suits(fields):
             return Request(head, None, b"", _NEVER)
-        return Request(head, shortcut, fields.get(b"x-request-id", b""), head.body_bytes)
+        return Request(head, fast_path, fields.get(b"x-request-id", b""), head.body_bytes)
