@@ -8,7 +8,7 @@ answer, and every other request, goes to the application.
 
 import asyncio
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -16,13 +16,14 @@ from uvicorn.server import ServerState
 
 from mlapi.api.predict import FOUND, Found
 from mlapi.errors import MlapiError
-from mlapi.server.fast_path import FastPath, Inquiry
 from mlapi.server.heads import END
 from mlapi.server.protocol import HttpConnection, Shared, header_lines
-from mlapi.server.requests import MAX_KNOWN_BYTES, Request
+from mlapi.server.requests import MAX_KNOWN_BYTES, Pending, Request
 
 _MAX_HELD_BYTES: Final = 262_144
 """Of a longer body the application's way is a small part of the cost; one read brings as much."""
+
+_END_BYTES: Final = len(END)
 
 _PATIENCE_S: Final = 0.005
 """How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
@@ -52,14 +53,18 @@ class FastHttpConnection(HttpConnection):
     def data_received(self, data: bytes) -> None:
         """Serve what has come; one whole plain request without a detour."""
         if not self._held and not self._busy:
-            end = data.find(END) + len(END)
-            if len(END) <= end <= MAX_KNOWN_BYTES:
+            end = data.find(END) + _END_BYTES
+            if _END_BYTES <= end <= MAX_KNOWN_BYTES:
                 try:
                     request = self._recognise(data[:end])
                 except MlapiError:
                     pass  # or an empty line in front of a request: see `_take_request`
                 else:
-                    if len(data) - end == request.short_bytes and self._may_send():
+                    if (
+                        len(data) - end == request.short_bytes
+                        and not self._flow.write_paused
+                        and not self._transport.is_closing()
+                    ):
                         if self._serve(request, data[end:]):
                             return
                         self._begin(request.head)
@@ -114,7 +119,8 @@ class FastHttpConnection(HttpConnection):
 
     def _serve(self, request: Request, body: bytes) -> bool:
         """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
-        response = cast("FastPath", request.fast_path).answer(request.given_id, body)
+        fast_path = request.fast_path
+        response = fast_path.answer(request.given_id, body) if fast_path else None
         if isinstance(response, bytes):
             self._send(response)
             return True
@@ -124,7 +130,7 @@ class FastHttpConnection(HttpConnection):
         self._asked_at = self._loop.time()
         return True
 
-    def _conclude(self, inquiry: Inquiry, request: Request, body: bytes) -> None:
+    def _conclude(self, inquiry: Pending, request: Request, body: bytes) -> None:
         """Send the answer that an inquiry has led to, or have the application serve the request after all."""
         self._busy = self._asking = False
         may_send = self._may_send() and not self._stopping and not self._ended

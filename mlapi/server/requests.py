@@ -1,12 +1,12 @@
 """Reads heads, and remembers those that came before: most callers send the same over and over."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
+from mlapi.predictions import Findings
 from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
 
 _KNOWN_HEADS: Final = 1024
@@ -21,16 +21,31 @@ _BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
 _NEVER: Final = -2
 
 
+class Pending(Protocol):
+    """A request whose answer takes a look-up; see `mlapi.server.fast_path.Inquiry`."""
+
+    started: float
+    findings: Findings | None
+
+    def begin(self, on_end: Callable[[], None]) -> bool:
+        """Look up, and call back soon; return whether that will happen."""
+
+    def response(self) -> bytes | None:
+        """Return the response after its status line, if there is one."""
+
+
 class Choosy(Protocol):
-    """What may answer some of the requests for a target without a task."""
+    """What answers some of the requests for a target without a task; see `mlapi.server.fast_path.FastPath`."""
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a head, of a POST with a length, asks for nothing but an answer."""
 
+    def answer(self, given_id: bytes, body: bytes) -> bytes | Pending | None:
+        """Return the response after its status line, or what may come to be one."""
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A head, and what may answer it without a task.
+
+class Request(NamedTuple):
+    """A head, and what may answer it without a task: a tuple, because one may be made for each request.
 
     Attributes:
         head: what a parser read.
@@ -88,9 +103,16 @@ class Requests:
             MlapiError: it is none, or none that is served.
         """
         head = read_head(data)
-        fields = dict(head.headers)
         fast_path = self._fast_paths.get(head.target)
-        plain = head.method == b"POST" and head.keep_alive and head.body_bytes > 0 and not head.expects_continue
-        if fast_path is None or not plain or not fast_path.suits(fields):
+        if (
+            fast_path is None
+            or head.method != b"POST"
+            or not head.keep_alive
+            or head.body_bytes <= 0
+            or head.expects_continue
+        ):
+            return Request(head, None, b"", _NEVER)
+        fields = dict(head.headers)
+        if not fast_path.suits(fields):
             return Request(head, None, b"", _NEVER)
         return Request(head, fast_path, fields.get(b"x-request-id", b""), head.body_bytes)
