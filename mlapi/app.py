@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,11 +18,9 @@ from mlapi.api.body import BodyReader
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
-from mlapi.api.known_bodies import KnownBodies
 from mlapi.api.lifecycle import Lifecycle, Phase
-from mlapi.api.predict import PredictionRoute, RouteConfig
+from mlapi.api.predict import PredictionRoute, RouteConfig, RouteParts
 from mlapi.api.served_model import LoadedModel, ServedModel
-from mlapi.api.shortcut import Shortcut
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
@@ -56,9 +53,6 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "hf": HuggingFaceDialect(),
 }
 """The wire formats, by the last part of their routes' paths."""
-
-_SHORT: Final = ("predict", "bulk-predict")
-"""The routes that are answered past the web framework where they can be."""
 
 _HELD_BODIES: Final = 8
 _CLOCK: Final = time.monotonic
@@ -123,7 +117,7 @@ def create_app(
 def _mount(
     settings: Settings, of_models: Sequence[ModelMetrics], lifecycle: Lifecycle, request_ids: RequestIds
 ) -> list[Mount]:
-    """Build the routes of each model: the ordinary way, and the short way where there is one."""
+    """Build the routes of each model: one for each dialect."""
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
@@ -133,40 +127,27 @@ def _mount(
         deadline_s=settings.deadline_s,
         allow_no_cache=settings.allow_no_cache,
         client_header=settings.client_header.lower().encode(),
+        max_body_bytes=settings.max_body_bytes,
     )
     mounts = []
     for model, metrics in zip(settings.served, of_models, strict=True):
         served = ServedModel(model.root, lifecycle)
-        accounting = {name: Accounting(metrics, f"{model.root}/{name}") for name in _DIALECTS}
         predictions = {
             name: PredictionRoute(
-                dialect=dialect,
-                config=config,
-                served=served,
-                reader=reader,
-                client_limit=client_limit,
-                accounting=accounting[name],
-                request_ids=request_ids,
-                clock=_CLOCK,
+                dialect,
+                RouteParts(
+                    config=config,
+                    served=served,
+                    reader=reader,
+                    client_limit=client_limit,
+                    accounting=Accounting(metrics, f"{model.root}/{name}"),
+                    request_ids=request_ids,
+                    clock=_CLOCK,
+                ),
             )
             for name, dialect in _DIALECTS.items()
         }
-        bodies = KnownBodies(secrets.token_bytes(16))
-        shortcuts = {
-            name: Shortcut(
-                limits=config.limits,
-                max_body_bytes=settings.max_body_bytes,
-                served=served,
-                bodies=bodies,
-                accounting=accounting[name],
-                request_ids=request_ids,
-                cross_origin=bool(settings.cors_origins),
-                clock=_CLOCK,
-            )
-            for name in _SHORT
-            if not client_limit.active
-        }
-        mounts.append(Mount(served, predictions, shortcuts))
+        mounts.append(Mount(served, predictions))
     return mounts
 
 

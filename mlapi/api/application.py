@@ -22,7 +22,6 @@ from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
 from mlapi.api.predict import PredictionRoute
 from mlapi.api.served_model import ServedModel
-from mlapi.api.shortcut import Shortcut
 from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
@@ -47,12 +46,10 @@ class Mount(NamedTuple):
     Attributes:
         served: the model.
         predictions: its prediction routes.
-        shortcuts: what may answer a prediction without waiting.
     """
 
     served: ServedModel
     predictions: Mapping[str, PredictionRoute]
-    shortcuts: Mapping[str, Shortcut]
 
 
 class Application(FastAPI):
@@ -74,7 +71,7 @@ class Application(FastAPI):
         """Mount all routes.
 
         Args:
-            mounts: the models; nothing is answered by a shortcut with tracing on.
+            mounts: the models.
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             request_ids: gives every request an id.
@@ -98,13 +95,9 @@ class Application(FastAPI):
         )
         self.mounts = mounts
         self.metrics = metrics
+        self.cross_origin = bool(cors_origins)
+        self.tracing = tracing
         self._lifecycle = lifecycle
-        self.shortcuts = {
-            f"{mount.served.root}/{name}".encode(): shortcut
-            for mount in mounts
-            for name, shortcut in mount.shortcuts.items()
-            if not tracing
-        }
         self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
         self._dialects = [route.dialect for route in mounts[0].predictions.values()]
@@ -117,7 +110,6 @@ class Application(FastAPI):
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
         self._edge = Edge(methods, metrics, request_ids, clock)
-        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
@@ -128,7 +120,7 @@ class Application(FastAPI):
             if direct is None or scope["method"] != "POST":
                 await self._edge(scope, receive, send)
                 return
-            if not self._tracing:
+            if not self.tracing:
                 await direct(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)

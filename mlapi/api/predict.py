@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from traceback import clear_frames
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,7 +25,6 @@ from mlapi.api.headers import (
 from mlapi.api.lifecycle import Phase
 from mlapi.api.listening import plain_address
 from mlapi.api.served_model import LoadedModel, ServedModel
-from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.dialects.base import Call, Dialect, TextLimits
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError, TextFault, TextTooLongError, Violation
@@ -33,6 +32,9 @@ from mlapi.predictions import Answer, Found, Prediction, Query, Source, SourceCo
 from mlapi.predictor import Policy, Predictor
 
 _log = logging.getLogger(__name__)
+
+HEAD_START: Final = "mlapi.head_start"
+"""Where the state of a scope holds a `HeadStart`, if there was one."""
 
 _L1: Final = Source.L1
 
@@ -47,41 +49,57 @@ class RouteConfig:
     deadline_s: float
     allow_no_cache: bool
     client_header: bytes
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteParts:
+    """What a prediction route works with; `clock` tells seconds."""
+
+    config: RouteConfig
+    served: ServedModel
+    reader: BodyReader
+    client_limit: ClientLimit
+    accounting: Accounting
+    request_ids: RequestIds
+    clock: Callable[[], float]
+
+
+class HeadStart(NamedTuple):
+    """What a server may know of a request before the route comes to serve it.
+
+    Attributes:
+        started: when the request was taken up.
+        found: what the cache holds of its texts; None if it was not asked.
+    """
+
+    started: float
+    found: Found | None
 
 
 class PredictionRoute:
     """One prediction route. Plain ASGI, because FastAPI's own machinery costs more than a cached answer does."""
 
-    def __init__(
-        self,
-        *,
-        dialect: Dialect,
-        config: RouteConfig,
-        served: ServedModel,
-        reader: BodyReader,
-        client_limit: ClientLimit,
-        accounting: Accounting,
-        request_ids: RequestIds,
-        clock: Callable[[], float],
-    ) -> None:
-        """Wire the parts; `clock` tells seconds."""
+    def __init__(self, dialect: Dialect, parts: RouteParts) -> None:
+        """Wire the parts."""
         self.dialect = dialect
-        self._config = config
-        self._served = served
-        self._reader = reader
-        self._client_limit = client_limit
-        self._accounting = accounting
-        self._request_ids = request_ids
-        self._clock = clock
+        self.parts = parts
+        self._config = parts.config
+        self._served = parts.served
+        self._reader = parts.reader
+        self._client_limit = parts.client_limit
+        self._accounting = parts.accounting
+        self._request_ids = parts.request_ids
+        self._clock = parts.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        inquiry: Inquiry | None = scope.get(INQUIRY)
-        started = inquiry.started if inquiry else self._clock()
+        head_start = _head_start(scope)
+        started = head_start.started if head_start else self._clock()
         head = read_head(scope["headers"], self._config.client_header)
         request_id = self._request_ids.choose(head.request_id)
         try:
-            headers, body = await self._serve(scope, receive, head, started)
+            headers, body = await self._serve(scope, receive, head, started, head_start)
             status = 200
             headers.append((b"x-request-id", request_id))
         except ClientGoneError:
@@ -102,8 +120,9 @@ class PredictionRoute:
             status = CLIENT_GONE
         self._accounting.request(status, self._clock() - started)
 
-    async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
-        inquiry: Inquiry | None = scope.get(INQUIRY)
+    async def _serve(
+        self, scope: Scope, receive: Receive, head: RequestHead, started: float, head_start: HeadStart | None
+    ) -> tuple[_Headers, bytes]:
         read = self.dialect.reader(scope["query_string"])
         check_content_type(head.content_type)
         decoder = None
@@ -115,7 +134,7 @@ class PredictionRoute:
             self._client_limit.check(_client(scope, head), len(call.texts))
         model = self._served.loaded
         try:
-            found = inquiry.found if inquiry else None
+            found = head_start.found if head_start else None
             answer, stored = await self._answer(model, call, head, started, receive, found=found)
             if not call.truncate:
                 _refuse_truncated(answer.predictions)
@@ -205,6 +224,11 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+
+
+def _head_start(scope: Scope) -> HeadStart | None:
+    state = scope.get("state")
+    return state.get(HEAD_START) if state else None
 
 
 def _client(scope: Scope, head: RequestHead) -> str:

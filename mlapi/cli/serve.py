@@ -95,6 +95,7 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
 
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
+    from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
     from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
 
@@ -107,7 +108,7 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
         # uvicorn calls it as it calls a class, for each connection.
         http=cast(
             "type[asyncio.Protocol]",
-            partial(FastHttpConnection, Shared(app.shortcuts, app.refusals, _limits(settings))),
+            partial(FastHttpConnection, Shared(fast_paths(app), app.refusals, _limits(settings))),
         ),
         ws="none",
         lifespan="on",

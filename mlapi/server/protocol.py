@@ -15,13 +15,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from mlapi.api.early_refusals import EarlyRefusals
-from mlapi.api.shortcut import Shortcut
 from mlapi.errors import HeadTimeoutError, InvalidHttpError, MlapiError, OverloadedError
 from mlapi.server.bodies import Body, body_of
 from mlapi.server.exchange import Ends, Exchange, Flow
 from mlapi.server.heads import Head
 from mlapi.server.limits import Holding, Limits, Unread
-from mlapi.server.requests import Request, Requests
+from mlapi.server.requests import Choosy, Request, Requests
 
 _MAX_LEAVING: Final = 64
 """How many connections beyond the most that may be open are told so, instead of being closed in silence."""
@@ -39,9 +38,9 @@ together; the event loop may be busy between them."""
 class Shared:
     """What the connections of a server share."""
 
-    def __init__(self, shortcuts: Mapping[bytes, Shortcut], refusals: EarlyRefusals, limits: Limits) -> None:
+    def __init__(self, fast_paths: Mapping[bytes, Choosy], refusals: EarlyRefusals, limits: Limits) -> None:
         """Take what may answer plain requests, by target; what answers requests that are none; and the bounds."""
-        self.requests = Requests(shortcuts, limits.head_bytes)
+        self.requests = Requests(fast_paths, limits.head_bytes)
         self.refusals = refusals
         self.limits = limits
         self.holding = Holding()
@@ -257,12 +256,12 @@ class HttpConnection(asyncio.Protocol):
         return end
 
     def _begin(self, head: Head, found: Mapping[str, object] | None = None) -> Exchange:
-        """Have the application serve a request whose head is read; it gets what was `found` with the scope."""
+        """Have the application serve a request whose head is read; what was `found` goes into its state."""
         config = self._config
         state = self._server_state
         scope = self._ends.scope(head, config, self._app_state)
         if found is not None:
-            scope |= found
+            scope["state"] |= found
         self._cycle = cycle = Exchange(
             scope,
             cast("asyncio.Transport", self),

@@ -1,19 +1,21 @@
 """Answers a prediction without a task, in the bytes of the ordinary way, when the cache holds all of its texts."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mlapi.api.accounting import Accounting
+from mlapi.api.application import Application
 from mlapi.api.headers import PLAIN_JSON, RequestIds
-from mlapi.api.known_bodies import Digests, KnownBodies
 from mlapi.api.lifecycle import Phase
 from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import TextLimits
-from mlapi.dialects.native import write_known
+from mlapi.dialects.native import NativeDialect, write_known
 from mlapi.dialects.native_body import read_texts
 from mlapi.predictions import Found, Prediction
 from mlapi.predictor import Predictor
+from mlapi.server.known_bodies import Digests, KnownBodies
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
@@ -32,12 +34,10 @@ _RESPONSE: Final = (
 _TRUNCATED: Final = b"x-truncated: %d\r\n"
 _MS: Final = 1e3
 
-INQUIRY: Final = "mlapi.inquiry"
-"""Where a scope holds the `Inquiry` that was made before the route came to serve the request."""
 _OK: Final = 200
 
 
-class Shortcut:
+class FastPath:
     """The short way through one prediction route.
 
     It serves what nearly every request is: valid, without special wishes, from a caller without a limit. All else is
@@ -158,13 +158,13 @@ class Inquiry:
         found: what the cache holds of its texts; nothing until L2 was asked.
     """
 
-    __slots__ = ("_digests", "_given_id", "_model", "_shortcut", "found", "started")
+    __slots__ = ("_digests", "_fast_path", "_given_id", "_model", "found", "started")
 
     def __init__(
-        self, shortcut: Shortcut, model: LoadedModel, digests: Digests, given_id: bytes, started: float
+        self, fast_path: FastPath, model: LoadedModel, digests: Digests, given_id: bytes, started: float
     ) -> None:
         """Keep what the answer needs; nothing is asked yet."""
-        self._shortcut = shortcut
+        self._fast_path = fast_path
         self._model = model
         self._digests = digests
         self._given_id = given_id
@@ -186,7 +186,7 @@ class Inquiry:
 
     def response(self) -> bytes | None:
         """Return the response after its status line; None if the route must serve the request, with what was found."""
-        if self.found is None or not self._shortcut.open:
+        if self.found is None or not self._fast_path.open:
             return None
         predictions = []
         l1 = 0
@@ -198,4 +198,30 @@ class Inquiry:
                 predictions.append(other)
             else:
                 return None
-        return self._shortcut.write(self._model, predictions, l1, self._given_id, self.started)
+        return self._fast_path.write(self._model, predictions, l1, self._given_id, self.started)
+
+
+def fast_paths(app: Application) -> dict[bytes, FastPath]:
+    """Return what may answer the predictions of an application, by target: nothing with tracing or a limit for clients.
+
+    Both are about each request, whether its texts are known or not. Only the native dialect is written here.
+    """
+    paths = {}
+    for mount in app.mounts:
+        # A body's digests are those of one model.
+        bodies = KnownBodies(secrets.token_bytes(16))
+        for name, route in mount.predictions.items():
+            parts = route.parts
+            if app.tracing or parts.client_limit.active or not isinstance(route.dialect, NativeDialect):
+                continue
+            paths[f"{mount.served.root}/{name}".encode()] = FastPath(
+                limits=parts.config.limits,
+                max_body_bytes=parts.config.max_body_bytes,
+                served=mount.served,
+                bodies=bodies,
+                accounting=parts.accounting,
+                request_ids=parts.request_ids,
+                cross_origin=app.cross_origin,
+                clock=parts.clock,
+            )
+    return paths
