@@ -76,7 +76,7 @@ class Inquiry:
         self._response = response
         self._begins = begins
         self.started = 1.0
-        self.findings = None
+        self.found = None
         self.end: Callable[[], None] | None = None
 
     def begin(self, on_end: Callable[[], None]) -> bool:
