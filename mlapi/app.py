@@ -28,6 +28,7 @@ from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
+from mlapi.bundles.manifest import CachePolicy
 from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
@@ -157,7 +158,8 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         model = await asyncio.wrap_future(loading)
     stack.callback(model.executor.close)
     renderer = Renderer(model.manifest.labels)
-    store, cache = _open_cache(settings, model.digest, renderer, metrics)
+    tiers = settings.cache or model.manifest.cache
+    store, cache = _open_cache(settings, tiers, model.digest, renderer, metrics)
     stack.push_async_callback(store.close)
     admission = Admission(
         max_waiting_tokens=settings.max_waiting_tokens,
@@ -198,12 +200,11 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
 
 
 def _open_cache(
-    settings: Settings, digest: str, renderer: Renderer, metrics: Metrics
+    settings: Settings, tiers: CachePolicy, digest: str, renderer: Renderer, metrics: Metrics
 ) -> tuple[TieredStore, _CacheState]:
-    memory = MemoryStore(
-        max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
-    )
-    if not settings.redis_url:
+    l1_bytes = 0 if tiers == "none" else settings.l1_bytes
+    memory = MemoryStore(max_bytes=l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics)
+    if tiers != "both" or not settings.redis_url:
         return TieredStore(memory, None), _CacheState(None)
     timeout_s = settings.redis_timeout_ms / 1000
     redis = RedisStore(

@@ -1,12 +1,14 @@
 """`mlapi bundle`: makes model bundles, shows them and verifies them."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
 
-from mlapi.bundles.manifest import Evaluation, Manifest
+from mlapi.bundles.manifest import CachePolicy, Evaluation, Manifest
 from mlapi.bundles.store import read_manifest, verify_file
 from mlapi.engines.processors import usable_processors
 from mlapi.engines.telemetry import decline
@@ -14,6 +16,8 @@ from mlapi.errors import BundleError, ConfigurationError
 from mlapi.settings import DEFAULT_BUNDLE
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
+
+_CACHE: Final[Mapping[CachePolicy, str]] = {"both": "in-process and shared", "l1": "in-process", "none": "none"}
 
 
 @click.group()
@@ -116,12 +120,14 @@ def _table(manifest: Manifest) -> str:
         ("name", manifest.name),
         ("digest", manifest.digest),
         ("labels", f"{', '.join(manifest.labels)} ({manifest.activation})"),
-        ("reads", f"up to {manifest.max_tokens} tokens"),
+        ("reads", f"up to {manifest.max_tokens} tokens" if manifest.max_tokens else "texts of every length"),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
+        ("cache", _CACHE[manifest.cache]),
         *(("file", f"{name}, {entry.bytes / 1e6:.2f} MB") for name, entry in sorted(manifest.files.items())),
         ("made from", f"{provenance.source} at {provenance.revision}"),
         ("licence", provenance.licence),
         ("made with", ", ".join(f"{tool} {version}" for tool, version in sorted(provenance.built_with.items()))),
+        *(("parameter", f"{name} = {value}") for name, value in sorted(provenance.parameters.items())),
         *_evaluation(manifest.evaluation),
     ]
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
@@ -132,7 +138,7 @@ def _evaluation(evaluation: Evaluation | None) -> list[tuple[str, str]]:
         return [("evaluation", "none")]
     difference = evaluation.score_difference
     return [
-        ("evaluation", f"{evaluation.dataset}, {evaluation.texts} texts, against the fp32 reference"),
+        ("evaluation", f"{evaluation.dataset}, {evaluation.texts} texts, against the reference"),
         ("accuracy", f"{evaluation.accuracy:.4f} (reference {evaluation.reference_accuracy:.4f})"),
         ("agreement", f"{100 * evaluation.agreement:.2f} % of the labels"),
         (

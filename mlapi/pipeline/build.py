@@ -141,7 +141,7 @@ def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
     files = {name: reference.file(name) for name in manifest.files}
     if order.engine == "openvino":
         model = load_model(files[CONFIG], files[WEIGHTS])
-        graph = export(model, max_tokens=manifest.max_tokens, pad_id=manifest.pad_id)
+        graph = export(model, max_tokens=manifest.longest, pad_id=manifest.pad_id)
         files = {**store(graph, order.precision, folder), TOKENIZER: files[TOKENIZER]}
     return write_bundle(folder / "candidate", files, partial(_complete, manifest, order, None))
 
@@ -169,7 +169,7 @@ def _judge(
         runner = parity.Runner(
             engine, manifest.pad_id, manifest.activation, partial(padded_length, max_tokens=manifest.max_tokens)
         )
-        encoded = tokenizer.encode(data.texts) if data else parity.made_up_texts(tokenizer, manifest.max_tokens)
+        encoded = tokenizer.encode(data.texts) if data else parity.made_up_texts(tokenizer, manifest.longest)
         problems = []
         if engine.batch_invariant:
             say(f"comparing the scores of {len(encoded)} texts alone and in batches")
