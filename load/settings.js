@@ -3,7 +3,8 @@
 import { SCENARIOS } from './profiles.js';
 
 const DOMAIN = 'mids255.com';
-const LOCAL = 'http://localhost:8000/project';
+const LOCAL = 'http://localhost:8000';
+const MODELS = ['project', 'lab'];
 
 export function seconds(text) {
   const found = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text);
@@ -27,9 +28,14 @@ function number(env, name, fallback, low, high) {
 }
 
 function baseUrl(env) {
-  const url = env.BASE_URL || (env.NAMESPACE ? `https://${env.NAMESPACE}.${env.DOMAIN || DOMAIN}/project` : LOCAL);
+  const model = env.MODEL || MODELS[0];
+  if (!MODELS.includes(model)) {
+    throw new Error(`MODEL=${model}: must be one of ${MODELS.join(', ')}`);
+  }
+  const host = env.NAMESPACE ? `https://${env.NAMESPACE}.${env.DOMAIN || DOMAIN}` : LOCAL;
+  const url = env.BASE_URL || `${host}/${model}`;
   if (!/^https?:\/\/[^/]+/.test(url)) {
-    throw new Error(`BASE_URL=${url}: must be like ${LOCAL}`);
+    throw new Error(`BASE_URL=${url}: must be like ${LOCAL}/${MODELS[0]}`);
   }
   return url.replace(/\/+$/, '');
 }

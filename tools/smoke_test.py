@@ -1,4 +1,4 @@
-"""Asks a service for the same new text twice and says how it was answered."""
+"""Asks services for the same new text twice each and says how they answered."""
 
 import http.client
 import json
@@ -39,6 +39,7 @@ def ask(connection: http.client.HTTPConnection, path: str, text: str) -> str:
 
 def main(url: str) -> None:
     """Ask twice, on one connection: so the second answer comes from the process that gave the first."""
+    sys.stdout.write(f"{url}\n")
     parts = urlsplit(url)
     connection = connect(parts.netloc, time.monotonic() + PATIENCE_S)
     text = f"The rollout went well, thank you. {secrets.token_hex(4)}"
@@ -48,4 +49,5 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for service in sys.argv[1:]:
+        main(service)
