@@ -204,8 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"--{name.lower().replace('_', '-')}", dest=name, type=kind, default=getattr(defaults, name)
         )
     given = vars(parser.parse_args(arguments))
-    places = [given.pop(name) for name in ("train", "dev", "output")]
-    bundle = train(*places, Parameters(**given))
+    train_file, dev_file, output = (given.pop(name) for name in ("train", "dev", "output"))
+    bundle = train(train_file, dev_file, output, Parameters(**given))
     sys.stdout.write(f"{bundle.folder}: {bundle.manifest.evaluation}\n")
 
 

@@ -41,6 +41,7 @@ class LinearEngine:
     streams = 1
     batch_tokens = 512
     warm_tokens = 8
+    quick_tokens = 128
     batch_invariant = True
     trial_tokens = 0
 
