@@ -1,9 +1,11 @@
-# The service, its model and nothing else. Builds with docker, podman and buildah; docs/deploying.md says how.
+# The service, its models and nothing else. Builds with docker, podman and buildah; docs/deploying.md says how.
 
 # A digest is welcome, too: --build-arg PYTHON=docker.io/library/python:3.11.14-slim-bookworm@sha256:…
 ARG PYTHON=docker.io/library/python:3.11.14-slim-bookworm
 # The folder of the model, below the repository's root.
 ARG BUNDLE=models/distilbert-minilm-sst2
+# The small model of /lab, which goes into every image: MLAPI_BUNDLE chooses. Less than a megabyte.
+ARG LAB=models/tfidf-logreg-sst2
 # serve: the service on CPUs. torch: with PyTorch and CUDA, for bundles of the torch engine; several gigabytes.
 ARG FLAVOUR=serve
 
@@ -25,9 +27,9 @@ RUN bash prune_packages.sh /opt/mlapi "${FLAVOUR}" \
     && python -m compileall -q -f --invalidation-mode unchecked-hash /opt/mlapi/lib
 
 
-# The service, and the model when its files are what its manifest says.
+# The service, and the models when their files are what their manifests say.
 FROM packages AS app
-ARG BUNDLE
+ARG BUNDLE LAB
 COPY requirements/build.txt ./
 RUN pip install --target backend --require-hashes --only-binary :all: --requirement build.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -35,8 +37,11 @@ COPY mlapi mlapi
 RUN PYTHONPATH=/build/backend pip --python /opt/mlapi/bin/python install --target /app \
       --no-compile --no-index --no-deps --no-build-isolation . \
     && python -m compileall -q -f --invalidation-mode unchecked-hash /app
+COPY ${LAB} /bundle/${LAB}
 COPY ${BUNDLE} /bundle/${BUNDLE}
-RUN chmod -R u=rwX,go=rX /app /bundle && /app/bin/mlapi bundle verify "/bundle/${BUNDLE}"
+RUN chmod -R u=rwX,go=rX /app /bundle \
+    && /app/bin/mlapi bundle verify "/bundle/${LAB}" \
+    && /app/bin/mlapi bundle verify "/bundle/${BUNDLE}"
 
 
 FROM ${PYTHON}

@@ -10,7 +10,7 @@ usage: ./deploy.sh [dev|prod] [OPTION…]
 dev (the default) builds the image of the working tree, brings it to the cluster and applies .k8s/overlays/dev.
 prod applies .k8s/overlays/prod with the image of this commit that ./build-push.sh pushed to ECR.
 
-Both show what will change, apply it, wait for the rollout and ask the Service for a prediction, twice. If anything of
+Both show what will change, apply it, wait for the rollout and ask each Service for a prediction, twice. If anything of
 that fails, they show the events and logs that matter, apply again what was there before, and exit with 1.
 
 Options:
@@ -236,8 +236,10 @@ roll_out() {
   for deployment in $deployments; do
     run kube rollout status --namespace "$namespace" "$deployment" --timeout "${timeout}s" || return
   done
-  [[ -n $dry_run ]] || say "rolled out; asking the Service for a prediction"
-  run tools/smoke_test.sh "$context" "$namespace" "$image" "${root_path:-/project}"
+  local urls=("http://mlapi-service:8000${root_path:-/project}")
+  [[ $deployments != *deployment.apps/lab* ]] || urls+=(http://lab-service:8000/lab)
+  [[ -n $dry_run ]] || say "rolled out; asking each Service for a prediction"
+  run tools/smoke_test.sh "$context" "$namespace" "$image" "${urls[@]}"
 }
 
 explain() {

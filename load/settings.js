@@ -2,7 +2,8 @@
 
 import { SCENARIOS } from './profiles.js';
 
-const LOCAL = 'http://localhost:8000/project';
+const LOCAL = 'http://localhost:8000';
+const MODELS = ['project', 'lab'];
 
 export function seconds(text) {
   const found = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text);
@@ -28,19 +29,23 @@ function number(env, name, fallback, low, high) {
 // Without any of these the service of `make run` is asked. Half of a name is refused: there is no domain that is
 // everybody's, and load must never go to a host that its sender did not name.
 function baseUrl(env) {
+  const model = env.MODEL || MODELS[0];
+  if (!MODELS.includes(model)) {
+    throw new Error(`MODEL=${model}: must be one of ${MODELS.join(', ')}`);
+  }
   if (env.BASE_URL) {
     if (!/^https?:\/\/[^/]+/.test(env.BASE_URL)) {
-      throw new Error(`BASE_URL=${env.BASE_URL}: must be like ${LOCAL}`);
+      throw new Error(`BASE_URL=${env.BASE_URL}: must be like ${LOCAL}/${MODELS[0]}`);
     }
     return env.BASE_URL.replace(/\/+$/, '');
   }
   if (!env.NAMESPACE && !env.DOMAIN) {
-    return LOCAL;
+    return `${LOCAL}/${model}`;
   }
   if (!env.NAMESPACE || !env.DOMAIN) {
     const [given, missing] = env.NAMESPACE ? ['NAMESPACE', 'DOMAIN'] : ['DOMAIN', 'NAMESPACE'];
     throw new Error(
-      `${given}=${env[given]} without ${missing} names no host: requests go to https://NAMESPACE.DOMAIN/project; ` +
+      `${given}=${env[given]} without ${missing} names no host: requests go to https://NAMESPACE.DOMAIN/${model}; ` +
         `give ${missing} as well, or BASE_URL alone`,
     );
   }
@@ -48,7 +53,7 @@ function baseUrl(env) {
   if (!/^[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?$/i.test(host)) {
     throw new Error(`NAMESPACE=${env.NAMESPACE}, DOMAIN=${env.DOMAIN}: ${host} is no host name`);
   }
-  return `https://${host}/project`;
+  return `https://${host}/${model}`;
 }
 
 export function readSettings(env) {

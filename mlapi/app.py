@@ -170,9 +170,10 @@ class _CacheState:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all models of the process use: L1, Redis, and the processors."""
+    """What all models of the process use: L1, or one that keeps nothing, Redis, and the processors."""
 
     memory: MemoryStore
+    no_memory: MemoryStore
     redis: RedisServer | None
     gate: RunGate
     metrics: Metrics
@@ -192,9 +193,10 @@ async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: 
 
 def _share(settings: Settings, models: Sequence[Model], metrics: Metrics, stack: AsyncExitStack) -> _Shared:
     """Make what there is once a process."""
-    memory = MemoryStore(
-        max_bytes=settings.l1_bytes, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM, metrics=metrics
-    )
+    open_memory = partial(MemoryStore, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM)
+    memory = open_memory(max_bytes=settings.l1_bytes, metrics=metrics)
+    # Its metrics are nobody's: it holds nothing.
+    no_memory = open_memory(max_bytes=0, metrics=Metrics())
     redis = None
     if settings.redis_url:
         redis = RedisServer(
@@ -203,7 +205,7 @@ def _share(settings: Settings, models: Sequence[Model], metrics: Metrics, stack:
             write_breaker=_breaker(metrics.cache_write_breaker_state.set),
         )
         stack.push_async_callback(redis.close)
-    return _Shared(memory, redis, RunGate(max(model.streams for model in models)), metrics)
+    return _Shared(memory, no_memory, redis, RunGate(max(model.streams for model in models)), metrics)
 
 
 async def _start(
@@ -211,7 +213,10 @@ async def _start(
 ) -> LoadedModel:
     """Wire everything around a model; `stack` releases it again in reverse order."""
     postprocessor = Postprocessor(model.manifest.labels, model.manifest.activation)
-    store = TieredStore(shared.memory, _redis_store(settings, model.digest, postprocessor, shared))
+    tiers = settings.cache or model.manifest.cache
+    redis = shared.redis if tiers == "both" else None
+    memory = shared.no_memory if tiers == "none" else shared.memory
+    store = TieredStore(memory, _redis_store(settings, model.digest, postprocessor, redis, shared.metrics))
     stack.push_async_callback(store.close)
     admission = Admission(
         max_waiting_tokens=settings.max_waiting_tokens,
@@ -250,7 +255,7 @@ async def _start(
     info = _describe(model)
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
     answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
-    return LoadedModel(predictor, info, answering, _CacheState(shared.redis))
+    return LoadedModel(predictor, info, answering, _CacheState(redis))
 
 
 def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
@@ -258,14 +263,16 @@ def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
     return CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda state: show(state.value))
 
 
-def _redis_store(settings: Settings, digest: str, postprocessor: Postprocessor, shared: _Shared) -> RedisStore | None:
-    if shared.redis is None:
+def _redis_store(
+    settings: Settings, digest: str, postprocessor: Postprocessor, redis: RedisServer | None, metrics: Metrics
+) -> RedisStore | None:
+    if redis is None:
         return None
     return RedisStore(
-        shared.redis,
+        redis,
         Codec(digest, postprocessor),
         namespace=namespace(digest),
-        metrics=shared.metrics,
+        metrics=metrics,
         clock=_CLOCK,
         jitter=_RANDOM,
         ttl_s=settings.cache_ttl_s,

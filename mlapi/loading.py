@@ -10,12 +10,11 @@ from typing import Protocol
 from mlapi.batching.buckets import bucket_lengths
 from mlapi.bundles.manifest import Manifest, model_digest
 from mlapi.bundles.store import open_bundle, read_manifest
-from mlapi.engines import memory, tokenizer
-from mlapi.engines.base import EngineIdentity
+from mlapi.engines import memory
+from mlapi.engines.base import EngineIdentity, Tokenizer
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.processors import usable_processors
-from mlapi.engines.registry import import_engine
-from mlapi.engines.tokenizer import HfTokenizer
+from mlapi.engines.registry import import_engine, import_tokenizer
 from mlapi.errors import ConfigurationError
 from mlapi.postprocessing import POSTPROCESSING_VERSION
 
@@ -38,7 +37,7 @@ class Model:
     manifest: Manifest
     identity: EngineIdentity
     digest: str
-    tokenizer: HfTokenizer
+    tokenizer: Tokenizer
     executor: EngineExecutor
     streams: int
     batch_tokens: int
@@ -100,7 +99,7 @@ def load(
         engine: which engine to use; empty: the one that the bundle was made for.
         threads: threads for inference; 0: the processors that this process may use.
         clock: tells seconds.
-        imported: told when the engine's library is there.
+        imported: told when the libraries of the engine and the tokenizer are there.
 
     Raises:
         ConfigurationError: there is no such engine, or its library is not installed.
@@ -110,12 +109,14 @@ def load(
     with ThreadPoolExecutor(1, thread_name_prefix="loading") as beside:
         # Digests are computed outside the interpreter.
         opening = beside.submit(open_bundle, bundle)
-        load_engine = import_engine(engine or read_manifest(bundle).engine)
+        declared = read_manifest(bundle)
+        load_engine = import_engine(engine or declared.engine)
+        tokenizer = import_tokenizer(declared.files)
         if imported:
             imported()
         opened = opening.result()
         manifest = opened.manifest
-        reading = beside.submit(HfTokenizer.load, opened.file(tokenizer.FILE), manifest.max_tokens)
+        reading = beside.submit(tokenizer.load, opened.file(tokenizer.file), manifest.max_tokens)
         loaded = load_engine(opened, threads or usable_processors())
     executor = EngineExecutor(
         loaded,
@@ -124,10 +125,10 @@ def load(
         tidy=partial(memory.release, opened.folder),
     )
     runtime = asdict(loaded.identity) | {
-        "normalisation": tokenizer.NORMALISATION_VERSION,
+        "normalisation": tokenizer.normalisation,
         "postprocessing": POSTPROCESSING_VERSION,
     }
-    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens))
+    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens or loaded.batch_tokens))
     return Model(
         manifest=manifest,
         identity=loaded.identity,

@@ -13,7 +13,7 @@ from mlapi.cache.keys import KeyMaker
 from mlapi.cache.singleflight import Flight, SingleFlight
 from mlapi.cache.tiered import TieredStore
 from mlapi.engines.base import Tokenizer
-from mlapi.engines.tokenizer import parts
+from mlapi.engines.tokenizer_executor import parts
 from mlapi.errors import (
     DeadlineExceededError,
     InternalError,

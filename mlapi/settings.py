@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -14,9 +14,12 @@ from mlapi.errors import ConfigurationError
 
 PREFIX: Final = "MLAPI_"
 
-_SHIPPED: Final = Path(__file__).resolve().parent.parent / "models"
-DEFAULT_BUNDLE: Final = _SHIPPED / "distilbert-minilm-sst2"
-_SMALL_BUNDLE: Final = _SHIPPED / "tfidf-logreg-sst2"
+_MODELS: Final = Path(__file__).resolve().parent.parent / "models"
+
+DEFAULT_BUNDLE: Final = _MODELS / "distilbert-minilm-sst2"
+
+LAB_BUNDLE: Final = _MODELS / "tfidf-logreg-sst2"
+"""The small model that ships with the source, too."""
 
 _SERVICE_LINK: Final = re.compile(r"MLAPI_\w+?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets for a Service named `mlapi-…` in the pods of its namespace; nobody chose those names."""
@@ -130,6 +133,9 @@ class Settings(BaseModel):
         "", description="Redis for the shared cache tier, redis:// or rediss://; empty: the in-process tier only."
     )
     redis_timeout_ms: int = Field(20, ge=1, le=10_000, description="Time budget of one Redis operation, milliseconds.")
+    cache: Literal["", "both", "l1", "none"] = Field(
+        "", description="Cache tiers in use: both, l1 (in-process), none; empty: those that the bundle asks for."
+    )
     cache_ttl_s: int = Field(86_400, ge=1, le=31_536_000, description="How long an entry lives, seconds.")
     l1_bytes: int = Field(64 * _MIB, ge=0, description="Size of the in-process tier, bytes; 0: none.")
     max_texts: int = Field(10_000, ge=1, le=1_000_000, description="Texts in one request.")
@@ -182,9 +188,9 @@ class Settings(BaseModel):
         if self.models:
             return self.models
         first = ModelSetting(self.root_path, self.bundle)
-        if self.model_fields_set & {"bundle", "root_path", "engine"} or not _SMALL_BUNDLE.is_dir():
+        if self.model_fields_set & {"bundle", "root_path", "engine"} or not LAB_BUNDLE.is_dir():
             return (first,)
-        return (first, ModelSetting("/lab", _SMALL_BUNDLE))
+        return (first, ModelSetting("/lab", LAB_BUNDLE))
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

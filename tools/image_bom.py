@@ -1,7 +1,7 @@
 """Writes the bill of materials of the image that it runs in, as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json).
 
 It is piped into the image's Python, as `tools/image_probe.py` is, and reads what is installed there: Debian's packages,
-Python, its packages, the model. The same image always gives the same bytes.
+Python, its packages, the models. The same image always gives the same bytes.
 """
 
 import json
@@ -74,6 +74,11 @@ def model(folder: Path) -> Component:
     }
 
 
+def bundles(served: Path) -> list[Path]:
+    """Return the folders of the bundles that lie beside the one that is served, and its own."""
+    return sorted(path.parent for path in served.parent.glob("*/bundle.json"))
+
+
 def main() -> None:
     """Write the bill to standard output."""
     bill = {
@@ -81,7 +86,7 @@ def main() -> None:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {"type": "container", "name": "mlapi", "version": version("mlapi")}},
-        "components": [*debian(), python(), *packages(), model(Path(os.environ["MLAPI_BUNDLE"]))],
+        "components": [*debian(), python(), *packages(), *map(model, bundles(Path(os.environ["MLAPI_BUNDLE"])))],
     }
     sys.stdout.write(json.dumps(bill, indent=1) + "\n")
 

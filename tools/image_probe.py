@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 PORT: Final = 8000
+LAB: Final = "/app/models/tfidf-logreg-sst2"
 START_S: Final = 120.0
 """Far more than it takes; the machine may be busy building."""
 
@@ -59,7 +60,8 @@ def unusable(*names: str) -> Iterator[str]:
 
 def bytecode() -> Iterator[str]:
     """Yield what the service imports without bytecode: it would be compiled again at every start."""
-    for name in ("mlapi.cli.serve", "mlapi.engines.openvino", "mlapi.server.draining", "mlapi.app"):
+    modules = ("cli.serve", "engines.linear", "engines.openvino", "server.draining", "app")
+    for name in (f"mlapi.{module}" for module in modules):
         import_module(name)
 
     for name, module in sorted(sys.modules.items()):
@@ -92,9 +94,15 @@ def identity() -> Iterator[str]:
             continue
 
 
-def serving() -> Iterator[str]:
+def serving(bundle: str) -> Iterator[str]:
     """Start the service as the image's entry point does, ask it twice, and stop it; yield what goes wrong."""
-    settings = {"MLAPI_HOST": "127.0.0.1", "MLAPI_PORT": str(PORT), "MLAPI_REDIS_URL": "", "MLAPI_DRAIN_S": "0"}
+    settings = {
+        "MLAPI_BUNDLE": bundle,
+        "MLAPI_HOST": "127.0.0.1",
+        "MLAPI_PORT": str(PORT),
+        "MLAPI_REDIS_URL": "",
+        "MLAPI_DRAIN_S": "0",
+    }
     began = time.monotonic()
     service = subprocess.Popen(["mlapi", "serve"], env=os.environ | settings)  # noqa: S607  as the entry point does
     try:
@@ -115,6 +123,13 @@ def serving() -> Iterator[str]:
             yield f"asked to stop, the service ends with {service.returncode}"
     finally:
         service.kill()
+
+
+def served_bundles() -> Iterator[str]:
+    """Serve the image's own model, and the small one beside it."""
+    for bundle in (os.environ["MLAPI_BUNDLE"], LAB):
+        say(f"serving {bundle}")
+        yield from serving(bundle)
 
 
 def connect(service: "subprocess.Popen[bytes]", give_up_at: float) -> http.client.HTTPConnection | None:
@@ -149,7 +164,7 @@ def say(line: str) -> None:
 
 def main(flavour: str) -> int:
     """Examine everything and say what is wrong; return the exit code."""
-    wrong = [*contents(pytorch=flavour == "torch"), *identity(), *bytecode(), *serving()]
+    wrong = [*contents(pytorch=flavour == "torch"), *identity(), *bytecode(), *served_bundles()]
     for line in wrong:
         say(f"wrong: {line}")
     say("the image is not as it should be" if wrong else "the image is as it should be")

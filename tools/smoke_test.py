@@ -1,4 +1,4 @@
-"""Asks a service for the same new text twice, says how it was answered, and how the cache is doing."""
+"""Asks services for the same new text twice each, says how they answered, and how their caches are doing."""
 
 import http.client
 import json
@@ -57,6 +57,7 @@ def cache_state(connection: http.client.HTTPConnection, path: str) -> str:
 
 def main(url: str) -> None:
     """Ask twice, on one connection: so the second answer comes from the process that gave the first."""
+    sys.stdout.write(f"{url}\n")
     parts = urlsplit(url)
     connection = connect(parts.netloc, time.monotonic() + PATIENCE_S)
     text = f"The rollout went well, thank you. {secrets.token_hex(4)}"
@@ -67,4 +68,7 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if not sys.argv[1:]:
+        sys.exit("which services? python -m tools.smoke_test URL …")
+    for service in sys.argv[1:]:
+        main(service)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Ask a deployed service for a prediction, twice, from a pod of its namespace, through its Service.
+# Ask each deployed model for a prediction, twice, from a pod of its namespace, through its Service.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage='usage: tools/smoke_test.sh CONTEXT NAMESPACE IMAGE ROOT_PATH'
-context=${1:?$usage} namespace=${2:?$usage} image=${3:?$usage} root_path=${4:?$usage}
+usage='usage: tools/smoke_test.sh CONTEXT NAMESPACE IMAGE URL…'
+context=${1:?$usage} namespace=${2:?$usage} image=${3:?$usage}
+: "${4:?$usage}"
+urls=("${@:4}")
 name=mlapi-smoke-test-$RANDOM
 limit=90
 
@@ -38,7 +40,7 @@ spec:
       args:
         - |
 $(sed 's/^/          /' tools/smoke_test.py)
-        - http://mlapi-service:8000$root_path
+$(printf '        - %s\n' "${urls[@]}")
       resources:
         requests: {cpu: 50m, memory: 64Mi}
         limits: {memory: 64Mi}

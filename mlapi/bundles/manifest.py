@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,10 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+CachePolicy: TypeAlias = Literal["both", "l1", "none"]
+"""The cache tiers in use: in-process and shared, in-process alone, or no tier."""
+
+
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a bundle: its SHA-256 (hex) and its size in bytes."""
 
@@ -23,20 +27,22 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
 
 
-class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where the weights came from and what made the bundle.
 
     Attributes:
-        source: hub id or folder name of the checkpoint.
-        revision: the hub's commit, or the SHA-256 of the checkpoint's weights for a local folder.
+        source: hub id or folder name of the checkpoint, or the data set of a model that was trained from nothing.
+        revision: the hub's commit, or the SHA-256 of the checkpoint's weights for a local folder, or of the data set.
         licence: SPDX identifier of the weights' licence, or "unknown".
-        built_with: versions of the libraries that converted and quantised.
+        built_with: versions of the libraries that trained, converted and quantised.
+        parameters: what the training was told, the seed included; empty where it is not known.
     """
 
     source: str
     revision: str
     licence: str
     built_with: dict[str, str]
+    parameters: dict[str, int | float | str] = {}
 
 
 class ScoreDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,13 +54,16 @@ class ScoreDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the bundle compares with the fp32 reference on one file of labelled texts.
+    """How the bundle compares with the reference on one file of labelled texts.
+
+    The reference is what the bundle was made from, run by the library that trained it: the fp32 checkpoint in PyTorch,
+    or the fitted estimator in scikit-learn.
 
     Attributes:
         dataset: name of the data set.
         texts: how many texts, each line counted.
         accuracy: share of texts that the bundle labels right, 0 to 1.
-        reference_accuracy: the same for the fp32 reference.
+        reference_accuracy: the same for the reference.
         agreement: share of texts to which both give the same label, 0 to 1.
         score_difference: how far the scores are apart.
         file: name of the file, without its folder. None here and below: in bundles made before it was noted.
@@ -75,7 +84,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     truncated: int | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Everything that the service has to know of a model.
 
     Attributes:
@@ -83,26 +92,40 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         name: the model's name, for people.
         labels: label names in the order of the model's outputs.
         activation: what turns the model's outputs into probabilities.
-        max_tokens: tokens the model reads at most, special tokens included.
+        max_tokens: tokens the model reads at most, special tokens included; None: texts of every length.
         pad_id: token id that fills a row up to its padded length.
         engine: the engine that the files are made for.
         precision: number format of the weights.
         files: the bundle's files by name.
         provenance: where it came from.
         evaluations: measured quality, one entry a file of labelled texts; empty when it was not evaluated.
+        cache: the tiers that are worth asking before the model is: a very small one is faster than Redis.
     """
 
     schema: int
     name: str
     labels: tuple[str, ...]
     activation: Literal["softmax", "sigmoid"]
-    max_tokens: int
+    max_tokens: int | None
     pad_id: int
     engine: str
     precision: Literal["fp32", "bf16", "int8"]
     files: dict[str, FileEntry]
     provenance: Provenance
     evaluations: tuple[Evaluation, ...] = ()
+    cache: CachePolicy = "both"
+
+    @property
+    def longest(self) -> int:
+        """`max_tokens` of a model that has a bound.
+
+        Raises:
+            BundleError: this one reads texts of every length.
+        """
+        if self.max_tokens is None:
+            msg = f"the engine {self.engine} needs max_tokens"
+            raise BundleError(msg)
+        return self.max_tokens
 
     @property
     def digest(self) -> str:
@@ -173,7 +196,7 @@ def _check(manifest: Manifest) -> None:
         (len(manifest.labels) < 1 or len(set(manifest.labels)) != len(manifest.labels), "labels must be distinct"),
         (not all(map(_is_printable, manifest.labels)), "a label must be printable text"),
         (not _is_printable(manifest.name), "name must be printable text"),
-        (manifest.max_tokens < 1, "max_tokens must be positive"),
+        (manifest.max_tokens is not None and manifest.max_tokens < 1, "max_tokens must be positive, or null"),
         (manifest.pad_id < 0, "pad_id must not be negative"),
         (not manifest.files, "files must not be empty"),
         (any(not _FILE_NAME.fullmatch(name) for name in manifest.files), "a file name must be a plain name"),

@@ -1,13 +1,15 @@
 """`mlapi bundle`: makes model bundles, shows them and verifies them."""
 
 import sys
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
 
-from mlapi.bundles.manifest import Evaluation, Manifest
+from mlapi.bundles.manifest import CachePolicy, Evaluation, Manifest
 from mlapi.bundles.store import read_manifest, verify_file
 from mlapi.engines.processors import usable_processors
 from mlapi.engines.telemetry import decline
@@ -15,6 +17,8 @@ from mlapi.errors import BundleError, ConfigurationError
 from mlapi.settings import DEFAULT_BUNDLE
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
+
+_CACHE: Final[Mapping[CachePolicy, str]] = {"both": "in-process and shared", "l1": "in-process", "none": "none"}
 
 
 @click.group()
@@ -126,12 +130,14 @@ def _table(manifest: Manifest) -> str:
         ("name", manifest.name),
         ("digest", manifest.digest),
         ("labels", f"{', '.join(manifest.labels)} ({manifest.activation})"),
-        ("reads", f"up to {manifest.max_tokens} tokens"),
+        ("reads", f"up to {manifest.max_tokens} tokens" if manifest.max_tokens else "texts of every length"),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
+        ("cache", _CACHE[manifest.cache]),
         *(("file", f"{name}, {entry.bytes / 1e6:.2f} MB") for name, entry in sorted(manifest.files.items())),
         ("made from", f"{provenance.source} at {provenance.revision}"),
         ("licence", provenance.licence),
         ("made with", ", ".join(f"{tool} {version}" for tool, version in sorted(provenance.built_with.items()))),
+        *(("parameter", f"{name} = {value}") for name, value in sorted(provenance.parameters.items())),
         *chain.from_iterable(map(_evaluation, manifest.evaluations)),
         *([] if manifest.evaluations else [("evaluation", "none")]),
     ]
@@ -140,7 +146,7 @@ def _table(manifest: Manifest) -> str:
 
 def _evaluation(evaluation: Evaluation) -> list[tuple[str, str]]:
     difference = evaluation.score_difference
-    rows = [("evaluation", f"{evaluation.dataset}, {evaluation.texts} texts, against the fp32 reference")]
+    rows = [("evaluation", f"{evaluation.dataset}, {evaluation.texts} texts, against the reference")]
     if evaluation.file is not None:
         rows += [
             ("from", f"{evaluation.file}, sha256 {evaluation.sha256}"),

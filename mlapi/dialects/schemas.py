@@ -115,7 +115,7 @@ class ModelInfo(BaseModel):
     name: str
     digest: str
     labels: list[str]
-    max_tokens: int
+    max_tokens: int | None
     engine: str
     precision: str
     evaluation: ModelQuality | None = Field(description="The first of `evaluations`.")

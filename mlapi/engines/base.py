@@ -63,6 +63,10 @@ class Engine(Protocol):
     def trial_tokens(self) -> int:
         """Where that does not hold: padded tokens up to which it may hold all the same and is worth trying; or 0."""
 
+    @property
+    def quick_tokens(self) -> int:
+        """Padded tokens that a call computes in less time than it takes to wake a thread and be woken by it; or 0."""
+
     def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         """Score rows of token ids, shape [texts, padded length]; `mask` is 1 for real tokens and 0 for padding."""
 

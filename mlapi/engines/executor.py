@@ -71,10 +71,36 @@ class EngineExecutor:
     async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         """Score texts of one padded length; one tuple of logits a text, one logit a label.
 
+        On the event loop where the engine is so quick that a thread would only make it slower.
+
         Raises:
             EngineError: the engine failed, or answered with another number of rows.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._score, texts, padded)
+        if padded * len(texts) > self._engine.quick_tokens:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self.score, texts, padded)
+        logits = self.score(texts, padded)
+        # Others have their turn between two runs of a long queue.
+        await asyncio.sleep(0)
+        return logits
+
+    def score(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
+        """Score texts of one padded length, blocking; else as `run`."""
+        ids = np.full((len(texts), padded), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(texts), padded), dtype=np.int64)
+        for row, text in enumerate(texts):
+            ids[row, : len(text.ids)] = text.ids
+            mask[row, : len(text.ids)] = 1
+        logits = self._infer(ids, mask)
+        if padded not in self._computed:
+            self._computed.add(padded)
+            self._tidy()
+        if logits.ndim != 2 or logits.shape[0] != len(texts):  # noqa: PLR2004  rows and labels
+            msg = "the engine answered with a wrong number of rows"
+            raise EngineError(msg)
+        if not np.isfinite(logits).all():
+            msg = "the model answered with a number that is not finite"
+            raise EngineError(msg)
+        return [tuple(row) for row in logits.tolist()]
 
     def settle(self) -> None:
         """Return memory in a second, when what the last batch's answers were made of is freed, too."""
@@ -144,24 +170,6 @@ class EngineExecutor:
             ids[row, :real] = (np.arange(real) + row) % 7
             mask[row, :real] = 1
         return ids, mask
-
-    def _score(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
-        ids = np.full((len(texts), padded), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(texts), padded), dtype=np.int64)
-        for row, text in enumerate(texts):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
-        logits = self._infer(ids, mask)
-        if padded not in self._computed:
-            self._computed.add(padded)
-            self._tidy()
-        if logits.ndim != 2 or logits.shape[0] != len(texts):  # noqa: PLR2004  rows and labels
-            msg = "the engine answered with a wrong number of rows"
-            raise EngineError(msg)
-        if not np.isfinite(logits).all():
-            msg = "the model answered with a number that is not finite"
-            raise EngineError(msg)
-        return [tuple(row) for row in logits.tolist()]
 
     def _infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         try:

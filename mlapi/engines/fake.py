@@ -15,6 +15,7 @@ class FakeEngine:
     trial_tokens = 0
     batch_tokens = 1024
     warm_tokens = 128
+    quick_tokens = 0
 
     def __init__(self, labels: int, streams: int = 1) -> None:
         """Prepare for that many labels and calls side by side."""

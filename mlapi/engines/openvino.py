@@ -44,6 +44,7 @@ class OpenVinoEngine:
 
     batch_tokens = 512
     warm_tokens = 16
+    quick_tokens = 0
     trial_tokens = 64
 
     def __init__(self, compiled: ov.CompiledModel, precision: str, streams: int) -> None:

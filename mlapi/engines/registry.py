@@ -1,19 +1,42 @@
-"""Finds an engine by its name, importing its library only then."""
+"""Finds an engine by its name and a tokenizer by its file, importing their libraries only then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from mlapi.bundles.store import Bundle
-from mlapi.engines.base import Engine
+from mlapi.engines.base import Engine, Tokenizer
 from mlapi.engines.telemetry import decline
-from mlapi.errors import ConfigurationError
+from mlapi.errors import BundleError, ConfigurationError
 
 ENGINES: Final = {
     "fake": "mlapi.engines.fake:FakeEngine",
+    "linear": "mlapi.engines.linear:LinearEngine",
     "openvino": "mlapi.engines.openvino:OpenVinoEngine",
     "torch": "mlapi.engines.torch:TorchEngine",
 }
+
+TOKENIZERS: Final = {
+    "tokenizer.json": "mlapi.engines.tokenizer:HfTokenizer",
+    "vocabulary.json": "mlapi.engines.ngrams:NgramTokenizer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerKind:
+    """A kind of tokenizer whose library is imported.
+
+    Attributes:
+        file: the file of a bundle that it reads.
+        normalisation: the version of its canonical forms, part of the model digest.
+        load: makes a tokenizer out of that file's path and the manifest's `max_tokens`; raises `BundleError`.
+    """
+
+    file: str
+    normalisation: str
+    load: Callable[[Path, int | None], Tokenizer]
 
 
 def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:
@@ -44,3 +67,18 @@ def import_engine(name: str) -> Callable[[Bundle, int], Engine]:
         raise ConfigurationError(msg) from error
     load: Callable[[Bundle, int], Engine] = getattr(module, class_name).load
     return load
+
+
+def import_tokenizer(files: Collection[str]) -> TokenizerKind:
+    """Return the kind of tokenizer that a bundle with these files has.
+
+    Raises:
+        BundleError: none of the files is a tokenizer's.
+    """
+    for file, place in TOKENIZERS.items():
+        if file in files:
+            module_name, _, class_name = place.partition(":")
+            module = import_module(module_name)
+            return TokenizerKind(file, module.NORMALISATION_VERSION, getattr(module, class_name).load)
+    msg = f"the bundle has no tokenizer: none of {', '.join(TOKENIZERS)}"
+    raise BundleError(msg)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -21,22 +21,8 @@ _VERBATIM: Final = "\0"
 """Opens the form of a text that is kept as it is. The tokenizer's normaliser removes NUL, so no other form has it."""
 
 
-_PART_CHARS: Final = 65_536
-
 _FEW: Final = 16
 """So many texts are not worth a look at all of them together."""
-
-
-def parts(texts: Sequence[str]) -> Iterator[slice]:
-    """Cut texts into runs that take a few milliseconds to tokenise; together they are all texts, in order."""
-    start = chars = 0
-    for index, text in enumerate(texts):
-        chars += len(text)
-        if chars >= _PART_CHARS:
-            yield slice(start, index + 1)
-            start, chars = index + 1, 0
-    if start < len(texts):
-        yield slice(start, len(texts))
 
 
 class HfTokenizer:
@@ -65,12 +51,15 @@ class HfTokenizer:
         self.ascii_fold = (table.lower() if self._lowercase else table) if self._foldable and brackets else None
 
     @classmethod
-    def load(cls, path: Path, max_tokens: int) -> Self:
+    def load(cls, path: Path, max_tokens: int | None) -> Self:
         """Read a `tokenizer.json`.
 
         Raises:
-            BundleError: the file cannot be read as a tokenizer.
+            BundleError: the file cannot be read as a tokenizer, or nothing says how many tokens the model reads.
         """
+        if max_tokens is None:
+            msg = f"a model with a {path.name} needs max_tokens"
+            raise BundleError(msg)
         try:
             tokenizer = RustTokenizer.from_file(str(path))
         except Exception as error:  # the Rust binding raises bare Exception for whatever is wrong with the file

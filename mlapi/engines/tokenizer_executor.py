@@ -1,7 +1,7 @@
 """Tokenises short requests at once, and others in a thread of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -11,6 +11,20 @@ from mlapi.predictions import EncodedText
 AT_ONCE_CHARS: Final = 512
 """Characters of a request that is tokenised on the event loop: about a hundred tokens, a fifth to half a millisecond. A
 thread would take as long to be woken and to wake the loop, and longer where the model keeps the processors busy."""
+
+_PART_CHARS: Final = 65_536
+
+
+def parts(texts: Sequence[str]) -> Iterator[slice]:
+    """Cut texts into runs that take a few milliseconds to tokenise; together they are all texts, in order."""
+    start = chars = 0
+    for index, text in enumerate(texts):
+        chars += len(text)
+        if chars >= _PART_CHARS:
+            yield slice(start, index + 1)
+            start, chars = index + 1, 0
+    if start < len(texts):
+        yield slice(start, len(texts))
 
 
 class TokenizerExecutor:

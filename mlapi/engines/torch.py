@@ -50,6 +50,7 @@ class TorchEngine:
     # On a CUDA device the first call of a length records the kernels of all later ones.
     warm_tokens = sys.maxsize
     trial_tokens = 0
+    quick_tokens = 0
 
     def __init__(self, computing: _Computing, identity: EngineIdentity, *, streams: int, batch_tokens: int) -> None:
         """Wrap a model that is ready to compute."""

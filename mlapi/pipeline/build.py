@@ -194,7 +194,7 @@ def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
     files = {name: reference.file(name) for name in manifest.files}
     if order.engine == "openvino":
         model = load_model(files[CONFIG], files[WEIGHTS])
-        graph = export(model, max_tokens=manifest.max_tokens, pad_id=manifest.pad_id)
+        graph = export(model, max_tokens=manifest.longest, pad_id=manifest.pad_id)
         files = {**store(graph, order.precision, folder), TOKENIZER: files[TOKENIZER]}
     return write_bundle(folder / "candidate", files, partial(_complete, manifest, order, ()))
 
@@ -214,12 +214,12 @@ def _check_reading(reference: Bundle, original: Original, threads: int, say: Cal
         BundleError: a text has other tokens or other scores.
     """
     manifest = reference.manifest
-    tokenizer = HfTokenizer.load(reference.file(TOKENIZER), manifest.max_tokens)
-    texts = probing_texts(original, manifest.max_tokens)
+    tokenizer = HfTokenizer.load(reference.file(TOKENIZER), manifest.longest)
+    texts = probing_texts(original, manifest.longest)
     say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
     with closing(load_engine("torch", reference, threads)) as engine:
         compare_reading(original, tokenizer, _runner(engine, manifest), texts)
-    compare_conversion(original.tokenizer, manifest.max_tokens)
+    compare_conversion(original.tokenizer, manifest.longest)
 
 
 def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> None:
@@ -232,7 +232,7 @@ def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> No
 
 
 def _runner(engine: AnyEngine, manifest: Manifest) -> parity.Runner:
-    padded = partial(padded_length, max_tokens=manifest.max_tokens)
+    padded = partial(padded_length, max_tokens=manifest.longest)
     return parity.Runner(engine, manifest.pad_id, manifest.activation, padded)
 
 
@@ -251,14 +251,14 @@ def _judge(
             precision.
     """
     manifest = candidate.manifest
-    tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.max_tokens)
+    tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.longest)
     with closing(load_engine(manifest.engine, candidate, threads)) as engine:
         runner = _runner(engine, manifest)
         _check_readable(tokenizer, data)
         encoded = [tokenizer.encode(texts.texts) for texts in data]
         problems = []
         if engine.batch_invariant:
-            tried = list(chain(*encoded)) or parity.made_up_texts(tokenizer, manifest.max_tokens)
+            tried = list(chain(*encoded)) or parity.made_up_texts(tokenizer, manifest.longest)
             say(f"comparing the scores of {len(tried)} texts alone and in batches")
             moved = parity.moved_by_batching(runner, tried)
             if moved:

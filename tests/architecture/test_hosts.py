@@ -16,10 +16,11 @@ RESERVED: Final = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|net|org))?|test|inv
 """RFC 2606 and RFC 6761: nobody can own these."""
 
 OWN: Final = re.compile(
-    r"^(?:0\.0\.0\.0|(?:127|10)(?:\.\d+){3}|\[(?:::1?|f[cd][0-9a-f]{2}:[0-9a-f:]*)\]|[A-Za-z0-9-]+|.+\.svc(?:\.cluster\.local)?|NAMESPACE\.DOMAIN)$"
+    r"^(?:0\.0\.0\.0|(?:127|10)(?:\.\d+){3}|\[(?:::1?|f[cd][0-9a-f]{2}:[0-9a-f:]*)\]|"
+    r"[A-Za-z0-9-]+|.+\.svc(?:\.cluster\.local)?|NAMESPACE\.DOMAIN)$"
 )
-"""This machine, private addresses (RFC 1918, RFC 4193), names without a dot, which a cluster or Compose resolves to the user's
-own services, and names that are to be filled in."""
+"""This machine, private addresses (RFC 1918, RFC 4193), names without a dot, which a cluster or Compose resolves to the
+user's own services, and names that are to be filled in."""
 
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "groups of Kubernetes API objects and labels, which only look like hosts": frozenset(

@@ -9,7 +9,9 @@ import pytest
 
 from tests.architecture.source_rules import ROOT
 
-HEAVY = ("huggingface_hub", "nncf", "openvino", "safetensors", "torch", "transformers")
+HEAVY = (
+    "huggingface_hub", "nncf", "openvino", "safetensors", "scipy", "sklearn", "tokenizers", "torch", "transformers",
+)  # fmt: skip
 
 
 def lint(folder: Path) -> tuple[int, str]:
@@ -69,5 +71,18 @@ def test_a_module_without_a_layer_is_found(copy: Path) -> None:
 
 def test_the_service_imports_no_heavy_library() -> None:
     code = f"import sys, mlapi.app; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_serving_the_linear_model_imports_no_heavy_library_either() -> None:
+    code = f"""
+import sys, time
+from pathlib import Path
+import mlapi.app
+from mlapi.loading import load
+load(Path("models/tfidf-logreg-sst2"), engine="", threads=1, clock=time.monotonic).executor.close()
+print(*[name for name in {HEAVY} if name in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -31,16 +31,19 @@ class Service:
         """Where `/project` is, from inside the cluster's node."""
         return self.url_of(API_SERVICE)
 
-    def url_of(self, service: str) -> str:
-        """Where `/project` of one Service is."""
+    def url_of(self, service: str, root: str = "/project") -> str:
+        """Where a root path of one Service is."""
         spec = self.kubectl.get("service", service)["spec"]
         address = spec["clusterIP"]
         host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{spec['ports'][0]['port']}/project"
+        return f"http://{host}:{spec['ports'][0]['port']}{root}"
 
-    def predict(self, texts: Sequence[str], *, query: str = "", service: str = API_SERVICE) -> httpx.Response:
+    def predict(
+        self, texts: Sequence[str], *, query: str = "", service: str = API_SERVICE, root: str = "/project"
+    ) -> httpx.Response:
         """POST texts to `/predict` on a connection of its own."""
-        return httpx.post(f"{self.url_of(service)}/predict{query}", json={"text": list(texts)}, timeout=_REQUEST_S)
+        url = f"{self.url_of(service, root)}/predict{query}"
+        return httpx.post(url, json={"text": list(texts)}, timeout=_REQUEST_S)
 
     def health(self) -> Object:
         """GET `/health`."""

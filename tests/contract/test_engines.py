@@ -22,11 +22,14 @@ from mlapi.engines.fixed_shapes import Call, FixedShapes
 from mlapi.engines.registry import ENGINES, load_engine
 from mlapi.errors import BundleError
 from mlapi.predictions import EncodedText
-from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
 
 ROUNDING: Final = 1e-4
 """How far fp32 logits may be apart that differ only in the order of their sums."""
+
+LONG: Final = 4096
+"""Tokens of a long text for a model that reads texts of every length."""
 
 Architecture = Literal["distilbert", "bert"]
 
@@ -77,7 +80,9 @@ TINY: Final = [
         ("torch-in-fixed-shapes", "distilbert", "fp32"),
     )
 ]
-SHIPPED: Final = [pytest.param((engine, None, None), id=f"{engine}-shipped") for engine in ("fake", "openvino")]
+SHIPPED: Final = [
+    pytest.param((engine, None, None), id=f"{engine}-shipped") for engine in ("fake", "openvino", "linear")
+]
 
 
 def in_fixed_shapes(engine: Engine) -> Engine:
@@ -100,7 +105,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     kind, architecture, precision = request.param
     name = kind.partition("-")[0]
     if architecture is None:
-        bundle = open_bundle(DEFAULT_BUNDLE)
+        bundle = open_bundle(LAB_BUNDLE if name == "linear" else DEFAULT_BUNDLE)
     else:
         bundle = tiny(tmp_path_factory.mktemp("tiny"), architecture, name, precision)
     engine = load_engine(name, bundle, 1)
@@ -120,7 +125,7 @@ def warm(case: Case) -> Warm:
         clock=lambda: float(next(ticks)),
         tidy=lambda: None,
     )
-    return Warm(executor, executor.warm_up(bucket_lengths(min(64, manifest.max_tokens))))
+    return Warm(executor, executor.warm_up(bucket_lengths(min(64, manifest.max_tokens or LONG))))
 
 
 def rows(case: Case, lengths: list[int], padded: int, seed: int) -> tuple[TokenIds, TokenIds]:
@@ -165,7 +170,7 @@ def test_texts_are_told_apart(case: Case) -> None:
 
 
 def test_every_padded_length_up_to_the_longest_is_taken(case: Case) -> None:
-    longest = case.bundle.manifest.max_tokens
+    longest = case.bundle.manifest.max_tokens or LONG
     for padded in bucket_lengths(longest)[-2:]:
         assert np.isfinite(case.engine.infer(*rows(case, [padded, 1], padded, seed=padded))).all()
 
@@ -188,7 +193,7 @@ def test_arguments_are_left_alone_and_answers_stay_as_they_are(case: Case) -> No
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_texts_logits_do_not_depend_on_the_batch(case: Case, data: st.DataObject) -> None:
-    longest = min(64, case.bundle.manifest.max_tokens)
+    longest = min(64, case.bundle.manifest.max_tokens or LONG)
     padded = padded_length(data.draw(st.integers(1, longest)), longest)
     shortest = max(1, padded - 7)
     lengths = data.draw(st.lists(st.integers(shortest, padded), min_size=2, max_size=9))
@@ -198,7 +203,7 @@ def test_a_texts_logits_do_not_depend_on_the_batch(case: Case, data: st.DataObje
 
 
 def test_long_texts_do_not_depend_on_the_batch_either(case: Case) -> None:
-    longest = case.bundle.manifest.max_tokens
+    longest = case.bundle.manifest.max_tokens or LONG
     for padded in sorted({padded_length(min(length, longest), longest) for length in (100, 200, 400, 512)}):
         ids, mask = rows(case, [padded, padded - 1, padded - 5], padded, seed=padded)
         assert_as_claimed(case.engine, case.engine.infer(ids, mask), alone(case.engine, ids, mask))
@@ -260,6 +265,11 @@ def test_the_identity_says_what_computes(case: Case) -> None:
     assert case.name == "fake" or identity.precision == case.bundle.manifest.precision
     assert case.engine.streams >= 1
     assert case.engine.batch_tokens >= 1
+
+
+def test_every_engine_of_the_registry_is_held_to_this_suite() -> None:
+    kinds = [str(case.id).partition("-")[0] for case in (*SHIPPED, *TINY)]
+    assert set(kinds) == set(ENGINES)
 
 
 @pytest.mark.torch

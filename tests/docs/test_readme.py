@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,12 @@ def examples() -> Iterator[Example]:
 def service() -> Iterator[ServiceProcess]:
     with ServiceProcess() as process:
         yield process
+
+
+def test_the_lines_of_python_run() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "POSITIVE\n"
 
 
 def test_the_two_calls_answer_as_shown(service: ServiceProcess) -> None:

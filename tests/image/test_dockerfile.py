@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.architecture.source_rules import ROOT
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -36,6 +36,17 @@ def test_the_base_is_one_exact_version() -> None:
 
 def test_the_default_model_lies_where_the_service_looks_for_it() -> None:
     assert ROOT / ARGUMENTS["BUNDLE"] == DEFAULT_BUNDLE
+
+
+def test_the_small_model_is_in_every_image_and_verified_as_the_other_is() -> None:
+    assert ROOT / ARGUMENTS["LAB"] == LAB_BUNDLE
+    for name in ("LAB", "BUNDLE"):
+        assert f"COPY ${{{name}}} /bundle/${{{name}}}\n" in DOCKERFILE
+        assert f'bundle verify "/bundle/${{{name}}}"' in DOCKERFILE
+
+
+def test_the_small_model_is_small() -> None:
+    assert sum(path.stat().st_size for path in LAB_BUNDLE.iterdir()) < 5e6
 
 
 def test_the_user_is_a_number_and_not_root() -> None:

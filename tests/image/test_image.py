@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.architecture.source_rules import ROOT
 from tools.image_layers import Layer, layers
 
@@ -81,9 +82,10 @@ def test_the_bill_of_materials_lists_what_is_there(image: str) -> None:
     assert versions.items() <= dict(wanted).items()
     assert {"fastapi", "numpy", "openvino", "redis", "uvicorn"} <= set(versions)
     assert {"libc6", "python"} <= set(listed)
-    manifest = json.loads((ROOT / "models" / "distilbert-minilm-sst2" / "bundle.json").read_text(encoding="utf-8"))
-    files = {file["name"]: file["hashes"][0]["content"] for file in listed[manifest["name"]]["components"]}
-    assert files == {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    for bundle in (DEFAULT_BUNDLE, LAB_BUNDLE):
+        manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        files = {file["name"]: file["hashes"][0]["content"] for file in listed[manifest["name"]]["components"]}
+        assert files == {name: entry["sha256"] for name, entry in manifest["files"].items()}
 
 
 def test_a_changed_model_stops_the_build(image: str, tmp_path: Path) -> None:

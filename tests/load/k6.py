@@ -17,7 +17,9 @@ PROBE: Final = ROOT / "tests/load/probe.js"
 GOALS_MISSED: Final = 99
 SCRIPT_FAILED: Final = 107
 
-_NAMES: Final = ("SCENARIO", "NAMESPACE", "DOMAIN", "BASE_URL", "CACHE_RATE", "SEED", "RATE", "DURATION", "P99_MS")
+_NAMES: Final = (
+    "SCENARIO", "NAMESPACE", "DOMAIN", "MODEL", "BASE_URL", "CACHE_RATE", "SEED", "RATE", "DURATION", "P99_MS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=False)

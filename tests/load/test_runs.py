@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlapi.settings import LAB_BUNDLE
 from tests.load.k6 import GOALS_MISSED, SCRIPT, SCRIPT_FAILED, Outcome, environment, k6_command, run_load
 from tests.service_process import ServiceProcess, eventually
 from tools.private_redis import PrivateRedis
@@ -113,3 +114,10 @@ def test_without_a_service_it_says_so_and_writes_no_report(tmp_path: Path) -> No
     assert done.exit_code == SCRIPT_FAILED
     assert "no mlapi at http://127.0.0.1:9/project" in done.errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_small_model_is_asked_as_the_large_one_is(tmp_path: Path) -> None:
+    with ServiceProcess(bundle=str(LAB_BUNDLE), root_path="/lab") as small:
+        done = run_load(tmp_path, scenario="smoke", duration="2s", rate="40", base_url=base_url(small), seed="lab")
+    assert done.exit_code == 0, done.output + done.errors
+    assert done.goal("hit rate")["value"] == pytest.approx(0.96, abs=0.03)

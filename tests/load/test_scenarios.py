@@ -87,6 +87,8 @@ def test_rate_duration_and_budget_can_be_chosen() -> None:
         ({"namespace": "team", "domain": "example.org"}, "https://team.example.org/project"),
         ({"namespace": "team", "domain": "example.org:8443"}, "https://team.example.org:8443/project"),
         ({"namespace": "team", "base_url": "http://service:8000/lab/"}, "http://service:8000/lab"),
+        ({"model": "lab"}, "http://localhost:8000/lab"),
+        ({"model": "lab", "namespace": "team"}, "https://team.mids255.com/lab"),
     ],
 )
 def test_where_requests_go(settings: dict[str, str], url: str) -> None:
@@ -97,6 +99,7 @@ def test_where_requests_go(settings: dict[str, str], url: str) -> None:
     ("settings", "message"),
     [
         ({"scenario": "sloo"}, "SCENARIO=sloo: must be one of smoke, slo, average, stress, spike, soak, breakpoint"),
+        ({"model": "labs"}, "MODEL=labs: must be one of project, lab"),
         ({"cache_rate": "95"}, "CACHE_RATE=95: must be a number from 0 to 1"),
         ({"rate": "fast"}, "RATE=fast: must be a number from 0.1 to 100000"),
         ({"duration": "10"}, 'a duration is written like 90s, 10m or 1h30m, not "10"'),

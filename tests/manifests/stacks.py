@@ -20,6 +20,8 @@ K8S: Final = ROOT / ".k8s"
 OVERLAYS: Final = ("base", *sorted(f"overlays/{path.name}" for path in (K8S / "overlays").iterdir()))
 # A component that brings another API comes first: those after it change every API that is there by then.
 FIRST: Final = ("istio-canary",)
+# What production has as it lies there.
+PRODUCTION: Final = ("lab", "istio-lab")
 COMPONENTS: Final = tuple(
     sorted((path.name for path in (K8S / "components").iterdir()), key=lambda name: (name not in FIRST, name))
 )
@@ -66,6 +68,11 @@ class Stack:
         """The Deployments of the API."""
         return [found for found in self.of_kind("Deployment") if found["metadata"]["labels"].get(COMPONENT) == "api"]
 
+    @property
+    def models(self) -> list[Object]:
+        """The Deployments that serve a model: those of the API, and `lab` where it is."""
+        return [*self.apis, *(found for found in self.of_kind("Deployment") if found["metadata"]["name"] == "lab")]
+
 
 COMPONENT: Final = "app.kubernetes.io/component"
 ALONE: Final = [Stack(overlay) for overlay in OVERLAYS]
@@ -75,6 +82,7 @@ STACKS: Final = [
     for count in ((0, 1, 2) if overlay == "overlays/prod" else (0, 1))
     for chosen in itertools.combinations(COMPONENTS, count)
     if set(chosen) not in CONTRADICTORY
+    if not (overlay == "overlays/prod" and set(chosen) & set(PRODUCTION))
 ]
 BASE, DEV, PROD = Stack("base"), Stack("overlays/dev"), Stack("overlays/prod")
 

@@ -101,6 +101,28 @@ def test_strays_do_not_reach_the_api(stack: Stack) -> None:
         assert [stray for stray in strays if reaches(stack, stray, api, 8000)] == []
 
 
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if pods(stack, "lab")], ids=str)
+def test_the_small_model_is_reached_by_clients_and_the_gateway_and_reaches_nobody(stack: Stack) -> None:
+    (lab,) = pods(stack, "lab")
+    client = pod(stack, LABELS_OF_A_CLIENT)
+    strays = [pod(stack), elsewhere(pod(stack)), elsewhere(client), BESIDE_THE_GATEWAY, INTERNET, NEIGHBOUR]
+    assert reaches(stack, client, lab, 8000)
+    assert reaches(stack, GATEWAY, lab, 8000) == (stack.overlay == PROD.overlay)
+    assert [stray for stray in (*strays, *pods(stack, "api")) if reaches(stack, stray, lab, 8000)] == []
+    others = [*pods(stack, "cache"), *pods(stack, "api"), DNS, INTERNET, CONTROL_PLANE, NEIGHBOUR, GATEWAY]
+    ports = (53, 80, 443, 6379, 8000)
+    assert [(other, port) for other in others for port in ports if reaches(stack, lab, other, port)] == []
+    assert not reaches(stack, lab, DNS, 53, "UDP")
+
+
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if "monitoring" in stack.components], ids=str)
+def test_prometheus_reaches_every_model(stack: Stack) -> None:
+    prometheus = Endpoint("10.1.4.1", "monitoring", {"app.kubernetes.io/name": "prometheus"})
+    for model in (*pods(stack, "api"), *pods(stack, "lab")):
+        assert reaches(stack, prometheus, model, 8000)
+        assert not reaches(stack, dataclasses.replace(prometheus, namespace="elsewhere"), model, 22)
+
+
 def test_the_gateway_reaches_the_api_of_production() -> None:
     assert [reaches(stack, GATEWAY, api, 8000) for stack in (BASE, PROD) for api in pods(stack, "api")] == [False, True]
     impostor = dataclasses.replace(GATEWAY, namespace="elsewhere")

@@ -23,7 +23,7 @@ def environment(stack: Stack, container: Object) -> dict[str, str]:
     for source in container.get("envFrom", []):
         values |= stack.find("ConfigMap", source["configMapRef"]["name"])["data"]
     for variable in container.get("env", []):
-        text = variable.get("value") or SECRETS[variable["valueFrom"]["secretKeyRef"]["key"]]
+        text = variable["value"] if "value" in variable else SECRETS[variable["valueFrom"]["secretKeyRef"]["key"]]
         values[variable["name"]] = expand(text, values)
     return values
 
@@ -114,10 +114,10 @@ def test_redis_stays_below_its_limit_and_evicts(stack: Stack) -> None:
 
 @each_stack
 def test_the_service_accepts_its_settings(stack: Stack) -> None:
-    for workload in stack.apis:
+    for workload in stack.models:
         for container in containers(workload):
             values = environment(stack, container)
-            if {"external-redis", "redis-password"} & set(stack.components):
+            if workload in stack.apis and {"external-redis", "redis-password"} & set(stack.components):
                 assert "secret@" in values["MLAPI_REDIS_URL"]
             read_settings(values)
 
@@ -142,7 +142,7 @@ def test_a_pod_starts_after_a_bounded_wait_for_redis(stack: Stack) -> None:
 
 @each_stack
 def test_a_pod_has_the_time_to_finish_what_it_accepted(stack: Stack) -> None:
-    for workload in stack.apis:
+    for workload in stack.models:
         pod = pod_template(workload)["spec"]
         (container,) = pod["containers"]
         chosen = settings(stack, container)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.ops import cluster_routes
-from mlapi.settings import read_settings
+from mlapi.settings import LAB_BUNDLE, read_settings
+from tests.architecture.source_rules import ROOT
 from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Object, Stack, containers, pod_template
 
 each_stack = pytest.mark.parametrize("stack", STACKS, ids=str)
@@ -60,7 +62,7 @@ def test_a_service_has_addresses_of_all_families_that_the_cluster_has(stack: Sta
 
 @each_stack
 def test_pods_are_spread_among_their_like(stack: Stack) -> None:
-    for workload in stack.apis:
+    for workload in stack.models:
         constraints = pod_template(workload)["spec"]["topologySpreadConstraints"]
         assert [constraint["topologyKey"] for constraint in constraints] == [
             "topology.kubernetes.io/zone",
@@ -74,7 +76,7 @@ def test_pods_are_spread_among_their_like(stack: Stack) -> None:
 def test_the_port_and_the_probes_are_those_of_the_service(stack: Stack) -> None:
     process = cluster_routes(Lifecycle(), CollectorRegistry())
     routes = {route.path for route in process.routes}  # type: ignore[attr-defined]  # each is an APIRoute
-    for workload in stack.apis:
+    for workload in stack.models:
         assert ports(workload) == {"http": read_settings({}).port}
         (container,) = pod_template(workload)["spec"]["containers"]
         for name, path in PROBES.items():
@@ -92,7 +94,7 @@ def test_the_api_finds_redis(stack: Stack) -> None:
 
 @each_stack
 def test_a_disruption_takes_one_pod_and_leaves_one_at_the_floor(stack: Stack) -> None:
-    for workload in stack.apis:
+    for workload in stack.models:
         (budget,) = (
             found
             for found in stack.of_kind("PodDisruptionBudget")
@@ -146,18 +148,23 @@ def service_name(service: Object) -> str:
 
 def test_the_gateway_serves_the_root_path_and_waits_longer_than_the_service() -> None:
     (routes,) = PROD.of_kind("VirtualService")
-    bulk, project = routes["spec"]["http"]
+    http = routes["spec"]["http"]
     defaults = read_settings({})
-    assert bulk["match"] == [{"uri": {"prefix": f"{defaults.root_path}/bulk-predict"}}]
-    assert "timeout" not in bulk
-    assert project["match"] == [{"uri": {"prefix": f"{defaults.root_path}/"}}, {"uri": {"exact": defaults.root_path}}]
-    assert float(project["timeout"].removesuffix("s")) > defaults.deadline_s
+    for root, service, bulk, single in (
+        (defaults.root_path, "mlapi-service", *http[:2]),
+        ("/lab", "lab-service", *http[2:]),
+    ):
+        assert bulk["match"] == [{"uri": {"prefix": f"{root}/bulk-predict"}}]
+        assert "timeout" not in bulk
+        assert single["match"] == [{"uri": {"prefix": f"{root}/"}}, {"uri": {"exact": root}}]
+        assert float(single["timeout"].removesuffix("s")) > defaults.deadline_s
+        assert {target["destination"]["host"] for route in (bulk, single) for target in route["route"]} == {service}
 
 
 def test_a_canary_gets_a_tenth_and_has_an_image_of_its_own() -> None:
     stack = Stack(PROD.overlay, ("istio-canary",))
     (routes,) = stack.of_kind("VirtualService")
-    for route in routes["spec"]["http"]:
+    for route in routes["spec"]["http"][:2]:
         weights = {target["destination"]["host"]: target["weight"] for target in route["route"]}
         assert weights == {"mlapi-service": 90, "mlapi-v2-service": 10}
     first, second = stack.apis
@@ -170,6 +177,21 @@ def test_a_canary_gets_a_tenth_and_has_an_image_of_its_own() -> None:
         first["spec"]["template"]["spec"]["containers"][0]["envFrom"]
         == (second["spec"]["template"]["spec"]["containers"][0]["envFrom"])
     )
+
+
+@pytest.mark.parametrize(
+    "stack", [stack for stack in STACKS if "lab" in stack.components or stack.overlay == PROD.overlay], ids=str
+)
+def test_the_small_model_is_in_the_same_image_and_asks_no_redis(stack: Stack) -> None:
+    lab = stack.find("Deployment", "lab")
+    (container,) = containers(lab)
+    chosen = read_settings({variable["name"]: variable["value"] for variable in container["env"]})
+    assert Path("/app") / LAB_BUNDLE.relative_to(ROOT) == chosen.bundle
+    assert (chosen.root_path, chosen.redis_url) == ("/lab", "")
+    api = stack.find("Deployment", "mlapi")
+    assert container["image"] == pod_template(api)["spec"]["containers"][0]["image"]
+    assert scalers(stack, lab) == []
+    assert stack.find("Service", "lab-service")["spec"]["type"] == "ClusterIP"
 
 
 def test_a_bundle_on_a_volume_is_read_only() -> None:

@@ -16,6 +16,7 @@ from tests.programs import find_program
 
 COMPOSE: Final = ROOT / "compose.yaml"
 BASE: Final = ROOT / ".k8s" / "base"
+LAB = ROOT / ".k8s" / "components" / "lab"
 
 
 def load(path: Path) -> Any:  # noqa: ANN401  whatever the file holds
@@ -89,9 +90,16 @@ def test_both_ways_to_find_the_pods_name_the_same_ones() -> None:
 
     (job,) = load(MONITORING / "prometheus-kubernetes.yaml")["scrape_configs"]
     keep = next(rule for rule in job["relabel_configs"] if rule.get("action") == "keep")
-    labels = service["metadata"]["labels"]
+    (expression,) = monitor["selector"]["matchExpressions"]
+    components = {
+        load(file)["metadata"]["labels"]["app.kubernetes.io/component"]
+        for file in (BASE / "service-mlapi.yaml", LAB / "service-lab.yaml")
+    }
+    assert (expression["key"], expression["operator"]) == ("app.kubernetes.io/component", "In")
+    assert set(expression["values"]) == components
     assert keep["regex"].split(";") == [
-        *(labels[f"app.kubernetes.io/{name}"] for name in ("name", "component")),
+        service["metadata"]["labels"]["app.kubernetes.io/name"],
+        f"({'|'.join(expression['values'])})",
         port["targetPort"],
     ]
     named = {rule["target_label"]: rule["source_labels"] for rule in job["relabel_configs"] if "target_label" in rule}

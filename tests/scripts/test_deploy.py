@@ -43,6 +43,7 @@ def test_a_first_installation(local: Workshop) -> None:
     assert done.returncode == 0, done.stderr
     assert "a first installation" in done.stdout
     assert "the log of mlapi-smoke-test" in done.stdout
+    assert "it was told http://mlapi-service:8000/project\n" in done.stdout
     assert "port-forward -n w255 service/mlapi-service 8000" in done.stdout
     image = f"mlapi:{local.commit}"
     assert image_of(local) == image
@@ -192,6 +193,10 @@ def test_production_takes_the_image_of_the_commit_from_ecr(workshop: Workshop) -
     assert done.returncode == 0, done.stderr
     assert image_of(workshop) == f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/mlapi:{workshop.commit}"
     assert workshop.state["built"] == {}
+    # Both models are in that image, and both are asked.
+    lab = workshop.state["objects"]["deployment.apps/lab"]["spec"]["template"]["spec"]["containers"][0]
+    assert lab["image"] == image_of(workshop)
+    assert "it was told http://mlapi-service:8000/project http://lab-service:8000/lab\n" in done.stdout
 
 
 @pytest.mark.parametrize("host", ["mlapi.example.com", "example.org", "mlapi.example", "mlapi.invalid"])

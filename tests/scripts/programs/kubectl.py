@@ -118,6 +118,8 @@ class Cluster:
 
     def logs(self, words: list[str]) -> int:
         say(f"the log of {words[0].rpartition('-')[0]}")
+        for container in self.objects.get(f"pod/{words[0]}", {"spec": {"containers": []}})["spec"]["containers"]:
+            say(f"it was told {' '.join(container['args'][1:])}")
         return 0
 
     def delete(self, words: list[str]) -> int:

@@ -56,12 +56,13 @@ digest      {bundle.manifest.digest}
 labels      NO, YES (softmax)
 reads       up to 512 tokens
 engine      openvino, int8
+cache       in-process and shared
 file        model.bin, 0.01 MB
 file        model.xml, 0.01 MB
 made from   owner/example at {"0" * 40}
 licence     MIT
 made with   nncf 3, torch 2
-evaluation  made up, 200 texts, against the fp32 reference
+evaluation  made up, 200 texts, against the reference
 accuracy    0.8750 (reference 0.8800)
 agreement   99.50 % of the labels
 scores      apart by 0.0001 (median), 0.0200 (p99), 0.3000 (max)

@@ -51,6 +51,7 @@ class BrokenEngine:
     warm_tokens = 64
     batch_invariant = True
     trial_tokens = 0
+    quick_tokens = 0
 
     def __init__(self, answer: Logits | Exception) -> None:
         self.answer = answer
@@ -221,3 +222,25 @@ async def test_no_answer_that_is_not_finite_gets_out(answer: Logits | Exception)
     with pytest.raises(EngineError) as failed:
         await executor(BrokenEngine(answer)).run([text(1)], 8)
     assert "secret" not in failed.value.detail
+
+
+async def test_what_is_quicker_than_a_thread_is_computed_on_the_loop_and_gives_way_to_others() -> None:
+    class QuickEngine(FakeEngine):
+        quick_tokens = 16
+
+        def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+            threads_used.append(threading.get_ident())
+            return super().infer(ids, mask)
+
+    threads_used: list[int] = []
+    runs = executor(QuickEngine(labels=2))
+    runs.warm_up(LENGTHS)
+    threads_used.clear()
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "another's turn")
+    few = await runs.run([text(1), text(2)], 8)
+    assert turns == ["another's turn"]
+    many = await runs.run([text(1), text(2), text(3)], 8)
+    assert many[:2] == few
+    assert [used == threading.get_ident() for used in threads_used] == [True, False]
+    runs.close()

@@ -1,0 +1,107 @@
+"""The public face for Python: a model to ask from a notebook or a job, without a server and without an event loop."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mlapi.batching.buckets import padded_length
+from mlapi.engines.scorer import Scorer
+from mlapi.loading import Model, load
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import EncodedText
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the model says of one text.
+
+    Attributes:
+        label: the label with the highest score.
+        scores: probabilities in the order of `Classifier.labels`, each a float32 value.
+        logits: what they were made of, in the same order.
+        tokens: how many tokens the model read.
+        truncated: whether the text was cut to the model's maximum.
+    """
+
+    label: str
+    scores: tuple[float, ...]
+    logits: tuple[float, ...]
+    tokens: int
+    truncated: bool
+
+
+class Classifier:
+    """One loaded model; to be closed, or used as a context manager.
+
+    Its answers have the bits of the service's. It caches nothing, and is not to be used by two threads at a time.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Take over a loaded model."""
+        manifest = model.manifest
+        self.name = manifest.name
+        self.labels = manifest.labels
+        self.digest = model.digest
+        self._tokenizer = model.tokenizer
+        self._executor = model.executor
+        self._postprocessor = Postprocessor(manifest.labels, manifest.activation)
+        self._scorer = Scorer(
+            model.executor.score,
+            bucket=partial(padded_length, max_tokens=manifest.max_tokens),
+            max_batch_tokens=max(1, min(model.batch_tokens, model.warm_up.together_tokens)),
+        )
+
+    @classmethod
+    def open(cls, bundle: str | Path, *, engine: str = "", threads: int = 0) -> Self:
+        """Load a bundle: verify its files, load its engine, warm it up.
+
+        Args:
+            bundle: the bundle's folder.
+            engine: which engine to use; empty: the one that the bundle was made for.
+            threads: threads for inference; 0: the processors that this process may use.
+
+        Raises:
+            ConfigurationError: there is no such engine, or its library is not installed.
+            BundleError: no bundle there, one that was changed, or one that this machine cannot run.
+        """
+        return cls(load(Path(bundle), engine=engine, threads=threads, clock=time.monotonic))
+
+    def predict(self, texts: str | Sequence[str]) -> list[Classification]:
+        """Return one classification a text, in order.
+
+        Raises:
+            ValueError: a text with nothing in it to read, which the service refuses as well.
+            EngineError: the engine failed.
+        """
+        texts = [texts] if isinstance(texts, str) else texts
+        for place, form in enumerate(self._tokenizer.canonical_forms(texts)):
+            if not form:
+                msg = f"text {place} holds nothing that the model can read"
+                raise ValueError(msg)
+        encoded = self._tokenizer.encode(texts)
+        return [
+            self._classify(text, logits) for text, logits in zip(encoded, self._scorer.logits(encoded), strict=True)
+        ]
+
+    def _classify(self, text: EncodedText, logits: tuple[float, ...]) -> Classification:
+        prediction = self._postprocessor.prediction(logits, tokens=len(text.ids), truncated=text.truncated)
+        scores = self._postprocessor.scores(logits)
+        return Classification(prediction.label, scores, logits, prediction.tokens, prediction.truncated)
+
+    def close(self) -> None:
+        """Release the model."""
+        self._executor.close()
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release the model."""
+        self.close()

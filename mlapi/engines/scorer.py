@@ -1,0 +1,41 @@
+"""Scores many texts on the calling thread, in batches of one padded length each."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from mlapi.predictions import EncodedText
+
+Score: TypeAlias = Callable[[Sequence[EncodedText], int], list[tuple[float, ...]]]
+"""Scores texts of one padded length, blocking: `EngineExecutor.score`."""
+
+
+class Scorer:
+    """Forms the batches that the service's batcher would form if all texts came together.
+
+    A batch holds texts of one padded length only, and at most `max_batch_tokens` padded tokens or a single text, so
+    that a text's scores are the same bytes here, in the service, alone and among others.
+    """
+
+    def __init__(self, score: Score, *, bucket: Callable[[int], int], max_batch_tokens: int) -> None:
+        """Prepare; `bucket` gives the padded length of a text of so many tokens."""
+        self._score = score
+        self._bucket = bucket
+        self._max_batch_tokens = max_batch_tokens
+
+    def logits(self, texts: Sequence[EncodedText]) -> list[tuple[float, ...]]:
+        """Return one tuple of logits a text, one logit a label, in order.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            places[self._bucket(len(text.ids))].append(place)
+        found: dict[int, tuple[float, ...]] = {}
+        for padded, same in places.items():
+            rows = max(1, self._max_batch_tokens // padded)
+            for first in range(0, len(same), rows):
+                batch = same[first : first + rows]
+                found.update(zip(batch, self._score([texts[place] for place in batch], padded), strict=True))
+        return [found[place] for place in range(len(texts))]
