@@ -66,7 +66,7 @@ _Computed: TypeAlias = tuple[Flight[Outcome], EncodedText, asyncio.Future[Scored
 class Predictor:
     """Answers texts. Lives on one event loop.
 
-    `ascii_fold` is the tokenizer's; `digest_forms` digests texts whose canonical forms are known.
+    `ascii_fold` is the tokenizer's, `keeps` the store's; `digest_forms` digests texts whose canonical forms are known.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Predictor:
         self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize
         self.digest_forms = keys.digest_many
-        self._store = store
+        self._store, self.keeps = store, store.keeps
         self._admission = admission
         self._batcher = batcher
         self._renderer = renderer

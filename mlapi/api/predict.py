@@ -169,7 +169,7 @@ class PredictionRoute:
             compute=b"only-if-cached" not in directives,
         )
         answer = await _while_connected(predictor.predict(query, findings, policy), receive)
-        return answer, policy.store and answer.counts.model > 0
+        return answer, policy.store and predictor.keeps and answer.counts.model > 0
 
     def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, _Headers, bytes]:
         """Return status, headers and body of the problem document."""

@@ -58,6 +58,7 @@ class MemoryStore:
             metrics: where entries, bytes and operations are shown.
         """
         self._max_bytes = max_bytes
+        self.keeps = max_bytes > 0
         self._ttl_s = ttl_s
         self._clock = clock
         self._jitter = jitter

@@ -28,6 +28,11 @@ class TieredStore:
         self._memory = memory
         self._redis = redis
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a tier that keeps anything."""
+        return self._redis is not None or self._memory.keeps
+
     def peek(self, digest: bytes) -> Prediction | None:
         """Return what L1 holds for one text, without waiting."""
         return self._memory.get(digest)
