@@ -66,6 +66,11 @@ ROWS: Final[Mapping[str, Row]] = {
             caches=(Cache.TEXTS,),
         ),
         Row(
+            *("hit-proxied", "hit, 2 texts, 64 connections, 500 bodies, through a proxy that adds an id", Stage.SPLIT),
+            partial(workloads.hits, bodies=Drive.proxied_pairs),
+            caches=(Cache.TEXTS,),
+        ),
+        Row(
             *("bulk-known", "1 000 known texts in a request, in 128 orders", Stage.SPLIT),
             partial(workloads.bulk_known, bodies=Drive.fresh_bulks),
             caches=(Cache.TEXTS,),

@@ -91,6 +91,7 @@ TARGETS: Final = (
     Target("the same, p99", _median("hit", "p99_ms"), "ms", 5, lower=True),
     Target("the same, bodies that do not repeat", _of_hello("hit-fresh"), "%", 80),
     Target("the same, of bare uvicorn's rate with the same POST", _of_hello("hit-fresh", "hello-post"), "%", 80),
+    Target("the same, with an id that a proxy adds to each", _of_hello("hit-proxied"), "%", 120),
     Target("hit in L2, of bare uvicorn's rate", _of_hello("hit-l2"), "%", 60),
     Target("the same, bodies that do not repeat", _of_hello("hit-l2-fresh"), "%", 60),
     Target("bulk request of 1 000 known texts", _median("bulk-known", "requests_per_s"), "requests/s", 100, BASE),

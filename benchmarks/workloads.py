@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from random import Random
 from typing import Final, TypeAlias
+from uuid import UUID
 
 from benchmarks.catalogue import Peer
 from benchmarks.model import work
@@ -96,6 +97,28 @@ class Drive:
         """Yield requests for two known texts that were drawn at random: 131 072 bodies, of a million that there are."""
         random = Random("fresh pairs")  # noqa: S311  reproducible, not secret
         return cycle([self.single(random.sample(self.known, _PAIR)) for _ in range(_FRESH_BODIES)])
+
+    def proxied_pairs(self) -> Iterator[bytes]:
+        """Yield `known_pairs` as a proxy passes them on: with the caller's address, and an id that never repeats.
+
+        Envoy adds these headers by default, with `generate_request_id` a version 4 UUID:
+        https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers
+        """
+        random = Random("proxied pairs")  # noqa: S311  reproducible, not secret
+        pairs = cycle(
+            [self.peer.dialect.write(pair) for pair in zip(self.known[::_PAIR], self.known[1::_PAIR], strict=True)]
+        )
+        proxy = {"x-forwarded-for": "192.0.2.1", "x-forwarded-proto": "https"}
+        return cycle(
+            [
+                self.target.post(
+                    self.peer.single,
+                    body,
+                    headers=proxy | {"x-request-id": str(UUID(int=random.getrandbits(128), version=4))},
+                )
+                for body in islice(pairs, _FRESH_BODIES)
+            ]
+        )
 
     def fresh_bulks(self) -> Iterator[bytes]:
         """Yield requests for all known texts, in 128 orders round and round, which are made beforehand."""

@@ -9,7 +9,7 @@ https://www.infoq.com/presentations/latency-response-time/).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,10 +32,13 @@ class Target:
     port: int
     root: str = ""
 
-    def post(self, path: str, body: bytes, content_type: str = "application/json") -> bytes:
-        """Return a POST request as bytes."""
-        head = f"POST {self.root}{path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\ncontent-type: {content_type}\r\n"
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    def post(
+        self, path: str, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """Return a POST request as bytes, with further headers before its length."""
+        fields = {"host": f"{self.host}:{self.port}", "content-type": content_type} | dict(headers or {})
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"POST {self.root}{path} HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
     def get(self, path: str) -> bytes:
         """Return a GET request as bytes."""

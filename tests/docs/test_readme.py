@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from mlapi.bundles.store import read_manifest
-from mlapi.settings import DEFAULT_BUNDLE, read_settings
+from mlapi.settings import DEFAULT_BUNDLE
 from tests.service_process import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,24 +74,6 @@ def test_the_two_calls_answer_as_shown(service: ServiceProcess) -> None:
         assert _rounded(response.text) == _rounded(example.answer)
         bodies.append(response.content)
     assert bodies[0] == bodies[1]
-
-
-def test_every_setting_is_listed_with_its_default() -> None:
-    rows = re.findall(r"^\| (`MLAPI_[^|]+) \| ([^|]+) \|", README, re.MULTILINE)
-    listed = {
-        name: default
-        for names, defaults in rows
-        for name, default in zip(
-            re.findall(r"`(MLAPI_\w+)`", names), [cell.strip(" `") for cell in defaults.split(", ")], strict=True
-        )
-    }
-    settings = read_settings({})
-    assert set(listed) == {f"MLAPI_{name.upper()}" for name in type(settings).model_fields}
-    words = {"the shipped one": str(DEFAULT_BUNDLE), "the bundle's": "", "empty": "", "false": "False"}
-    for name, default in listed.items():
-        value = getattr(settings, name.removeprefix("MLAPI_").lower())
-        shown = words.get(default, default)
-        assert shown in {str(value), f"{value:g}" if isinstance(value, float) else str(value)}, name
 
 
 def test_the_quality_shown_is_the_quality_measured() -> None:
