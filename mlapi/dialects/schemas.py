@@ -100,7 +100,7 @@ class Health(BaseModel):
 
 
 class ModelQuality(BaseModel):
-    """Measured quality of the model against the fp32 reference."""
+    """Measured quality of the model, and of the reference that it was made from."""
 
     dataset: str
     texts: int

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.scorer import pad
 from mlapi.errors import EngineError
 from mlapi.predictions import EncodedText
 
@@ -85,12 +86,7 @@ class EngineExecutor:
 
     def score(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         """Score texts of one padded length, blocking; else as `run`."""
-        ids = np.full((len(texts), padded), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(texts), padded), dtype=np.int64)
-        for row, text in enumerate(texts):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
-        logits = self._infer(ids, mask)
+        logits = self._infer(*pad(texts, padded, self._pad_id))
         if padded not in self._computed:
             self._computed.add(padded)
             self._tidy()

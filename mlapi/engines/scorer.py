@@ -1,13 +1,26 @@
-"""Scores many texts on the calling thread, in batches of one padded length each."""
+"""Lays texts out for an engine, and scores many on the calling thread, in batches of one padded length each."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import numpy as np
+
+from mlapi.engines.base import TokenIds
 from mlapi.predictions import EncodedText
 
 Score: TypeAlias = Callable[[Sequence[EncodedText], int], list[tuple[float, ...]]]
 """Scores texts of one padded length, blocking: `EngineExecutor.score`."""
+
+
+def pad(texts: Sequence[EncodedText], padded: int, pad_id: int) -> tuple[TokenIds, TokenIds]:
+    """Return token ids and attention mask of texts, each filled up to `padded` tokens; shape [texts, padded]."""
+    ids = np.full((len(texts), padded), pad_id, dtype=np.int64)
+    mask = np.zeros((len(texts), padded), dtype=np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text.ids)] = text.ids
+        mask[row, : len(text.ids)] = 1
+    return ids, mask
 
 
 class Scorer:

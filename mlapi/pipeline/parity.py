@@ -11,6 +11,7 @@ import numpy as np
 
 from mlapi.bundles.manifest import Evaluation, ScoreDifference
 from mlapi.engines.base import Engine, Logits, Tokenizer
+from mlapi.engines.scorer import pad
 from mlapi.pipeline.labelled import LabelledTexts
 from mlapi.postprocessing import probabilities
 from mlapi.predictions import EncodedText
@@ -48,13 +49,7 @@ class Runner:
 
     def logits(self, texts: Sequence[EncodedText]) -> Logits:
         """Run texts of one padded length together; shape [texts, labels]."""
-        shape = (len(texts), self.padded_length(len(texts[0].ids)))
-        ids = np.full(shape, self.pad_id, dtype=np.int64)
-        mask = np.zeros(shape, dtype=np.int64)
-        for row, text in enumerate(texts):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
-        return self.engine.infer(ids, mask)
+        return self.engine.infer(*pad(texts, self.padded_length(len(texts[0].ids)), self.pad_id))
 
 
 def compare(

@@ -262,8 +262,8 @@ def test_the_command_makes_a_bundle_and_shows_it(checkpoint: Path, texts: Path, 
     code, shown, progress = run("--source", checkpoint, "--output", output, "--labels-are", "indices", *evaluate)
     assert code == 0, progress
     assert f"digest      {open_bundle(output).manifest.digest}\n" in shown
-    assert "evaluation  tiny set, 7 texts, against the fp32 reference\n" in shown
-    assert "evaluation  again, 7 texts, against the fp32 reference\n" in shown
+    assert "evaluation  tiny set, 7 texts, against the reference\n" in shown
+    assert "evaluation  again, 7 texts, against the reference\n" in shown
     assert "agreement   100.00 % of the labels\n" in shown
     assert "mlapi: making the bundle for openvino, int8\n" in progress
 
