@@ -66,7 +66,7 @@ evaluation  made up, 200 texts, against the reference
 accuracy    0.8750 (reference 0.8800)
 agreement   99.50 % of the labels
 scores      apart by 0.0001 (median), 0.0200 (p99), 0.3000 (max)
-evaluation  long, 50 texts, against the fp32 reference
+evaluation  long, 50 texts, against the reference
 from        long.tsv, sha256 {"a" * 64}
 of them     2 repeated, 48 longer than the model reads
 accuracy    0.9000 (reference 0.8800)
