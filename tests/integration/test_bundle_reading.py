@@ -100,7 +100,8 @@ class Case:
 
     def write(self, folder: Path) -> Path:
         folder.mkdir()
-        TinyCheckpoint(self.architecture, labels=self.labels, max_tokens=LIMIT).write(folder)
+        layers = "n_layers" if self.architecture == "distilbert" else "num_hidden_layers"
+        TinyCheckpoint(self.architecture, labels=self.labels, max_tokens=LIMIT, settings={layers: 1}).write(folder)
         change(folder, "config.json", **self.config)
         change(folder, "tokenizer_config.json", **self.tokenizer)
         if self.edit:
@@ -138,6 +139,15 @@ SERVED = {
     "padded on the left, positions by padding": Case("roberta", tokenizer={"padding_side": "left"}),
     "padded by tokenizer.json": Case(edit=with_own_padding),
     "no special tokens": Case(edit=without_special_tokens),
+    "no special tokens in tokenizer.json alone": Case(
+        tokenizer={"tokenizer_class": "BertTokenizer"}, edit=without_special_tokens
+    ),
+    "special tokens of tokenizer_config.json": Case(
+        tokenizer={"bos_token": "[MASK]", "add_bos_token": True, "eos_token": "[SEP]", "add_eos_token": True},
+    ),
+    "an added token that takes the space before it": Case(
+        tokenizer={"added_tokens_decoder": {"9": {"content": "good", "lstrip": True, "rstrip": True, "special": True}}}
+    ),
     "cased in tokenizer.json": Case(edit=normaliser(lowercase=False)),
     "cased in tokenizer_config.json": Case(tokenizer={"tokenizer_class": "BertTokenizer", "do_lower_case": False}),
     "cased in tokenizer.json, not in tokenizer_config.json": Case(
