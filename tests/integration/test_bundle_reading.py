@@ -193,8 +193,12 @@ def test_a_bundle_answers_as_the_pipeline_of_transformers(tmp_path: Path, name: 
 
 def test_an_openvino_bundle_is_cut_where_the_checkpoint_is_cut(tmp_path: Path) -> None:
     folder = Case("distilbert", tokenizer={"truncation_side": "left"}).write(tmp_path / "checkpoint")
-    found = answers(make_bundle(folder, "openvino"))
+    bundle = make_bundle(folder, "openvino")
+    found = answers(bundle)
     assert found[-3] != found[-1], "texts with two endings have one answer"
+    encoded = HfTokenizer.load(bundle.file(FILE), LIMIT).encode(TEXTS)
+    assert [text.truncated for text in encoded[-3:]] == [True] * 3
+    assert not encoded[0].truncated
     for ours, theirs in zip(found, own_answers(folder), strict=True):
         assert dict(ours) == pytest.approx(dict(theirs), abs=1e-5)
 
