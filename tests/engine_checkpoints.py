@@ -91,9 +91,9 @@ class TinyCheckpoint:
             return DistilBertConfig(**{"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 64} | common)
         sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
         if self.architecture == "bert":
-            return BertConfig(**sizes, **common)
+            return BertConfig(**sizes | common)
         common["max_position_embeddings"] += 1
-        return RobertaConfig(**sizes, **common | {"pad_token_id": 0})
+        return RobertaConfig(**sizes | {"pad_token_id": 0} | common)
 
 
 def write_tokenizer(folder: Path, max_tokens: int) -> None:

@@ -219,7 +219,7 @@ def _check_reading(reference: Bundle, original: Original, threads: int, say: Cal
     say(f"comparing tokens and scores of {len(texts)} probing texts with the pipeline of transformers")
     with closing(load_engine("torch", reference, threads)) as engine:
         compare_reading(original, tokenizer, _runner(engine, manifest), texts)
-    compare_conversion(original.tokenizer, manifest.longest)
+    compare_conversion(original.tokenizer)
 
 
 def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> None:

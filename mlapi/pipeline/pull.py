@@ -35,6 +35,7 @@ _TOKENIZER_FILES: Final = (
 )
 _OTHERS: Final = (".safetensors", ".h5", ".msgpack", ".onnx", ".gguf")
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_POINTER: Final = b"version https://git-lfs.github.com/"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -88,6 +89,7 @@ def pull(
         names = {path.name for path in folder.iterdir()}
         _check_complete(names, source)
         weights = tuple(folder / name for name in _weight_files(folder, names, source))
+        _check_fetched(folder, weights)
         actual = _sha256_of_all(weights)
         checkpoint = Checkpoint(folder, folder.name, actual, weights)
     else:
@@ -192,6 +194,15 @@ def _weight_files(folder: Path, names: set[str], source: str) -> list[str]:
         msg = f"{source} lacks files of weights that {INDEX} names: {', '.join(missing) or 'none at all'}"
         raise BundleError(msg)
     return files
+
+
+def _check_fetched(folder: Path, weights: Sequence[Path]) -> None:
+    """Refuse a clone whose large files are still to be fetched."""
+    for path in (*weights, *folder.glob("*.model"), *folder.glob("tokenizer.json")):
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                msg = f"{path} is a pointer of Git LFS, not the file itself: fetch it with git lfs pull"
+                raise BundleError(msg)
 
 
 class _Index(msgspec.Struct):

@@ -33,6 +33,7 @@ from mlapi.pipeline.pull import INDEX, WEIGHTS, pull
 pytestmark = pytest.mark.torch
 
 LIMIT = 24
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 TEXTS = (*SENTENCES, "Café  GOOD, 12 films!", "the film is good " * 20)
 
 
@@ -219,6 +220,8 @@ DAMAGED = {
     "an index alone": (keep_the_index_alone, "index.json of .* cannot be read"),
     "no vocabulary": (without("tokenizer.json"), "has no tokenizer: neither tokenizer.json nor vocab.txt"),
     "another library's pieces": (with_other_pieces, "tokenizer.model is no model of SentencePiece; if it is one of"),
+    "a pointer to the weights": (add(WEIGHTS, POINTER), "model.safetensors is a pointer of Git LFS"),
+    "a pointer to the tokenizer": (add("tokenizer.json", POINTER), "tokenizer.json is a pointer of Git LFS"),
     "an adapter": (add("adapter_config.json", "{}"), "is an adapter for another model"),
     "no configuration": (without("config.json"), "has no config.json"),
 }

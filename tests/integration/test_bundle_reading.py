@@ -100,7 +100,8 @@ class Case:
 
     def write(self, folder: Path) -> Path:
         folder.mkdir()
-        TinyCheckpoint(self.architecture, labels=self.labels, max_tokens=LIMIT).write(folder)
+        layers = "n_layers" if self.architecture == "distilbert" else "num_hidden_layers"
+        TinyCheckpoint(self.architecture, labels=self.labels, max_tokens=LIMIT, settings={layers: 1}).write(folder)
         change(folder, "config.json", **self.config)
         change(folder, "tokenizer_config.json", **self.tokenizer)
         if self.edit:
@@ -138,6 +139,15 @@ SERVED = {
     "padded on the left, positions by padding": Case("roberta", tokenizer={"padding_side": "left"}),
     "padded by tokenizer.json": Case(edit=with_own_padding),
     "no special tokens": Case(edit=without_special_tokens),
+    "no special tokens in tokenizer.json alone": Case(
+        tokenizer={"tokenizer_class": "BertTokenizer"}, edit=without_special_tokens
+    ),
+    "special tokens of tokenizer_config.json": Case(
+        tokenizer={"bos_token": "[MASK]", "add_bos_token": True, "eos_token": "[SEP]", "add_eos_token": True},
+    ),
+    "an added token that takes the space before it": Case(
+        tokenizer={"added_tokens_decoder": {"9": {"content": "good", "lstrip": True, "rstrip": True, "special": True}}}
+    ),
     "cased in tokenizer.json": Case(edit=normaliser(lowercase=False)),
     "cased in tokenizer_config.json": Case(tokenizer={"tokenizer_class": "BertTokenizer", "do_lower_case": False}),
     "cased in tokenizer.json, not in tokenizer_config.json": Case(
@@ -183,8 +193,12 @@ def test_a_bundle_answers_as_the_pipeline_of_transformers(tmp_path: Path, name: 
 
 def test_an_openvino_bundle_is_cut_where_the_checkpoint_is_cut(tmp_path: Path) -> None:
     folder = Case("distilbert", tokenizer={"truncation_side": "left"}).write(tmp_path / "checkpoint")
-    found = answers(make_bundle(folder, "openvino"))
+    bundle = make_bundle(folder, "openvino")
+    found = answers(bundle)
     assert found[-3] != found[-1], "texts with two endings have one answer"
+    encoded = HfTokenizer.load(bundle.file(FILE), LIMIT).encode(TEXTS)
+    assert [text.truncated for text in encoded[-3:]] == [True] * 3
+    assert not encoded[0].truncated
     for ours, theirs in zip(found, own_answers(folder), strict=True):
         assert dict(ours) == pytest.approx(dict(theirs), abs=1e-5)
 
