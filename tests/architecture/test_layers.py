@@ -40,9 +40,19 @@ def test_the_layers_hold(copy: Path) -> None:
         ("mlapi/cache/memory.py", "import mlapi.settings", "mlapi.cache is not allowed to import mlapi.settings"),
         ("mlapi/cache/memory.py", "import mlapi.engines.base", "mlapi.cache is not allowed to import mlapi.engines"),
         ("mlapi/predictor.py", "def hidden() -> None:\n    import torch", "mlapi is not allowed to import torch"),
+        ("mlapi/engines/linear.py", "import training.lab", "mlapi is not allowed to import training"),
+        ("mlapi/engines/linear.py", "import sklearn", "mlapi is not allowed to import sklearn"),
         ("mlapi/engines/executor.py", "import openvino", "mlapi is not allowed to import openvino"),
     ],
-    ids=["upwards", "settings from below", "sideways", "torch, hidden in a function", "another engine's library"],
+    ids=[
+        "upwards",
+        "settings from below",
+        "sideways",
+        "torch, hidden in a function",
+        "training code",
+        "what training needs",
+        "another engine's library",
+    ],
 )
 def test_a_forbidden_import_is_found(copy: Path, module: str, line: str, said: str) -> None:
     with (copy / module).open("a", encoding="utf-8") as file:
