@@ -42,6 +42,8 @@ def test_the_layers_hold(copy: Path) -> None:
         ("mlapi/server/protocol.py", "import mlapi.server.fast_path", "mlapi.server.protocol is not allowed to import"),
         ("mlapi/api/predict.py", "import mlapi.server.protocol", "mlapi.api is not allowed to import mlapi.server"),
         ("mlapi/predictor.py", "def hidden() -> None:\n    import torch", "mlapi is not allowed to import torch"),
+        ("mlapi/engines/linear.py", "import training.lab", "mlapi is not allowed to import training"),
+        ("mlapi/engines/linear.py", "import sklearn", "mlapi is not allowed to import sklearn"),
         ("mlapi/engines/executor.py", "import openvino", "mlapi is not allowed to import openvino"),
     ],
     ids=[
@@ -51,6 +53,8 @@ def test_the_layers_hold(copy: Path) -> None:
         "the fast path",
         "the server from below",
         "torch, hidden in a function",
+        "training code",
+        "what training needs",
         "another engine's library",
     ],
 )
