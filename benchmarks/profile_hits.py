@@ -26,12 +26,12 @@ from uvicorn.server import ServerState
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
-from mlapi.api.plain_bodies import read_forms
 from mlapi.app import create_app
 from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.server.limits import Limits
+from mlapi.server.plain_bodies import read_forms
 from mlapi.server.protocol import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis

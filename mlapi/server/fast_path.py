@@ -8,11 +8,11 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
-from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.predictions import Findings, Prediction
 from mlapi.predictor import Predictor
 from mlapi.server.known_bodies import Digests, KnownBodies
+from mlapi.server.plain_bodies import MAX_BODY_BYTES, read_forms
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
