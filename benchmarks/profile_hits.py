@@ -32,7 +32,7 @@ from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.server.limits import Limits
 from mlapi.server.plain_bodies import read_forms
-from mlapi.server.protocol import Shared
+from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 

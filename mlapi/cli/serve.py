@@ -97,7 +97,7 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
-    from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
+    from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(

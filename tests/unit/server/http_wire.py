@@ -16,7 +16,7 @@ from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.limits import Limits
-from mlapi.server.protocol import Shared
+from mlapi.server.shared import Shared
 from tests.stores import until
 
 if TYPE_CHECKING:
