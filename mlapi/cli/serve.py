@@ -125,9 +125,12 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
 def _limits(settings: Settings) -> "Limits":
     from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
 
+    connections = settings.max_connections
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY:
+        connections = max(1, min(connections, files - _OTHER_FILES))
     return Limits(
-        connections=max(1, min(settings.max_connections, files - _OTHER_FILES)),
+        connections=connections,
         head_bytes=settings.max_head_bytes,
         head_s=settings.head_timeout_s,
         keep_alive_s=settings.keep_alive_s,

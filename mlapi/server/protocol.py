@@ -104,9 +104,7 @@ class HttpConnection(asyncio.Protocol):
         self._ended = True
         self._hold(b"")
         if self._cycle is not None:
-            if not self._cycle.response_complete:
-                self._cycle.disconnected = True
-            self._cycle.message_event.set()
+            self._cycle.disconnect()
         self._flow.resume_writing()
         if exc is None:
             self._transport.close()
@@ -169,6 +167,9 @@ class HttpConnection(asyncio.Protocol):
         while at < len(data) and not self._ended and (self._body is not None or not self._busy):
             if self._body is not None:
                 at = self._take_body(self._body, data, at)
+                if self._body is not None and at < len(data):
+                    self._loop.call_soon(self._advance)  # so many chunks that others would wait
+                    break
                 continue
             start = at
             try:
@@ -232,9 +233,7 @@ class HttpConnection(asyncio.Protocol):
     def _begin(self, head: Head, found: Mapping[str, object] | None = None) -> Exchange:
         """Have the application serve a request whose head is read; what was `found` goes into its state."""
         state = self._server_state
-        scope = self._ends.scope(head, self._config, self._app_state)
-        if found is not None:
-            scope["state"] |= found
+        scope = self._ends.scope(head, self._config, {**self._app_state, **(found or {})})
         self._cycle = cycle = Exchange(
             scope,
             cast("asyncio.Transport", self),

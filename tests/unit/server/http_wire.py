@@ -120,6 +120,7 @@ class App:
                 message = await receive()
             except MlapiError as fault:
                 self.faults.append(fault)
+                body = b"fault"
                 break
             body += message.get("body", b"")
             more = message.get("more_body", False)
