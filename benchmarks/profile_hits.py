@@ -26,13 +26,13 @@ from uvicorn.server import ServerState
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
-from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
-from mlapi.api.plain_bodies import read_forms
-from mlapi.api.shortcut import Shortcut
 from mlapi.app import create_app
+from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.server.limits import Limits
-from mlapi.server.protocol import Shared
+from mlapi.server.plain_bodies import read_forms
+from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 
@@ -133,7 +133,7 @@ async def measure(row: Row, rounds: int = _ROUNDS) -> float:
 
 def parts(app: Application, count: int) -> dict[str, float]:
     """Return what the parts of a hit in L1 of so many texts cost that are the service's own, in seconds."""
-    shortcut, service = app.shortcuts[b"/project/bulk-predict"], app.state.service.service
+    fast_path, service = fast_paths(app)[b"/project/bulk-predict"], app.state.service.service
     body = _post("bulk-predict", _TEXTS[:count]).partition(b"\r\n\r\n")[2]
     predictor, fold = service.predictor, service.predictor.ascii_fold or b""
     texts = read_texts(body, _LIMITS).items
@@ -154,18 +154,18 @@ def parts(app: Application, count: int) -> dict[str, float]:
         "of that, the hashes": lambda: predictor.digest_forms(forms),
     }
     calls: dict[str, Callable[[], object]] = {
-        "all of them": lambda: shortcut.answer(b"", body),
+        "all of them": lambda: fast_path.answer(b"", body),
         **(short if len(body) <= MAX_BODY_BYTES else long),
         "look the texts up": lambda: predictor.recall_all(digests),
-        "count, and write the response": lambda: shortcut.write(service, known, len(known), b"", 0.0),
+        "count, and write the response": lambda: fast_path.write(service, known, len(known), b"", 0.0),
     }
     number = max(1, _CALLS // count // _BATCHES)
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}
 
 
-def _protocol(app: Application, shortcuts: Mapping[bytes, Shortcut]) -> Callable[..., Any]:
+def _protocol(app: Application, paths: Mapping[bytes, FastPath]) -> Callable[..., Any]:
     limits = Limits(connections=_CONNECTIONS, head_bytes=65_536, head_s=10.0, keep_alive_s=75.0)
-    return partial(FastHttpConnection, Shared(shortcuts, app.refusals, limits))
+    return partial(FastHttpConnection, Shared(paths, app.refusals, limits))
 
 
 async def profile(redis: str, repeats: int) -> None:
@@ -176,7 +176,7 @@ async def profile(redis: str, repeats: int) -> None:
     pairs = [_post("predict", _TEXTS[start : start + 2]) for start in range(0, len(_TEXTS), 2)]
     bulk = [_post("bulk-predict", _TEXTS)]
     orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
-    short, short_l2 = (_protocol(app, app.shortcuts) for app in (both, l2_only))
+    short, short_l2 = (_protocol(app, fast_paths(app)) for app in (both, l2_only))
     usual, usual_l2 = (_protocol(app, {}) for app in (both, l2_only))
     rows = [
         Row("hello", HttpToolsProtocol, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),

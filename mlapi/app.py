@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
@@ -20,10 +19,8 @@ from mlapi.api.client_limit import ClientLimit
 from mlapi.api.decoding import TextLimits
 from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
-from mlapi.api.known_bodies import KnownBodies
-from mlapi.api.predict import PredictionRoute, RouteConfig
+from mlapi.api.predict import PredictionRoute, RouteConfig, RouteParts
 from mlapi.api.schemas import ModelInfo, ModelQuality
-from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
@@ -63,7 +60,7 @@ def create_app(settings: Settings, environment: Mapping[str, str], loading: Futu
     state = ServiceState()
     metrics.ready.set_function(lambda: float(state.phase is Phase.READY))
     request_ids = RequestIds()
-    routes, shortcuts = _prediction_ways(settings, metrics, state, request_ids)
+    routes = _prediction_routes(settings, metrics, state, request_ids)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
@@ -81,7 +78,6 @@ def create_app(settings: Settings, environment: Mapping[str, str], loading: Futu
     return Application(
         root=settings.root_path,
         predictions=routes,
-        shortcuts=shortcuts,
         state=state,
         metrics=metrics,
         request_ids=request_ids,
@@ -93,10 +89,10 @@ def create_app(settings: Settings, environment: Mapping[str, str], loading: Futu
     )
 
 
-def _prediction_ways(
+def _prediction_routes(
     settings: Settings, metrics: Metrics, state: ServiceState, request_ids: RequestIds
-) -> tuple[dict[str, PredictionRoute], dict[str, Shortcut]]:
-    """Build the ordinary way and the short way of each prediction route, by the last part of its path."""
+) -> dict[str, PredictionRoute]:
+    """Build each prediction route, by the last part of its path."""
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
@@ -106,36 +102,22 @@ def _prediction_ways(
         deadline_s=settings.deadline_s,
         allow_no_cache=settings.allow_no_cache,
         client_header=settings.client_header.lower().encode(),
+        max_body_bytes=settings.max_body_bytes,
     )
-    accounting = {name: Accounting(metrics, f"{settings.root_path}/{name}") for name in _ROUTES}
-    routes = {
+    return {
         name: PredictionRoute(
-            config=config,
-            state=state,
-            reader=reader,
-            client_limit=client_limit,
-            accounting=accounting[name],
-            request_ids=request_ids,
-            clock=_CLOCK,
+            RouteParts(
+                config=config,
+                state=state,
+                reader=reader,
+                client_limit=client_limit,
+                accounting=Accounting(metrics, f"{settings.root_path}/{name}"),
+                request_ids=request_ids,
+                clock=_CLOCK,
+            )
         )
         for name in _ROUTES
     }
-    bodies = KnownBodies(secrets.token_bytes(16))
-    shortcuts = {
-        name: Shortcut(
-            limits=config.limits,
-            max_body_bytes=settings.max_body_bytes,
-            state=state,
-            bodies=bodies,
-            accounting=accounting[name],
-            request_ids=request_ids,
-            cross_origin=bool(settings.cors_origins),
-            clock=_CLOCK,
-        )
-        for name in _ROUTES
-        if not client_limit.active
-    }
-    return routes, shortcuts
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from mlapi.api.openapi import add_problem_schema, prediction_extra, prediction_r
 from mlapi.api.predict import PredictionRoute
 from mlapi.api.problems import problem_body, problem_headers
 from mlapi.api.schemas import PredictResponse
-from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
 from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
 from mlapi.observability.metrics import Metrics
@@ -50,7 +49,6 @@ class Application(FastAPI):
         *,
         root: str,
         predictions: Mapping[str, PredictionRoute],
-        shortcuts: Mapping[str, Shortcut],
         state: ServiceState,
         metrics: Metrics,
         request_ids: RequestIds,
@@ -65,7 +63,6 @@ class Application(FastAPI):
         Args:
             root: what the paths of the public routes begin with.
             predictions: the prediction routes by the last part of their path.
-            shortcuts: what may answer a prediction without waiting, by the same names; nothing does with tracing on.
             state: what the routes know of the service.
             metrics: where requests are counted.
             request_ids: gives every request an id.
@@ -89,7 +86,9 @@ class Application(FastAPI):
         )
         self.state.service = state
         self.state.registry = metrics.registry
-        self.shortcuts = {} if tracing else {f"{root}/{name}".encode(): short for name, short in shortcuts.items()}
+        self.prediction_parts = {f"{root}/{name}": route.parts for name, route in predictions.items()}
+        self.cross_origin = bool(cors_origins)
+        self.tracing = tracing
         self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
         for name, route in predictions.items():
@@ -102,7 +101,6 @@ class Application(FastAPI):
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
         self._edge = Edge(methods, metrics, request_ids, clock)
-        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
@@ -113,7 +111,7 @@ class Application(FastAPI):
             if direct is None or scope["method"] != "POST":
                 await self._edge(scope, receive, send)
                 return
-            if not self._tracing:
+            if not self.tracing:
                 await direct(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)

@@ -25,5 +25,4 @@ class EarlyRefusals:
         body = problem_body(error, request_id)
         headers = [item for item in problem_headers(error, body, request_id) if item[0] != b"connection"]
         self._metrics.http_requests.labels(UNKNOWN_ROUTE, _NO_METHOD, str(int(error.status))).inc()
-        self._metrics.http_request_duration.labels(UNKNOWN_ROUTE).observe(0.0)
         return [*headers, (b"connection", b"close")], body

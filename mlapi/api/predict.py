@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from traceback import clear_frames
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -27,13 +27,15 @@ from mlapi.api.headers import (
 )
 from mlapi.api.listening import plain_address
 from mlapi.api.problems import problem_body, problem_headers
-from mlapi.api.shortcut import INQUIRY, Inquiry
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.errors import InternalError, InvalidRequestError, MlapiError, TextTooLongError, Violation
 from mlapi.predictions import Answer, Findings, Prediction, Source, SourceCounts
 from mlapi.predictor import Policy
 
 _log = logging.getLogger(__name__)
+
+FOUND: Final = "mlapi.found"
+"""Where the state of a scope holds what was `Found`, if anything was."""
 
 _L1: Final = Source.L1
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -49,6 +51,32 @@ class RouteConfig:
     deadline_s: float
     allow_no_cache: bool
     client_header: bytes
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteParts:
+    """What a prediction route works with; `clock` tells seconds."""
+
+    config: RouteConfig
+    state: ServiceState
+    reader: BodyReader
+    client_limit: ClientLimit
+    accounting: Accounting
+    request_ids: RequestIds
+    clock: Callable[[], float]
+
+
+class Found(NamedTuple):
+    """What a server may know of a request before the route comes to serve it.
+
+    Attributes:
+        started: when the request was taken up.
+        findings: what the cache holds of its texts; None if it was not asked.
+    """
+
+    started: float
+    findings: Findings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +93,21 @@ _NO_WISHES: Final = _Wishes()
 class PredictionRoute:
     """One prediction route. Plain ASGI, because FastAPI's own machinery costs more than a cached answer does."""
 
-    def __init__(
-        self,
-        *,
-        config: RouteConfig,
-        state: ServiceState,
-        reader: BodyReader,
-        client_limit: ClientLimit,
-        accounting: Accounting,
-        request_ids: RequestIds,
-        clock: Callable[[], float],
-    ) -> None:
-        """Wire the parts; `clock` tells seconds."""
-        self._config = config
-        self._state = state
-        self._reader = reader
-        self._client_limit = client_limit
-        self._accounting = accounting
-        self._request_ids = request_ids
-        self._clock = clock
+    def __init__(self, parts: RouteParts) -> None:
+        """Wire the parts."""
+        self.parts = parts
+        self._config = parts.config
+        self._state = parts.state
+        self._reader = parts.reader
+        self._client_limit = parts.client_limit
+        self._accounting = parts.accounting
+        self._request_ids = parts.request_ids
+        self._clock = parts.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        inquiry: Inquiry | None = scope.get(INQUIRY)
-        started = inquiry.started if inquiry else self._clock()
+        found = _found(scope)
+        started = found.started if found else self._clock()
         head = read_head(scope["headers"], self._config.client_header)
         request_id = self._request_ids.choose(head.request_id)
         try:
@@ -114,7 +133,7 @@ class PredictionRoute:
         self._accounting.request(status, self._clock() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, head: RequestHead, started: float) -> tuple[_Headers, bytes]:
-        inquiry: Inquiry | None = scope.get(INQUIRY)
+        found = _found(scope)
         query_string = scope["query_string"]
         wishes = _read_wishes(query_string) if query_string else _NO_WISHES
         check_content_type(head.content_type)
@@ -127,7 +146,7 @@ class PredictionRoute:
             self._client_limit.check(_client(scope, head), len(texts.items))
         service = self._state.service
         try:
-            findings = inquiry.findings if inquiry else None
+            findings = found.findings if found else None
             answer, stored = await self._answer(service, texts, head, started, receive, findings=findings)
             if not wishes.truncate:
                 _refuse_truncated(answer.predictions)
@@ -211,6 +230,11 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+
+
+def _found(scope: Scope) -> Found | None:
+    state = scope.get("state")
+    return state.get(FOUND) if state else None
 
 
 def _read_wishes(query_string: bytes) -> _Wishes:

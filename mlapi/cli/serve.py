@@ -95,8 +95,9 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
 
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
+    from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
-    from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
+    from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
@@ -107,7 +108,7 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
         # uvicorn calls it as it calls a class, for each connection.
         http=cast(
             "type[asyncio.Protocol]",
-            partial(FastHttpConnection, Shared(app.shortcuts, app.refusals, _limits(settings))),
+            partial(FastHttpConnection, Shared(fast_paths(app), app.refusals, _limits(settings))),
         ),
         ws="none",
         lifespan="on",
@@ -124,9 +125,12 @@ def _server(settings: Settings, loading: "Future[Model]") -> "DrainingServer":
 def _limits(settings: Settings) -> "Limits":
     from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
 
+    connections = settings.max_connections
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY:
+        connections = max(1, min(connections, files - _OTHER_FILES))
     return Limits(
-        connections=max(1, min(settings.max_connections, files - _OTHER_FILES)),
+        connections=connections,
         head_bytes=settings.max_head_bytes,
         head_s=settings.head_timeout_s,
         keep_alive_s=settings.keep_alive_s,

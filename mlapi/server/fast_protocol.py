@@ -1,27 +1,30 @@
-"""HTTP/1.1 on one connection, except that a plain request is first shown to a shortcut.
+"""HTTP/1.1 on one connection, except that a plain request is first shown to a fast path.
 
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
-costs more than a cached answer does. A plain request (a POST with a length to a path that has a `Shortcut`, on a
-connection that stays open, complete at once or nearly so) is therefore first shown to the shortcut. What that does not
+costs more than a cached answer does. A plain request (a POST with a length to a path that has a `FastPath`, on a
+connection that stays open, complete at once or nearly so) is therefore first shown to that. What that does not
 answer, and every other request, goes to the application.
 """
 
 import asyncio
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from mlapi.api.shortcut import INQUIRY, Inquiry, Shortcut
+from mlapi.api.predict import FOUND, Found
 from mlapi.errors import MlapiError
 from mlapi.server.heads import END
-from mlapi.server.protocol import HttpConnection, Shared, header_lines
-from mlapi.server.requests import MAX_KNOWN_BYTES, Request
+from mlapi.server.protocol import HttpConnection
+from mlapi.server.requests import MAX_KNOWN_BYTES, Pending, Request
+from mlapi.server.shared import Shared, opening
 
 _MAX_HELD_BYTES: Final = 262_144
 """Of a longer body the application's way is a small part of the cost; one read brings as much."""
+
+_OK: Final = 200
+_END_BYTES: Final = len(END)
 
 _PATIENCE_S: Final = 0.005
 """How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
@@ -51,14 +54,18 @@ class FastHttpConnection(HttpConnection):
     def data_received(self, data: bytes) -> None:
         """Serve what has come; one whole plain request without a detour."""
         if not self._held and not self._busy:
-            end = data.find(END) + len(END)
-            if len(END) <= end <= MAX_KNOWN_BYTES:
+            end = data.find(END) + _END_BYTES
+            if _END_BYTES <= end <= MAX_KNOWN_BYTES:
                 try:
                     request = self._recognise(data[:end])
                 except MlapiError:
                     pass  # or an empty line in front of a request: see `_take_request`
                 else:
-                    if len(data) - end == request.short_bytes and self._may_send():
+                    if (
+                        len(data) - end == request.short_bytes
+                        and not self._flow.write_paused
+                        and not self._transport.is_closing()
+                    ):
                         if self._serve(request, data[end:]):
                             return
                         self._begin(request.head)
@@ -78,7 +85,7 @@ class FastHttpConnection(HttpConnection):
             super().shutdown()
 
     def _start(self, request: Request, data: bytes, start: int, end: int) -> int:
-        """Show a plain request to its shortcut when its body is there; see `HttpConnection`."""
+        """Show a plain request to its fast path when its body is there; see `HttpConnection`."""
         size = request.short_bytes
         if (
             len(data) - end < size <= _MAX_HELD_BYTES
@@ -113,7 +120,8 @@ class FastHttpConnection(HttpConnection):
 
     def _serve(self, request: Request, body: bytes) -> bool:
         """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
-        response = cast("Shortcut", request.shortcut).answer(request.given_id, body)
+        fast_path = request.fast_path
+        response = fast_path.answer(request.given_id, body) if fast_path else None
         if isinstance(response, bytes):
             self._send(response)
             return True
@@ -123,13 +131,13 @@ class FastHttpConnection(HttpConnection):
         self._asked_at = self._loop.time()
         return True
 
-    def _conclude(self, inquiry: Inquiry, request: Request, body: bytes) -> None:
+    def _conclude(self, inquiry: Pending, request: Request, body: bytes) -> None:
         """Send the answer that an inquiry has led to, or have the application serve the request after all."""
         self._busy = self._asking = False
         may_send = self._may_send() and not self._stopping and not self._ended
         response = inquiry.response() if may_send else None
         if response is None:
-            cycle = self._begin(request.head, {INQUIRY: inquiry})
+            cycle = self._begin(request.head, {FOUND: Found(inquiry.started, inquiry.findings)})
             cycle.disconnected = self._ended
             self._body = None
             cycle.take(body, more=False)
@@ -138,12 +146,12 @@ class FastHttpConnection(HttpConnection):
         self._go_on()
 
     def _send(self, response: bytes) -> None:
-        """Send a shortcut's answer."""
+        """Send a fast path's answer."""
         state = self._server_state
         if state.default_headers is not self._default_headers:
             # uvicorn replaces its list of headers each second, with the date.
             self._default_headers = state.default_headers
-            self._opening = STATUS_LINE[200] + header_lines(state.default_headers)
+            self._opening = opening(_OK, state.default_headers)
         self._transport.write(self._opening + response)
         state.total_requests += 1
         self._since = self._loop.time()

@@ -1,8 +1,7 @@
 """Reads the head of a request: what it asks for, and how its body is framed (RFC 9112)."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 import httptools
@@ -16,8 +15,9 @@ _ORIGIN: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 """What an absolute target has in front of its path (RFC 9112, section 3.2.2)."""
 
 _HOST: Final = re.compile(rb"[^\s,/?#@]*")
-_VERSIONS: Final = frozenset({"1.0", "1.1"})
-_COUNT: Final = re.compile(rb"[0-9]{1,20}")
+_VERSIONS: Final = {b"1.0": "1.0", b"1.1": "1.1"}
+_SINGLE: Final = (b"host", b"content-length", b"transfer-encoding")
+_MAX_DIGITS: Final = 20
 _MAX_LENGTH: Final = 2**64
 
 MAX_TARGET_BYTES: Final = 32_768
@@ -25,9 +25,11 @@ _MAX_LINES: Final = 256
 """Of a request's headers and its first line; a browser behind two proxies sends some 30."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a request's head says.
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Head(NamedTuple):
+    """What a request's head says: a tuple, because one may be made for each request.
 
     Attributes:
         method: in upper case.
@@ -46,7 +48,7 @@ class Head:
     path: str
     query: bytes
     version: str
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     keep_alive: bool
     expects_continue: bool
     body_bytes: int
@@ -60,7 +62,7 @@ class _Parts:
     def __init__(self) -> None:
         """Start empty."""
         self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = []
         self.complete = False
 
     def on_url(self, part: bytes) -> None:
@@ -110,61 +112,74 @@ def read_head(data: bytes) -> Head:
         msg = f"a target may have {MAX_TARGET_BYTES} bytes"
         raise UriTooLongError(msg)
     method = parser.get_method()
-    version = parser.get_http_version()
-    if not parts.complete or version not in _VERSIONS or method == b"CONNECT":
+    # The parser has held the line to its form; to ask it for the version costs more than to look.
+    line_end = data.find(b"\r\n")
+    version = _VERSIONS.get(data[line_end - 3 : line_end])
+    if not parts.complete or version is None or method == b"CONNECT":
         msg = "only requests to a server in HTTP/1.1 or HTTP/1.0 are served"
         raise InvalidHttpError(msg)
     return _head(method, version, parts.target, parts.headers)
 
 
-def _head(method: bytes, version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> Head:
+def _head(method: bytes, version: str, target: bytes, headers: Headers) -> Head:
     fields = dict(headers)
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) > 1 or (not hosts and version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
+    wishes = fields.get(b"connection", b"")
+    if len(fields) < len(headers):
+        names = [name for name, _ in headers]
+        if any(names.count(name) > 1 for name in _SINGLE):
+            msg = "a header that says where a request goes, or where it ends, comes twice"
+            raise InvalidHttpError(msg)
+        wishes = b",".join([value for name, value in headers if name == b"connection"])
+    host = fields.get(b"host")
+    if not _HOST.fullmatch(host) if host is not None else version == "1.1":
         msg = "a request names one host (RFC 9112, section 3.2)"
         raise InvalidHttpError(msg)
-    wishes = {wish.strip() for name, value in headers if name == b"connection" for wish in value.lower().split(b",")}
     raw_path, query = _split(method, target)
     path = raw_path.decode("ascii")
+    latest = version == "1.1"
     return Head(
-        method=method,
-        target=target,
-        raw_path=raw_path,
-        path=unquote(path) if "%" in path else path,
-        query=query,
-        version=version,
-        headers=headers,
-        keep_alive=version == "1.1" and b"close" not in wishes,
-        expects_continue=version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue",
-        body_bytes=_framing(version, headers),
+        method,
+        target,
+        raw_path,
+        unquote(path) if "%" in path else path,
+        query,
+        version,
+        headers,
+        latest and not (wishes and b"close" in [wish.strip() for wish in wishes.lower().split(b",")]),
+        latest and fields.get(b"expect", b"").lower() == b"100-continue",
+        _framing(version, fields.get(b"content-length"), fields.get(b"transfer-encoding")),
     )
 
 
 def _split(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     """Return the path and the query of a target."""
-    if target == b"*" and method == b"OPTIONS":
-        return target, b""
-    origin = _ORIGIN.match(target)
-    rest = target[origin.end() :] if origin else target
-    path, _, query = rest.partition(b"?")
-    if (not path.startswith(b"/") and (path or not origin)) or b"#" in rest or not rest.isascii():
+    rest = target
+    if not target.startswith(b"/"):
+        if target == b"*" and method == b"OPTIONS":
+            return target, b""
+        origin = _ORIGIN.match(target)
+        rest = target[origin.end() :] if origin else b"#"
+        if not rest.startswith(b"/"):
+            rest = b"/" + rest
+    if b"#" in rest or not rest.isascii():
         msg = "the request's target is neither a path nor a URL"
         raise InvalidHttpError(msg)
-    return path or b"/", query
+    path, _, query = rest.partition(b"?")
+    return path, query
 
 
-def _framing(version: str, headers: list[tuple[bytes, bytes]]) -> int:
+def _framing(version: str, length: bytes | None, coding: bytes | None) -> int:
     """Return how long the body is, or `CHUNKED` (RFC 9112, section 6)."""
-    lengths = [value.strip(b" \t") for name, value in headers if name == b"content-length"]
-    codings = [value.strip(b" \t").lower() for name, value in headers if name == b"transfer-encoding"]
-    if codings:
-        if lengths or codings != [b"chunked"] or version != "1.1":
+    if coding is not None:
+        if length is not None or coding.strip(b" \t").lower() != b"chunked" or version != "1.1":
             msg = "a body comes with a length or in chunks, and in no other transfer coding"
             raise InvalidHttpError(msg)
         return CHUNKED
-    if not lengths:
+    if length is None:
         return 0
-    if len(lengths) > 1 or not _COUNT.fullmatch(lengths[0]) or int(lengths[0]) >= _MAX_LENGTH:
+    size = length.strip(b" \t")
+    # Only digits of ASCII are digits of bytes.
+    if not size.isdigit() or len(size) > _MAX_DIGITS or int(size) >= _MAX_LENGTH:
         msg = "Content-Length is not one number"
         raise InvalidHttpError(msg)
-    return int(lengths[0])
+    return int(size)

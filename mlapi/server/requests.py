@@ -1,13 +1,12 @@
 """Reads heads, and remembers those that came before: most callers send the same over and over."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-from mlapi.api.shortcut import Shortcut
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
+from mlapi.predictions import Findings
 from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
 
 _KNOWN_HEADS: Final = 1024
@@ -22,19 +21,41 @@ _BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
 _NEVER: Final = -2
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A head, and what may answer it without a task.
+class Pending(Protocol):
+    """A request whose answer takes a look-up; see `mlapi.server.fast_path.Inquiry`."""
+
+    started: float
+    findings: Findings | None
+
+    def begin(self, on_end: Callable[[], None]) -> bool:
+        """Look up, and call back soon; return whether that will happen."""
+
+    def response(self) -> bytes | None:
+        """Return the response after its status line, if there is one."""
+
+
+class Choosy(Protocol):
+    """What answers some of the requests for a target without a task; see `mlapi.server.fast_path.FastPath`."""
+
+    def suits(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a head, of a POST with a length, asks for nothing but an answer."""
+
+    def answer(self, given_id: bytes, body: bytes) -> bytes | Pending | None:
+        """Return the response after its status line, or what may come to be one."""
+
+
+class Request(NamedTuple):
+    """A head, and what may answer it without a task: a tuple, because one may be made for each request.
 
     Attributes:
         head: what a parser read.
-        shortcut: what may answer; None: only the application.
+        fast_path: what may answer; None: only the application.
         given_id: the header `X-Request-Id`; empty if there is none.
-        short_bytes: how long the body is, if there is a shortcut; else no length that a body has.
+        short_bytes: how long the body is, if there is a fast path; else no length that a body has.
     """
 
     head: Head
-    shortcut: Shortcut | None
+    fast_path: Choosy | None
     given_id: bytes
     short_bytes: int
 
@@ -46,9 +67,9 @@ class Requests:
         recognise: `read`, with what it returned for the last heads; each is known by all of its bytes.
     """
 
-    def __init__(self, shortcuts: Mapping[bytes, Shortcut], max_head_bytes: int) -> None:
+    def __init__(self, fast_paths: Mapping[bytes, Choosy], max_head_bytes: int) -> None:
         """Take what may answer plain requests, by target, and the most bytes of a head."""
-        self._shortcuts = shortcuts
+        self._fast_paths = fast_paths
         self._max_head_bytes = max_head_bytes
         self.recognise = lru_cache(_KNOWN_HEADS)(self.read)
 
@@ -82,9 +103,16 @@ class Requests:
             MlapiError: it is none, or none that is served.
         """
         head = read_head(data)
-        fields = dict(head.headers)
-        shortcut = self._shortcuts.get(head.target)
-        plain = head.method == b"POST" and head.keep_alive and head.body_bytes > 0 and not head.expects_continue
-        if shortcut is None or not plain or not shortcut.suits(fields):
+        fast_path = self._fast_paths.get(head.target)
+        if (
+            fast_path is None
+            or head.method != b"POST"
+            or not head.keep_alive
+            or head.body_bytes <= 0
+            or head.expects_continue
+        ):
             return Request(head, None, b"", _NEVER)
-        return Request(head, shortcut, fields.get(b"x-request-id", b""), head.body_bytes)
+        fields = dict(head.headers)
+        if not fast_path.suits(fields):
+            return Request(head, None, b"", _NEVER)
+        return Request(head, fast_path, fields.get(b"x-request-id", b""), head.body_bytes)

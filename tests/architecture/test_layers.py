@@ -37,10 +37,20 @@ def test_the_layers_hold(copy: Path) -> None:
         ("mlapi/errors.py", "import mlapi.bundles.store", "mlapi.errors is not allowed to import mlapi.bundles"),
         ("mlapi/cache/memory.py", "import mlapi.settings", "mlapi.cache is not allowed to import mlapi.settings"),
         ("mlapi/cache/memory.py", "import mlapi.engines.base", "mlapi.cache is not allowed to import mlapi.engines"),
+        ("mlapi/server/protocol.py", "import mlapi.server.fast_path", "mlapi.server.protocol is not allowed to import"),
+        ("mlapi/api/predict.py", "import mlapi.server.protocol", "mlapi.api is not allowed to import mlapi.server"),
         ("mlapi/predictor.py", "def hidden() -> None:\n    import torch", "mlapi is not allowed to import torch"),
         ("mlapi/engines/executor.py", "import openvino", "mlapi is not allowed to import openvino"),
     ],
-    ids=["upwards", "settings from below", "sideways", "torch, hidden in a function", "another engine's library"],
+    ids=[
+        "upwards",
+        "settings from below",
+        "sideways",
+        "the fast path",
+        "the server from below",
+        "torch, hidden in a function",
+        "another engine's library",
+    ],
 )
 def test_a_forbidden_import_is_found(copy: Path, module: str, line: str, said: str) -> None:
     with (copy / module).open("a", encoding="utf-8") as file:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from mlapi.api.decoding import TextLimits, read_texts
-from mlapi.api.plain_bodies import read_forms
 from mlapi.bundles.store import open_bundle
 from mlapi.engines.tokenizer import FILE, HfTokenizer
+from mlapi.server.plain_bodies import read_forms
 from mlapi.settings import DEFAULT_BUNDLE
 
 LIMITS = TextLimits(texts=1_000, chars=100_000)

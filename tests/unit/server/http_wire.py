@@ -16,11 +16,11 @@ from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.limits import Limits
-from mlapi.server.protocol import Shared
+from mlapi.server.shared import Shared
 from tests.stores import until
 
 if TYPE_CHECKING:
-    from mlapi.api.shortcut import Shortcut
+    from mlapi.server.fast_path import FastPath
 
 PATH = b"/short"
 DATE = b"Sat, 21 Nov 2026 00:00:00 GMT"
@@ -75,6 +75,8 @@ class Inquiry:
     def __init__(self, response: bytes | None, *, begins: bool = True) -> None:
         self._response = response
         self._begins = begins
+        self.started = 1.0
+        self.findings = None
         self.end: Callable[[], None] | None = None
 
     def begin(self, on_end: Callable[[], None]) -> bool:
@@ -90,7 +92,7 @@ class Inquiry:
 
 
 class App:
-    """Answers every request with what it was asked, when `open` is set; has one shortcut, which remembers its calls."""
+    """Answers every request with what it was asked, when `open` is set; has one fast path, which notes its calls."""
 
     def __init__(self, answers: "bytes | Inquiry | None" = SHORT) -> None:
         self.open = asyncio.Event()
@@ -101,8 +103,8 @@ class App:
         self.faults: list[MlapiError] = []
         self.metrics = Metrics()
         self._answers = answers
-        shortcuts = {PATH: cast("Shortcut", self)}
-        self.shared = Shared(shortcuts, EarlyRefusals(self.metrics, RequestIds()), LIMITS)
+        fast_paths = {PATH: cast("FastPath", self)}
+        self.shared = Shared(fast_paths, EarlyRefusals(self.metrics, RequestIds()), LIMITS)
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         return b"x-wish" not in headers
@@ -118,6 +120,7 @@ class App:
                 message = await receive()
             except MlapiError as fault:
                 self.faults.append(fault)
+                body = b"fault"
                 break
             body += message.get("body", b"")
             more = message.get("more_body", False)

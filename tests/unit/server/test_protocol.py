@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mlapi.api.predict import FOUND
 from mlapi.server import fast_protocol, requests
 from tests.stores import until
 from tests.unit.server.http_wire import ANSWER, LIMITS, SHORT, App, Connection, Inquiry, post
@@ -113,7 +114,7 @@ async def test_any_other_request_is_served_as_uvicorn_does(pieces: tuple[bytes, 
     assert app.scopes == reference.scopes
 
 
-async def test_what_the_shortcut_leaves_is_served_as_uvicorn_does() -> None:
+async def test_what_the_fast_path_leaves_is_served_as_uvicorn_does() -> None:
     app, reference = App(None), App()
     request = post(b"hello" * 20_000, b"X-Name: value")
     served = await Connection(app).exchange(request)
@@ -221,7 +222,7 @@ async def test_whoever_is_disturbed_meanwhile_is_served_the_usual_way(disturb: C
     assert (connection.wire.sent, len(connection.server.tasks)) == (b"", 1)
     connection.protocol.resume_writing()
     await until(lambda: not connection.server.tasks)
-    assert [scope["mlapi.inquiry"] for scope in app.scopes] in ([inquiry], [])
+    assert [scope["state"][FOUND] for scope in app.scopes] in ([(1.0, None)], [])
 
 
 @pytest.mark.parametrize("begins", [True, False])
@@ -245,7 +246,7 @@ async def test_what_an_inquiry_does_not_answer_keeps_its_place_and_its_body(monk
     inquiry.finish()
     served = await connection.exchange(answers=3)
     assert served == await Connection(reference, reference=True).exchange(requests, answers=3)
-    del app.scopes[0]["mlapi.inquiry"]
+    del app.scopes[0]["state"][FOUND]
     assert app.scopes == reference.scopes
     assert b"GET" in await connection.exchange(b"\r\n", answers=4)
     assert connection.wire.closed

@@ -1,16 +1,18 @@
 """Answers a prediction without a task, in the bytes of the ordinary way, when the cache holds all of its texts."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mlapi.api.accounting import Accounting
+from mlapi.api.application import Application
 from mlapi.api.decoding import TextLimits, read_texts
 from mlapi.api.headers import PLAIN_JSON, RequestIds
-from mlapi.api.known_bodies import Digests, KnownBodies
-from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.state import Phase, Service, ServiceState
 from mlapi.predictions import Findings, Prediction
 from mlapi.predictor import Predictor
+from mlapi.server.known_bodies import Digests, KnownBodies
+from mlapi.server.plain_bodies import MAX_BODY_BYTES, read_forms
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
@@ -30,12 +32,10 @@ _TRUNCATED: Final = b"x-truncated: %d\r\n"
 _FRAME_BYTES: Final = len(b'{"predictions":[]}')
 _MS: Final = 1e3
 
-INQUIRY: Final = "mlapi.inquiry"
-"""Where a scope holds the `Inquiry` that was made before the route came to serve the request."""
 _OK: Final = 200
 
 
-class Shortcut:
+class FastPath:
     """The short way through one prediction route.
 
     It serves what nearly every request is: valid, without special wishes, from a caller without a limit. All else is
@@ -156,11 +156,13 @@ class Inquiry:
         findings: what the cache holds of its texts; nothing until L2 was asked.
     """
 
-    __slots__ = ("_digests", "_given_id", "_service", "_shortcut", "findings", "started")
+    __slots__ = ("_digests", "_fast_path", "_given_id", "_service", "findings", "started")
 
-    def __init__(self, shortcut: Shortcut, service: Service, digests: Digests, given_id: bytes, started: float) -> None:
+    def __init__(
+        self, fast_path: FastPath, service: Service, digests: Digests, given_id: bytes, started: float
+    ) -> None:
         """Keep what the answer needs; nothing is asked yet."""
-        self._shortcut = shortcut
+        self._fast_path = fast_path
         self._service = service
         self._digests = digests
         self._given_id = given_id
@@ -182,7 +184,7 @@ class Inquiry:
 
     def response(self) -> bytes | None:
         """Return the response after its status line; None if the route must serve the request, with the findings."""
-        if self.findings is None or not self._shortcut.open:
+        if self.findings is None or not self._fast_path.open:
             return None
         held, shared = self.findings
         predictions = []
@@ -195,4 +197,26 @@ class Inquiry:
                 predictions.append(other)
             else:
                 return None
-        return self._shortcut.write(self._service, predictions, l1, self._given_id, self.started)
+        return self._fast_path.write(self._service, predictions, l1, self._given_id, self.started)
+
+
+def fast_paths(app: Application) -> dict[bytes, FastPath]:
+    """Return what may answer the predictions of an application, by target: nothing with tracing or a limit for clients.
+
+    Both are about each request, whether its texts are known or not.
+    """
+    bodies = KnownBodies(secrets.token_bytes(16))
+    return {
+        path.encode(): FastPath(
+            limits=parts.config.limits,
+            max_body_bytes=parts.config.max_body_bytes,
+            state=parts.state,
+            bodies=bodies,
+            accounting=parts.accounting,
+            request_ids=parts.request_ids,
+            cross_origin=app.cross_origin,
+            clock=parts.clock,
+        )
+        for path, parts in app.prediction_parts.items()
+        if not (app.tracing or parts.client_limit.active)
+    }

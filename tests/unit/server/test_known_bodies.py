@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlapi.api.known_bodies import MAX_BODY_BYTES, KnownBodies
+from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 
 SALT = bytes(16)
 ONE, OTHER = (b"1" * 32,), (b"2" * 32, b"3" * 32)

@@ -7,16 +7,16 @@ import pytest
 from mlapi.api.accounting import Accounting
 from mlapi.api.decoding import TextLimits
 from mlapi.api.headers import RequestIds
-from mlapi.api.known_bodies import KnownBodies
-from mlapi.api.shortcut import Shortcut
 from mlapi.api.state import ServiceState
 from mlapi.observability.metrics import Metrics
+from mlapi.server.fast_path import FastPath
+from mlapi.server.known_bodies import KnownBodies
 
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
 
 
-def shortcut(*, cross_origin: bool) -> Shortcut:
-    return Shortcut(
+def fast_path(*, cross_origin: bool) -> FastPath:
+    return FastPath(
         limits=TextLimits(texts=4, chars=20),
         max_body_bytes=1_000,
         state=ServiceState(),
@@ -30,7 +30,7 @@ def shortcut(*, cross_origin: bool) -> Shortcut:
 
 @pytest.mark.parametrize("cross_origin", [True, False])
 def test_a_head_that_needs_the_ordinary_way_does_not_suit(cross_origin: bool) -> None:  # noqa: FBT001  a parameter
-    short = shortcut(cross_origin=cross_origin)
+    short = fast_path(cross_origin=cross_origin)
     assert short.suits(JSON)
     assert short.suits(JSON | {b"accept-encoding": b"gzip", b"user-agent": b"test", b"x-request-id": b"1"})
     for more in (
@@ -45,5 +45,5 @@ def test_a_head_that_needs_the_ordinary_way_does_not_suit(cross_origin: bool) ->
 
 def test_an_origin_matters_only_where_pages_of_other_origins_are_admitted() -> None:
     crossing = JSON | {b"origin": b"https://app.example.com"}
-    assert not shortcut(cross_origin=True).suits(crossing)
-    assert shortcut(cross_origin=False).suits(crossing)
+    assert not fast_path(cross_origin=True).suits(crossing)
+    assert fast_path(cross_origin=False).suits(crossing)

@@ -1,0 +1,111 @@
+"""The fast path is speed alone: without it, and under uvicorn's own protocol, the service answers the same."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from mlapi.api.application import Application
+from mlapi.api.state import Service
+from mlapi.app import create_app
+from mlapi.server.fast_path import FastPath, fast_paths
+from mlapi.server.fast_protocol import FastHttpConnection
+from mlapi.server.protocol import HttpConnection
+from mlapi.server.shared import Shared
+from mlapi.settings import read_settings
+from tests.stores import until
+from tests.unit.server.http_wire import DATE, LIMITS, Wire, post
+
+JSON = b"Content-Type: application/json"
+ID = b"X-Request-Id: the-same"
+
+
+def ask(text: object, *lines: bytes, path: bytes = b"/project/predict") -> bytes:
+    return post(json.dumps({"text": text}).encode(), JSON, ID, *lines, path=path)
+
+
+REQUESTS = [
+    ask(["good", "bad"]),
+    ask(["good", "bad"]),
+    ask("good"),
+    ask(["good", "unknown", "good"]),
+    ask(["good", "bad"], path=b"/project/bulk-predict"),
+    ask(["word " * 600, "bad"]),
+    ask(["word " * 600, "bad"]),
+    ask(["good"], path=b"/project/predict?detail=true"),
+    ask(["good"], b"Cache-Control: no-store"),
+    ask(["never seen"], b"Cache-Control: only-if-cached"),
+    ask([]),
+    ask([1]),
+    post(b"{", JSON, ID, path=b"/project/predict"),
+    post(b'{"text":["good"]}', b"Content-Type: text/plain", ID, path=b"/project/predict"),
+    post(b'{"text":["good"]}', JSON, ID, path=b"/nowhere"),
+    b"GET /project/health HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
+    b"GET /project/model HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
+    b"GET /readyz HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
+]
+
+
+@pytest.fixture
+async def apps() -> AsyncIterator[list[Application]]:
+    made = [create_app(read_settings({"MLAPI_ENGINE": "fake"}), {}) for _ in range(3)]
+    first, second, third = made
+    async with (
+        first.router.lifespan_context(first),
+        second.router.lifespan_context(second),
+        third.router.lifespan_context(third),
+    ):
+        yield made
+
+
+async def answers(app: Application, protocol: Callable[..., Any]) -> list[bytes]:
+    """Ask everything in turn on one connection; return the answers without what no two share."""
+    config = uvicorn.Config(app, http=HttpToolsProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    server = ServerState()
+    server.default_headers = [(b"date", DATE)]
+    connection = protocol(config, server, {}, asyncio.get_running_loop())
+    wire = Wire()
+    connection.connection_made(wire)
+    said = []
+    for number, request in enumerate(REQUESTS):
+        sent = len(wire.sent)
+        connection.data_received(request)
+        await until(lambda: server.total_requests > number)  # noqa: B023  called at once
+        said.append(re.sub(rb"(dur|uptime_s\")[=:][\d.]+", b"", wire.sent[sent:]))
+    connection.connection_lost(None)
+    return said
+
+
+async def test_all_but_speed_is_the_same_without_it(apps: list[Application], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bytes] = []
+    original = FastPath.write
+
+    def write(self: FastPath, service: Service, *given: Any) -> bytes:  # noqa: ANN401  passed on
+        calls.append(original(self, service, *given))
+        return calls[-1]
+
+    monkeypatch.setattr(FastPath, "write", write)
+    ours, plain, other = apps
+    fast = await answers(ours, partial(FastHttpConnection, Shared(fast_paths(ours), ours.refusals, LIMITS)))
+    assert len(calls) == 4, "the fast path answers what is known"
+    assert await answers(plain, partial(HttpConnection, Shared({}, plain.refusals, LIMITS))) == fast
+    assert await answers(other, HttpToolsProtocol) == fast
+    assert len(calls) == 4
+    statuses = [int(answer[9:12]) for answer in fast]
+    assert statuses == [200] * 9 + [504, 422, 422, 400, 415, 404, 200, 200, 200]
+
+
+def test_there_is_none_with_tracing_or_with_a_limit_for_clients() -> None:
+    limited = create_app(read_settings({"MLAPI_ENGINE": "fake", "MLAPI_CLIENT_TEXTS_PER_S": "5"}), {})
+    traced = create_app(read_settings({"MLAPI_ENGINE": "fake"}), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    open_to_all = create_app(read_settings({"MLAPI_ENGINE": "fake"}), {})
+    assert fast_paths(limited) == fast_paths(traced) == {}
+    assert set(fast_paths(open_to_all)) == {b"/project/predict", b"/project/bulk-predict"}
