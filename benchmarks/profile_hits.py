@@ -25,7 +25,6 @@ from uvicorn.server import ServerState
 
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
-from mlapi.api.plain_bodies import read_forms
 from mlapi.app import create_app
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native_body import read_texts
@@ -33,7 +32,8 @@ from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.server.limits import Limits
-from mlapi.server.protocol import Shared
+from mlapi.server.plain_bodies import read_forms
+from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
 

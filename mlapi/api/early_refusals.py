@@ -25,5 +25,4 @@ class EarlyRefusals:
         refusal = problem(error, request_id)
         headers = [item for item in refusal_headers(error, refusal, request_id) if item[0] != b"connection"]
         self._metrics.http_requests.labels(UNKNOWN_ROUTE, _NO_METHOD, str(int(error.status))).inc()
-        self._metrics.http_request_duration.labels(UNKNOWN_ROUTE).observe(0.0)
         return [*headers, (b"connection", b"close")], refusal.body

@@ -97,7 +97,7 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
-    from mlapi.server.protocol import Shared  # noqa: PLC0415  as the line above says
+    from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
     config = uvicorn.Config(
@@ -125,9 +125,12 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
 def _limits(settings: Settings) -> "Limits":
     from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
 
+    connections = settings.max_connections
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY:
+        connections = max(1, min(connections, files - _OTHER_FILES))
     return Limits(
-        connections=max(1, min(settings.max_connections, files - _OTHER_FILES)),
+        connections=connections,
         head_bytes=settings.max_head_bytes,
         head_s=settings.head_timeout_s,
         keep_alive_s=settings.keep_alive_s,

@@ -11,6 +11,9 @@ _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]{0,409
 
 _TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
+_MAX_CHUNKS: Final = 4_096
+"""How many chunks are taken in one turn of the event loop: some 5 ms of its time."""
+
 _MAX_LINE: Final = 4_096
 """Bytes in one line of the framing: a size with its extensions, or a trailer."""
 
@@ -39,7 +42,7 @@ class Body(Protocol):
         """Return the next part of the content, and where in `data` what follows begins.
 
         Args:
-            data: what was received; whatever is left of it before the end is not handed over again.
+            data: what was received.
             start: where in `data` the body goes on.
 
         Raises:
@@ -84,9 +87,9 @@ class ChunkedBody:
         self.complete = False
 
     def take(self, data: bytes, start: int) -> tuple[bytes, int]:
-        """Return the content of the chunks, or parts of chunks, that have come."""
-        parts = []
-        while start < len(data) and not self.complete:
+        """Return the content of the chunks, or parts of chunks, that have come; of very many, of the first."""
+        parts: list[bytes] = []
+        while start < len(data) and not self.complete and len(parts) < _MAX_CHUNKS:
             if self._missing:
                 part = data[start : start + self._missing]
                 self._missing -= len(part)
@@ -95,7 +98,7 @@ class ChunkedBody:
                 continue
             if self._expected == _SIZE_LINE and not self._line:
                 start = self._take_whole(data, start, parts)
-                if start == len(data):
+                if start == len(data) or len(parts) == _MAX_CHUNKS:
                     break
             end = data.find(b"\n", start) + 1
             line = self._line + data[start : end or len(data)]
@@ -113,7 +116,7 @@ class ChunkedBody:
     def _take_whole(self, data: bytes, start: int, parts: list[bytes]) -> int:
         """Take chunks that are there from the first byte to the last: some callers send thousands of a few bytes."""
         excess = self._excess
-        while match := _SIZE.match(data, start):
+        while len(parts) < _MAX_CHUNKS and (match := _SIZE.match(data, start)):
             begin = match.end()
             size = int(match[1], 16)
             end = begin + size

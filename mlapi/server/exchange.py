@@ -23,8 +23,8 @@ class Ends:
         self._client = get_remote_addr(transport)
         self._scheme = "https" if is_ssl(transport) else "http"
 
-    def scope(self, head: Head, config: Config, app_state: dict[str, Any]) -> dict[str, Any]:
-        """Return a request's ASGI scope; `app_state` is the application's own."""
+    def scope(self, head: Head, config: Config, state: dict[str, object]) -> dict[str, Any]:
+        """Return a request's ASGI scope; `state` is for the application to keep."""
         return {
             "type": "http",
             "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
@@ -38,7 +38,7 @@ class Ends:
             "raw_path": config.root_path.encode() + head.raw_path,
             "query_string": head.query,
             "headers": head.headers.copy(),
-            "state": app_state.copy(),
+            "state": state,
         }
 
 
@@ -104,6 +104,12 @@ class Exchange(RequestResponseCycle):
         self.more_body = more
         if len(self.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
+        self.message_event.set()
+
+    def disconnect(self) -> None:
+        """Tell the application that the caller has gone."""
+        if not self.response_complete:
+            self.disconnected = True
         self.message_event.set()
 
     def break_off(self, fault: MlapiError) -> None:

@@ -8,7 +8,6 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.lifecycle import Phase
-from mlapi.api.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native import NativeDialect, write_known
@@ -16,6 +15,7 @@ from mlapi.dialects.native_body import read_texts
 from mlapi.predictions import Found, Prediction
 from mlapi.predictor import Predictor
 from mlapi.server.known_bodies import Digests, KnownBodies
+from mlapi.server.plain_bodies import MAX_BODY_BYTES, read_forms
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY

@@ -11,18 +11,19 @@ from functools import partial
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from mlapi.api.predict import HEAD_START, HeadStart
 from mlapi.errors import MlapiError
 from mlapi.server.heads import END
-from mlapi.server.protocol import HttpConnection, Shared, header_lines
+from mlapi.server.protocol import HttpConnection
 from mlapi.server.requests import MAX_KNOWN_BYTES, Pending, Request
+from mlapi.server.shared import Shared, opening
 
 _MAX_HELD_BYTES: Final = 262_144
 """Of a longer body the application's way is a small part of the cost; one read brings as much."""
 
+_OK: Final = 200
 _END_BYTES: Final = len(END)
 
 _PATIENCE_S: Final = 0.005
@@ -150,7 +151,7 @@ class FastHttpConnection(HttpConnection):
         if state.default_headers is not self._default_headers:
             # uvicorn replaces its list of headers each second, with the date.
             self._default_headers = state.default_headers
-            self._opening = STATUS_LINE[200] + header_lines(state.default_headers)
+            self._opening = opening(_OK, state.default_headers)
         self._transport.write(self._opening + response)
         state.total_requests += 1
         self._since = self._loop.time()

@@ -10,6 +10,17 @@ _STALL_S: Final = 30.0
 _LEAST_READ_BYTES: Final = 65_536
 """What a caller has to read of an answer in `_STALL_S`; of less that is left, all: 2 KiB a second."""
 
+MAX_LEAVING: Final = 64
+"""How many connections beyond the most that may be open are told so, instead of being closed in silence."""
+
+LEAVE_S: Final = 2.0
+DROP_S: Final = 30.0
+"""How long what a caller still sends is dropped: after a refusal, and of a body that was answered before its end."""
+
+HALF_CLOSE_S: Final = 0.05
+"""How soon after its request a caller closes its sending side, if it still waits for the answer. The two travel
+together; the event loop may be busy between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

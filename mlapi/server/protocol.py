@@ -7,43 +7,19 @@ have no bounds. Here one request is read at a time, and what was sent ahead of i
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.errors import HeadTimeoutError, InvalidHttpError, MlapiError, OverloadedError
 from mlapi.server.bodies import Body, body_of
 from mlapi.server.exchange import Ends, Exchange, Flow
 from mlapi.server.heads import Head
-from mlapi.server.limits import Holding, Limits, Unread
-from mlapi.server.requests import Choosy, Request, Requests
-
-_MAX_LEAVING: Final = 64
-"""How many connections beyond the most that may be open are told so, instead of being closed in silence."""
-
-_LEAVE_S: Final = 2.0
-_DROP_S: Final = 30.0
-"""How long what a caller still sends is dropped: after a refusal, and of a body that was answered before its end."""
-
-
-HALF_CLOSE_S: Final = 0.05
-"""How soon after its request a caller closes its sending side, if it still waits for the answer. The two travel
-together; the event loop may be busy between them."""
-
-
-class Shared:
-    """What the connections of a server share."""
-
-    def __init__(self, fast_paths: Mapping[bytes, Choosy], refusals: EarlyRefusals, limits: Limits) -> None:
-        """Take what may answer plain requests, by target; what answers requests that are none; and the bounds."""
-        self.requests = Requests(fast_paths, limits.head_bytes)
-        self.refusals = refusals
-        self.limits = limits
-        self.holding = Holding()
+from mlapi.server.limits import DROP_S, HALF_CLOSE_S, LEAVE_S, MAX_LEAVING, Unread
+from mlapi.server.requests import Request
+from mlapi.server.shared import Shared
 
 
 class HttpConnection(asyncio.Protocol):
@@ -92,7 +68,7 @@ class HttpConnection(asyncio.Protocol):
         connections = self._server_state.connections
         connections.add(cast("Any", self))
         excess = len(connections) - self._shared.limits.connections
-        if excess > _MAX_LEAVING:
+        if excess > MAX_LEAVING:
             self._transport.abort()
         elif excess > 0:
             self._refuse(OverloadedError("too many connections are open", retry_after_s=1))
@@ -128,9 +104,7 @@ class HttpConnection(asyncio.Protocol):
         self._ended = True
         self._hold(b"")
         if self._cycle is not None:
-            if not self._cycle.response_complete:
-                self._cycle.disconnected = True
-            self._cycle.message_event.set()
+            self._cycle.disconnect()
         self._flow.resume_writing()
         if exc is None:
             self._transport.close()
@@ -159,10 +133,10 @@ class HttpConnection(asyncio.Protocol):
         if self._unread.stalls(unsent, self._since, now):
             self._transport.abort()
         elif self._ended:
-            if waited > _LEAVE_S and not unsent:
+            if waited > LEAVE_S and not unsent:
                 self._transport.abort()
         elif self._body is not None:
-            if waited > _DROP_S and cast("Exchange", self._cycle).response_complete:
+            if waited > DROP_S and cast("Exchange", self._cycle).response_complete:
                 self._end()
         elif self._busy:
             pass  # the application has its own deadline
@@ -190,12 +164,13 @@ class HttpConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Serve what was received, as far as it is its turn."""
         data, at = self._held, 0
-        while at < len(data) and not self._ended:
+        while at < len(data) and not self._ended and (self._body is not None or not self._busy):
             if self._body is not None:
                 at = self._take_body(self._body, data, at)
+                if self._body is not None and at < len(data):
+                    self._loop.call_soon(self._advance)  # so many chunks that others would wait
+                    break
                 continue
-            if self._busy:
-                break
             start = at
             try:
                 at = self._take_request(data, start)
@@ -257,11 +232,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin(self, head: Head, found: Mapping[str, object] | None = None) -> Exchange:
         """Have the application serve a request whose head is read; what was `found` goes into its state."""
-        config = self._config
         state = self._server_state
-        scope = self._ends.scope(head, config, self._app_state)
-        if found is not None:
-            scope["state"] |= found
+        scope = self._ends.scope(head, self._config, {**self._app_state, **(found or {})})
         self._cycle = cycle = Exchange(
             scope,
             cast("asyncio.Transport", self),
@@ -278,7 +250,7 @@ class HttpConnection(asyncio.Protocol):
             cycle.take(b"", more=False)
         else:
             self._body = body
-        task = self._loop.create_task(cycle.run_asgi(config.loaded_app))
+        task = self._loop.create_task(cycle.run_asgi(self._config.loaded_app))
         task.add_done_callback(state.tasks.discard)
         state.tasks.add(task)
         return cycle
@@ -302,9 +274,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, error: MlapiError) -> None:
         """Answer what is not served, and read nothing more."""
-        headers, body = self._shared.refusals.answer(error)
-        lines = header_lines([*self._server_state.default_headers, *headers])
-        self._transport.write(STATUS_LINE[int(error.status)] + lines + b"\r\n" + body)
+        self._transport.write(self._shared.refusal(error, self._server_state.default_headers))
         self._leave()
 
     def _leave(self) -> None:
@@ -327,8 +297,3 @@ class HttpConnection(asyncio.Protocol):
         self._ended = self._busy = True
         self._hold(b"")
         self._flow.fill(full=False)
-
-
-def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Write headers as they are sent."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

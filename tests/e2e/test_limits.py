@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mlapi.batching.drain_rate import TRUST_S
-from mlapi.server.protocol import HALF_CLOSE_S
+from mlapi.server.limits import HALF_CLOSE_S
 from tests.e2e.problem_documents import assert_problem
 from tests.e2e.raw_http import RawConnection, post
 from tests.service_process import ServiceProcess, eventually

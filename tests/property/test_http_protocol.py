@@ -50,11 +50,11 @@ async def exchange(app: App, data: Sequence[bytes], count: int, *, reference: bo
     """Send pieces, in one turn of the loop each, and return what comes back."""
     connection = Connection(app, reference=reference)
     for piece in data:
-        if connection.wire.closed:
+        if connection.wire.closed or connection.wire.ended:
             break
         connection.protocol.data_received(piece)
         await asyncio.sleep(0)
-    await until(lambda: connection.server.total_requests >= count or connection.wire.closed)
+    await until(lambda: connection.server.total_requests >= count or connection.wire.closed or connection.wire.ended)
     connection.protocol.connection_lost(None)
     # Whether the caller is told to go on depends on whether the body is there when the application asks for it.
     return re.sub(rb"HTTP/1\.1 100 Continue\r\n\r\n", b"", connection.wire.sent)
@@ -83,3 +83,48 @@ def test_what_is_sent_is_what_uvicorn_would_send(
     reference, first, again = asyncio.run(run())
     assert first == reference
     assert again == reference
+
+
+WITHIN = b"GET /within HTTP/1.1\r\nHost: test\r\n\r\n"
+CHUNKED = b"POST /long HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n"
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+UNUSUAL = st.sampled_from(
+    (
+        post(WITHIN, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"),
+        post(WITHIN, b"Connection: Upgrade", b"Upgrade: websocket", path=b"/long"),
+        CHUNKED + UPGRADE + b"\r\n%x\r\n" % len(WITHIN) + WITHIN + b"\r\n0\r\n\r\n",
+        CHUNKED + b"\r\n1;a=b\r\na\r\n0;c\r\nX-Trailer: b\r\n\r\n",
+        b"GET /long HTTP/1.1\r\nHost: test\r\n" + UPGRADE + b"\r\n",
+    )
+)
+FAULTY = st.sampled_from(
+    (
+        b"",
+        CHUNKED + b"\r\n1\r\nabc" + WITHIN,
+        CHUNKED + b"Content-Length: 5\r\n\r\nhello" + WITHIN,
+        post(b"hello", b"Content-Length: 4") + WITHIN,
+        b"CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n" + WITHIN,
+        b"GET /\x00 HTTP/1.1\r\n\r\n" + WITHIN,
+        b"\x16\x03\x01" + WITHIN,
+    )
+)
+
+
+@given(
+    requests=st.lists(st.one_of(PLAIN, UNUSUAL, OTHER), max_size=8),
+    last=FAULTY,
+    cuts=st.lists(st.integers(0, 10_000), max_size=6),
+)
+def test_one_request_has_one_answer_wherever_its_bytes_are_cut(
+    requests: list[bytes], last: bytes, cuts: list[int]
+) -> None:
+    stream = b"".join(requests) + last
+
+    async def run() -> tuple[bytes, bytes]:
+        count = len(requests) + bool(last)
+        return await exchange(Same(), pieces(stream, cuts), count), await exchange(Same(), [stream], count)
+
+    # An id of its own for each refusal.
+    cut, whole = (re.sub(rb"[0-9a-f]{12}-[0-9a-f]+", b"", sent) for sent in asyncio.run(run()))
+    assert cut == whole
+    assert len(re.findall(rb"HTTP/1\.1 \d{3} ", cut)) == len(requests) + bool(last)

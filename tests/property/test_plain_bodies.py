@@ -7,11 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from mlapi.api.plain_bodies import read_forms
 from mlapi.bundles.store import open_bundle
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native_body import read_texts
 from mlapi.engines.tokenizer import FILE, HfTokenizer
+from mlapi.server.plain_bodies import read_forms
 from mlapi.settings import DEFAULT_BUNDLE
 
 LIMITS = TextLimits(texts=1_000, chars=100_000)

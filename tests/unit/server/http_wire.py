@@ -16,7 +16,7 @@ from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.limits import Limits
-from mlapi.server.protocol import Shared
+from mlapi.server.shared import Shared
 from tests.stores import until
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class App:
                 message = await receive()
             except MlapiError as fault:
                 self.faults.append(fault)
+                body = b"fault"
                 break
             body += message.get("body", b"")
             more = message.get("more_body", False)

@@ -173,3 +173,15 @@ async def test_a_last_answer_can_be_read_by_who_still_sends() -> None:
     sweep(connection, 3)
     assert connection.wire.closed
     assert connection.wire.sent.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_body_in_very_many_chunks_lets_others_have_their_turn() -> None:
+    app = App()
+    connection, other = Connection(app), Connection(app)
+    head = b"POST /long HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.protocol.data_received(head + b"1\r\na\r\n" * 40_000 + b"0\r\n\r\n" + post(b"hello"))
+    assert connection.wire.sent == b""
+    other.protocol.data_received(post(b"hello"))
+    assert other.wire.sent == ANSWER
+    sent = await connection.exchange(answers=2)
+    assert sent.endswith(b"POST " + b"a" * 40_000 + ANSWER)

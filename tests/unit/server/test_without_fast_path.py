@@ -17,7 +17,8 @@ from mlapi.api.served_model import LoadedModel
 from mlapi.app import create_app
 from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
-from mlapi.server.protocol import HttpConnection, Shared
+from mlapi.server.protocol import HttpConnection
+from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tests.stores import until
 from tests.unit.server.http_wire import DATE, LIMITS, Wire, post
