@@ -37,6 +37,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
     "the address of the hub that `mlapi bundle build` asks, if told to, in links that tests have to replace": frozenset(
         {"huggingface.co"}
     ),
+    "the name by which a pointer file of Git LFS is known, which nobody asks": frozenset({"git-lfs.github.com"}),
     "XML name spaces and YAML tags, which nobody fetches": frozenset({"www.w3.org", "yaml.org"}),
     "accounts of AWS's own documentation, and none: deploy.sh refuses the latter": frozenset(
         {
@@ -57,7 +58,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
                 "www.envoyproxy.io",
                 "www.infoq.com",
             ),
-            "www.rfc-editor.org",
+            *("www.rfc-editor.org", "scikit-learn.org"),
         }
     ),
     "a service of the Prometheus operator, in its name space": frozenset({"prometheus-operated.monitoring"}),

@@ -88,7 +88,7 @@ def test_rate_duration_and_budget_can_be_chosen() -> None:
         ({"namespace": "team", "domain": "example.org:8443"}, "https://team.example.org:8443/project"),
         ({"namespace": "team", "base_url": "http://service:8000/lab/"}, "http://service:8000/lab"),
         ({"model": "lab"}, "http://localhost:8000/lab"),
-        ({"model": "lab", "namespace": "team"}, "https://team.mids255.com/lab"),
+        ({"model": "lab", "namespace": "team", "domain": "example.com"}, "https://team.example.com/lab"),
     ],
 )
 def test_where_requests_go(settings: dict[str, str], url: str) -> None:
