@@ -109,6 +109,17 @@ def test_options_says_which_methods_there_are(service: ServiceProcess, routes: t
         assert response.headers["x-request-id"]
 
 
+def test_by_default_nothing_is_said_to_pages_of_other_origins(service: ServiceProcess) -> None:
+    page = {"origin": "https://app.example.com", "access-control-request-method": "POST"}
+    for response in (
+        post(service, **page),
+        post(service, "/nowhere", **page),
+        service.client.get("/project/model", headers=page),
+        service.client.options("/project/predict", headers=page),
+    ):
+        assert not {name for name in response.headers if name == "vary" or name.startswith("access-control-")}
+
+
 def test_options_of_the_server_as_a_whole_says_all_methods(service: ServiceProcess) -> None:
     with RawConnection(service) as connection:
         response = connection.ask(b"OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n")

@@ -2,12 +2,10 @@
 
 import itertools
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from mlapi.server.limits import HALF_CLOSE_S
 from tests.e2e.raw_http import RawConnection, post
 from tests.service_process import ServiceProcess, eventually
 from tools.private_redis import PrivateRedis
@@ -30,7 +28,7 @@ def chunked(body: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceProcess]:
-    with ServiceProcess(threads="1") as process:
+    with ServiceProcess(engine="fake") as process:
         process.predict("known before")
         yield process
         assert process.complaints == []
@@ -98,17 +96,3 @@ def test_a_request_that_is_not_whole_is_given_up(service: ServiceProcess, reques
         connection.socket.shutdown(socket.SHUT_WR)
         assert connection.is_closed()
     eventually(lambda: service.samples()[GONE] == before + 1, "the broken request is counted")
-
-
-def test_who_closes_later_has_given_up(service: ServiceProcess) -> None:
-    before = service.samples().get(GONE, 0.0)
-    texts = ",".join(f'"nobody waits for this, number {number} of many"' for number in range(2_000))
-    with RawConnection(service) as connection:
-        connection.send(post(f'{{"text":[{texts}]}}'.encode()))
-        eventually(lambda: service.metric("mlapi_queue_tokens") > 0, "the model at work")
-        since = time.monotonic()
-        eventually(lambda: time.monotonic() - since > 2 * HALF_CLOSE_S, "some time later")
-        connection.socket.shutdown(socket.SHUT_WR)
-        assert connection.is_closed()
-    eventually(lambda: service.samples()[GONE] == before + 1, "it is counted as gone")
-    eventually(lambda: service.metric("mlapi_queue_tokens") == 0, "nothing is left to do for it", 1)
