@@ -140,10 +140,10 @@ class HttpConnection(asyncio.Protocol):
                 self._end()
         elif self._busy:
             pass  # the application has its own deadline
-        elif self._held:
+        elif self._head_since:
             if now - self._head_since > limits.head_s:
                 self._refuse(HeadTimeoutError(f"the request's head was not complete in {limits.head_s:g} s"))
-        elif waited > limits.keep_alive_s:
+        elif waited > limits.keep_alive_s and not self._held:
             self._end()
 
     def write(self, data: bytes) -> None:
@@ -286,6 +286,7 @@ class HttpConnection(asyncio.Protocol):
         self._stop_reading_requests()
         self._since = self._loop.time()
         if not self._transport.is_closing():
+            self._flow.resume_reading()
             self._transport.write_eof()
 
     def _end(self) -> None:

@@ -185,3 +185,23 @@ async def test_a_body_in_very_many_chunks_lets_others_have_their_turn() -> None:
     assert other.wire.sent == ANSWER
     sent = await connection.exchange(answers=2)
     assert sent.endswith(b"POST " + b"a" * 40_000 + ANSWER)
+
+
+async def test_what_is_dropped_after_a_last_answer_is_read() -> None:
+    app = App()
+    app.reads = False
+    connection = Connection(app)
+    head = b"POST /long HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
+    connection.protocol.data_received(head + b"a" * 100_000)
+    assert not connection.wire.reading
+    await connection.exchange()
+    assert (connection.wire.ended, connection.wire.closed, connection.wire.reading) == (True, False, True)
+
+
+async def test_the_rest_of_a_short_body_is_not_a_head_that_is_late() -> None:
+    connection = Connection(App())
+    connection.protocol.data_received(post(b"hello")[:-3])
+    sweep(connection, LIMITS.keep_alive_s + LIMITS.head_s)
+    assert (connection.wire.sent, connection.wire.closed) == (b"", False)
+    connection.protocol.data_received(b"llo")
+    assert connection.wire.sent == ANSWER
