@@ -58,7 +58,8 @@ _TARGETS: Final = (
     ),
     Panel(
         "Uncached compute of a pod",
-        "Inference seconds per second, and tokens waiting, by ready pod: the signals of autoscaling by compute.",
+        "Inference seconds per second, and tokens waiting, of all models by ready pod: the signals of autoscaling by "
+        "compute.",
         "short",
         (
             Query(f"sum(job:mlapi_inference_seconds:rate1m{{{OURS}}}) / {_RUNNING}", "inference seconds"),

@@ -2,31 +2,31 @@
 
 from typing import Final
 
-from monitoring.dashboards.panels import OURS, THEIRS, Dashboard, Panel, Query, Row, quantiles
+from monitoring.dashboards.panels import OF_MODELS, OURS, THEIRS, Dashboard, Panel, Query, Row, quantiles
 
-_TEXTS: Final = f"sum(rate(mlapi_texts_total{{{OURS}}}[$__rate_interval]))"
+_TEXTS: Final = f"sum by (model) (rate(mlapi_texts_total{{{OF_MODELS}}}[$__rate_interval]))"
 
 
 def _share(source: str) -> str:
-    return f'sum(rate(mlapi_texts_total{{{OURS}, source=~"{source}"}}[$__rate_interval])) / {_TEXTS}'
+    return f'sum by (model) (rate(mlapi_texts_total{{{OF_MODELS}, source=~"{source}"}}[$__rate_interval])) / {_TEXTS}'
 
 
 _RATIOS: Final = (
     Panel(
         "Hit ratio",
-        "Share of texts that either tier knew.",
+        "Share of each model's texts that either tier knew.",
         "percentunit",
-        (Query(_share("l1|l2"), "hits"),),
+        (Query(_share("l1|l2"), "{{model}}"),),
     ),
     Panel(
         "Where answers came from",
-        "Shares of all texts. Collapsed ones were computed for somebody else who asked at the same time.",
+        "Shares of each model's texts. Collapsed ones were computed for somebody else who asked at the same time.",
         "percentunit",
-        tuple(Query(_share(source), source) for source in ("l1", "l2", "collapsed", "model")),
+        tuple(Query(_share(source), f"{{{{model}}}} {source}") for source in ("l1", "l2", "collapsed", "model")),
     ),
     Panel(
         "Hit ratio of each tier, of what it was asked",
-        "Only texts that the first tier does not know are asked of the second.",
+        "Of all models, which share the tiers. Only texts that the first does not know are asked of the second.",
         "percentunit",
         (
             Query(

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
-from monitoring.dashboards.panels import Dashboard, Panel, Query
+from monitoring.dashboards.panels import OURS, Dashboard, Panel, Query
 
 _SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="$datasource")
 _NUMBER_HEIGHT: Final = 4
@@ -59,10 +59,12 @@ def _variables(page: Dashboard) -> list[Builder[models.VariableModel]]:
             .current(models.VariableOption(text="All", value="$__all"))
         )
 
+    models_of_page = [label("model", f"label_values(mlapi_model_info{{{OURS}}}, model)")] if page.chooses_models else []
     return [
         dashboard.DatasourceVariable("datasource").type("prometheus"),
         label("namespace", "label_values(mlapi_ready, namespace)"),
         label("job", 'label_values(mlapi_ready{namespace=~"$namespace"}, job)'),
+        *models_of_page,
         *(dashboard.TextBoxVariable(name).label(title).default_value(default) for name, title, default in page.inputs),
     ]
 

@@ -1,35 +1,37 @@
-"""The dashboard of the model: batches, padding, waiting, arithmetic, tokens, truncation, what a prediction costs."""
+"""The dashboard of the models: batches, padding, waiting, arithmetic, tokens, truncation, what a prediction costs."""
 
 from typing import Final
 
-from monitoring.dashboards.panels import CONTAINER, OURS, Dashboard, Panel, Query, Row, quantiles
+from monitoring.dashboards.panels import CONTAINER, OF_MODELS, OURS, Dashboard, Panel, Query, Row, quantiles
 
-_COMPUTED: Final = f'sum(rate(mlapi_texts_total{{{OURS}, source="model"}}[$__rate_interval]))'
-_ANSWERED: Final = f"sum(rate(mlapi_texts_total{{{OURS}}}[$__rate_interval]))"
-_INFERENCE: Final = f"sum(rate(mlapi_inference_seconds_total{{{OURS}}}[$__rate_interval]))"
+
+def _rate(counter: str, more: str = "") -> str:
+    return f"sum by (model) (rate({counter}{{{OF_MODELS}{more}}}[$__rate_interval]))"
 
 
 def _tokens(kind: str) -> str:
-    return f'sum(rate(mlapi_batch_tokens_sum{{{OURS}, kind="{kind}"}}[$__rate_interval]))'
+    return _rate("mlapi_batch_tokens_sum", f', kind="{kind}"')
 
 
-def _mean(histogram: str, selector: str) -> str:
-    return (
-        f"sum(rate({histogram}_sum{{{selector}}}[$__rate_interval]))"
-        f" / sum(rate({histogram}_count{{{selector}}}[$__rate_interval]))"
-    )
+_TEXTS: Final = _rate("mlapi_texts_total")
+_COMPUTED: Final = _rate("mlapi_texts_total", ', source="model"')
+_INFERENCE: Final = _rate("mlapi_inference_seconds_total")
+_BATCHED: Final = _rate("mlapi_batch_texts_sum")
+_CALLS: Final = _rate("mlapi_batch_texts_count")
+_ALL_TEXTS: Final = f"sum(rate(mlapi_texts_total{{{OURS}}}[$__rate_interval]))"
 
 
 _WORK: Final = (
     Panel(
         "Inference seconds per second",
-        "The compute that the cache did not save: all pods, and each. It is what autoscaling by compute follows.",
+        "The compute that the cache did not save: of each model in all pods, and in each pod. The sum is what "
+        "autoscaling by compute follows.",
         "short",
         (
-            Query(_INFERENCE, "all"),
+            Query(_INFERENCE, "{{model}}"),
             Query(
-                f"sum by (instance) (rate(mlapi_inference_seconds_total{{{OURS}}}[$__rate_interval]))",
-                "{{instance}}",
+                f"sum by (instance, model) (rate(mlapi_inference_seconds_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{instance}}",
             ),
         ),
     ),
@@ -37,13 +39,13 @@ _WORK: Final = (
         "Time of one call of the engine",
         "A batch of texts of one padded length.",
         "s",
-        quantiles("mlapi_inference_duration_seconds", OURS),
+        quantiles("mlapi_inference_duration_seconds", OF_MODELS),
     ),
     Panel(
         "Time that a text waits",
         "From admission to the call of the engine.",
         "s",
-        quantiles("mlapi_queue_wait_seconds", OURS),
+        quantiles("mlapi_queue_wait_seconds", OF_MODELS),
     ),
 )
 
@@ -52,42 +54,37 @@ _BATCHES: Final = (
         "Texts in a batch",
         "Larger ones appear under load only: nothing waits for company.",
         "short",
-        (Query(_mean("mlapi_batch_texts", OURS), "mean"), *quantiles("mlapi_batch_texts", OURS)[1:2]),
+        (Query(f"{_BATCHED} / {_CALLS}", "{{model}} mean"), *quantiles("mlapi_batch_texts", OF_MODELS)[1:2]),
     ),
     Panel(
         "Padding",
         "Share of the computed tokens that are padding.",
         "percentunit",
-        (Query(f"1 - {_tokens('real')} / {_tokens('padded')}", "padding"),),
+        (Query(f"1 - {_tokens('real')} / {_tokens('padded')}", "{{model}}"),),
     ),
     Panel(
         "Tokens",
         "Computed per second: those of the texts, and with padding.",
         "ops",
-        (Query(_tokens("real"), "real"), Query(_tokens("padded"), "with padding")),
+        (Query(_tokens("real"), "{{model}} real"), Query(_tokens("padded"), "{{model}} with padding")),
     ),
     Panel(
         "Tokens of a text",
         "Mean length of the texts that reached the model. It decides what a miss costs.",
         "short",
-        (
-            Query(
-                f"{_tokens('real')} / sum(rate(mlapi_batch_texts_sum{{{OURS}}}[$__rate_interval]))",
-                "tokens",
-            ),
-        ),
+        (Query(f"{_tokens('real')} / {_BATCHED}", "{{model}}"),),
     ),
     Panel(
         "Tokens waiting",
-        "For the model, in all pods.",
+        "For each model, in all pods.",
         "short",
-        (Query(f"sum(job:mlapi_queue_tokens:sum{{{OURS}}})", "tokens"),),
+        (Query(f"sum by (model) (mlapi_queue_tokens{{{OF_MODELS}}})", "{{model}}"),),
     ),
     Panel(
         "Truncated",
         "Share of the answered texts that were longer than the model reads.",
         "percentunit",
-        (Query(f"sum(rate(mlapi_truncated_texts_total{{{OURS}}}[$__rate_interval])) / {_ANSWERED}", "truncated"),),
+        (Query(f"{_rate('mlapi_truncated_texts_total')} / {_TEXTS}", "{{model}}"),),
     ),
 )
 
@@ -96,33 +93,35 @@ _COST: Final = (
         "Inference seconds of 1 000 computed texts",
         "What a thousand misses cost the engine.",
         "s",
-        (Query(f"1000 * {_INFERENCE} / {_COMPUTED}", "seconds"),),
+        (Query(f"1000 * {_INFERENCE} / {_COMPUTED}", "{{model}}"),),
     ),
     Panel(
         "Cost of 1 000 predictions",
-        "At the price of a processor's hour that is set above: for the time used, and for all that is reserved.",
+        "Of all models, which share a pod, at the price of a processor's hour that is set above: for the time used, "
+        "and for all that is reserved.",
         "currencyUSD",
         (
             Query(
                 f"1000 * $price / 3600 * sum(rate(process_cpu_seconds_total{{{OURS}}}[$__rate_interval]))"
-                f" / {_ANSWERED}",
+                f" / {_ALL_TEXTS}",
                 "used",
             ),
             Query(
                 f'1000 * $price / 3600 * sum(kube_pod_container_resource_requests{{{CONTAINER}, resource="cpu"}})'
-                f" / {_ANSWERED}",
+                f" / {_ALL_TEXTS}",
                 "reserved",
             ),
         ),
     ),
     Panel(
         "Models",
-        "Processes by model. More than one digest outside a rollout fires an alert.",
+        "Processes by model. Outside a rollout, more than one digest of a model, or fewer processes than are ready, "
+        "fires an alert.",
         "none",
         (
             Query(
-                f"count by (name, digest, engine, precision) (mlapi_model_info{{{OURS}}})",
-                "{{name}} {{precision}} {{engine}} {{digest}}",
+                f"count by (model, name, digest, engine, precision) (mlapi_model_info{{{OF_MODELS}}})",
+                "{{model}}: {{name}} {{precision}} {{engine}} {{digest}}",
             ),
         ),
     ),
@@ -131,7 +130,7 @@ _COST: Final = (
 DASHBOARD: Final = Dashboard(
     "model",
     "mlapi: model",
-    "Batches, padding, waiting, arithmetic, tokens, truncation, cost.",
+    "Of each model: batches, padding, waiting, arithmetic, tokens, truncation, cost.",
     (Row("Work", _WORK), Row("Batches", _BATCHES), Row("Cost", _COST)),
     inputs=(("price", "Price of a processor's hour, $", "0.04"),),
 )

@@ -6,6 +6,9 @@ from typing import Final, Literal
 OURS: Final = 'namespace=~"$namespace", job=~"$job"'
 """Selects the service's own series by the variables at the top of every dashboard."""
 
+OF_MODELS: Final = f'{OURS}, model=~"$model"'
+"""Selects those of the service's own series that have a model; a dashboard that uses it gets the variable."""
+
 THEIRS: Final = 'namespace=~"$namespace"'
 """Selects series about Kubernetes objects, whose `job` is the exporter's."""
 
@@ -56,11 +59,18 @@ class Dashboard:
     inputs: tuple[tuple[str, str, str], ...] = ()
     """Name, label and default of each."""
 
+    @property
+    def chooses_models(self) -> bool:
+        """Whether a query asks which models are chosen."""
+        return any("$model" in query.expr for row in self.rows for panel in row.panels for query in panel.queries)
+
 
 def quantiles(histogram: str, selector: str) -> tuple[Query, ...]:
-    """Return the median, the 95th and the 99th percentile of a histogram."""
-    buckets = f"sum by (le) (rate({histogram}_bucket{{{selector}}}[$__rate_interval]))"
+    """Return the median, the 95th and the 99th percentile of a histogram, for each model where it has one."""
+    by_model = "$model" in selector
+    labels, prefix = ("model, le", "{{model}} ") if by_model else ("le", "")
+    buckets = f"sum by ({labels}) (rate({histogram}_bucket{{{selector}}}[$__rate_interval]))"
     return tuple(
-        Query(f"histogram_quantile({quantile}, {buckets})", name)
+        Query(f"histogram_quantile({quantile}, {buckets})", f"{prefix}{name}")
         for quantile, name in (("0.5", "median"), ("0.95", "p95"), ("0.99", "p99"))
     )

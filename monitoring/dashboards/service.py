@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitoring.dashboards.panels import OURS, Dashboard, Panel, Query, Row, quantiles
+from monitoring.dashboards.panels import OF_MODELS, OURS, Dashboard, Panel, Query, Row, quantiles
 
 _WINDOWS: Final = ("5m", "1h", "6h", "3d")
 
@@ -41,17 +41,17 @@ _NUMBERS: Final = (
     ),
     Panel(
         "Hits",
-        "Share of texts that either cache tier knew, over five minutes.",
+        "Share of each model's texts that either cache tier knew, over five minutes.",
         "percentunit",
-        (Query(f"min(job:mlapi_cache_hits:ratio_rate5m{{{OURS}}})", "hits"),),
+        (Query(f"min by (model) (job_model:mlapi_cache_hits:ratio_rate5m{{{OF_MODELS}}})", "{{model}}"),),
         columns=4,
         kind="number",
     ),
     Panel(
         "Texts",
-        "Texts answered per second, from wherever.",
+        "Texts answered per second, from wherever, by model.",
         "ops",
-        (Query(f"sum(job:mlapi_texts:rate5m{{{OURS}}})", "texts"),),
+        (Query(f"sum by (model) (job_model:mlapi_texts:rate5m{{{OF_MODELS}}})", "{{model}}"),),
         columns=4,
         kind="number",
     ),
@@ -100,7 +100,24 @@ _REQUESTS: Final = (
         "Refused",
         "Requests refused by reason: no room or no time in the queue, too large, over the client's share.",
         "reqps",
-        (Query(f"sum by (reason) (rate(mlapi_shed_total{{{OURS}}}[$__rate_interval]))", "{{reason}}"),),
+        (
+            Query(
+                f"sum by (model, reason) (rate(mlapi_shed_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{reason}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Failures by model",
+        "Share of each model's requests that ended with a 5xx, over five minutes. Above 10 % fires an alert.",
+        "percentunit",
+        (Query(f"max by (model) (job_model:mlapi_request_failures:ratio_rate5m{{{OF_MODELS}}})", "{{model}}"),),
+    ),
+    Panel(
+        "Refused for want of room or time, by model",
+        "Share of each model's requests, over five minutes. Above 1 % fires an alert.",
+        "percentunit",
+        (Query(f"max by (model) (job_model:mlapi_shed:ratio_rate5m{{{OF_MODELS}}})", "{{model}}"),),
     ),
     Panel(
         "Duration of predict",
@@ -118,17 +135,23 @@ _REQUESTS: Final = (
         "Texts by source",
         "Where the answers came from: a cache tier, somebody else's computation, or the model.",
         "ops",
-        (Query(f"sum by (source) (rate(mlapi_texts_total{{{OURS}}}[$__rate_interval]))", "{{source}}"),),
+        (
+            Query(
+                f"sum by (model, source) (rate(mlapi_texts_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{source}}",
+            ),
+        ),
     ),
     Panel(
         "Winning labels",
-        "Share of texts by their first label. A sudden change is a change of the traffic, or of the model.",
+        "Share of each model's texts by their first label. A sudden change is one of the traffic, or of the model.",
         "percentunit",
         (
             Query(
-                f"sum by (label) (rate(mlapi_predictions_total{{{OURS}}}[$__rate_interval]))"
-                f" / ignoring (label) group_left () sum(rate(mlapi_predictions_total{{{OURS}}}[$__rate_interval]))",
-                "{{label}}",
+                f"sum by (model, label) (rate(mlapi_predictions_total{{{OF_MODELS}}}[$__rate_interval]))"
+                " / ignoring (label) group_left () "
+                f"sum by (model) (rate(mlapi_predictions_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{label}}",
             ),
         ),
     ),
@@ -149,9 +172,9 @@ _SATURATION: Final = (
     ),
     Panel(
         "Tokens waiting",
-        "For the model, in each process. It refuses what would not make its deadline.",
+        "For each model, in each process. It refuses what would not make its deadline.",
         "short",
-        (Query(f"mlapi_queue_tokens{{{OURS}}}", "{{instance}}"),),
+        (Query(f"mlapi_queue_tokens{{{OF_MODELS}}}", "{{model}} {{instance}}"),),
     ),
     Panel(
         "File descriptors in use",

@@ -17,7 +17,7 @@ RULE_FILES: Final = sorted((MONITORING / "rules").glob("*.yaml"))
 DASHBOARD_FILES: Final = sorted((COMPONENT / "dashboards").glob("*.json"))
 SCALED_OBJECT: Final = COMPONENT.parent / "autoscaling-by-compute" / "scaled-object.yaml"
 
-_VARIABLES: Final = {"$__rate_interval": "1m", "$namespace": ".*", "$job": ".*", "$price": "0.04"}
+_VARIABLES: Final = {"$__rate_interval": "1m", "$namespace": ".*", "$job": ".*", "$model": ".*", "$price": "0.04"}
 _COMPARISONS: Final = {"==", "!=", ">", "<", ">=", "<="}
 _SETS: Final = {"and", "or", "unless"}
 
@@ -100,6 +100,12 @@ def grouping_labels(expr: str) -> set[str]:
             labels.update(node.modifier.matching.labels if node.modifier.matching else ())
             labels.update(node.modifier.group_labels or ())
     return labels
+
+
+def made_labels(expr: str) -> set[str]:
+    """Return the labels that `label_replace` gives."""
+    calls = [node for node in nodes(expr) if isinstance(node, promql.Call) and node.func.name == "label_replace"]
+    return {call.args[1].val for call in calls}
 
 
 def always_there(expr: str) -> list[str]:

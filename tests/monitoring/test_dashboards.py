@@ -17,6 +17,7 @@ from tests.monitoring.queries import (
     Query,
     dashboard_queries,
     grouping_labels,
+    made_labels,
     nodes,
     rule_queries,
     scaler_queries,
@@ -67,7 +68,7 @@ def unknown(query: Query) -> list[str]:
     named = selectors(query.expr)
     strangers = [name for name, _ in named if name not in KNOWN]
     strangers += [f"{name}.{label}" for name, labels in named for label in labels - KNOWN.get(name, labels)]
-    everywhere = {label for name, _ in named for label in KNOWN.get(name, set())}
+    everywhere = {label for name, _ in named for label in KNOWN.get(name, set())} | made_labels(query.expr)
     used = grouping_labels(query.expr) | set(re.findall(r"{{(\w+)}}", query.legend))
     return strangers + sorted(used - everywhere)
 
@@ -136,7 +137,7 @@ def test_a_variable_names_only_what_exists(selector: str, label: str) -> None:
         ('mlapi_texts_total{origin="l1"}', "", ["mlapi_texts_total.origin"]),
         ("sum by (tier) (mlapi_texts_total)", "", ["tier"]),
         ("mlapi_texts_total", "{{tier}}", ["tier"]),
-        ('rate(job:mlapi_texts:rate5m{source="l1"}[5m])', "", ["job:mlapi_texts:rate5m.source"]),
+        ('rate(job_model:mlapi_texts:rate5m{source="l1"}[5m])', "", ["job_model:mlapi_texts:rate5m.source"]),
     ],
 )
 def test_a_mistake_is_found(expr: str, legend: str, found: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Real Prometheus, real service: every delivered query has an answer, and an alert travels to Alertmanager and ends."""
 
 import math
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,18 @@ from typing import Any, Final
 import httpx
 import pytest
 import yaml
+from promql_parser import VectorSelector
 
-from tests.monitoring.queries import RULE_FILES, Query, always_there, dashboard_queries, rule_queries, scaler_queries
+from mlapi.settings import DEFAULT_BUNDLE
+from tests.monitoring.queries import (
+    RULE_FILES,
+    Query,
+    always_there,
+    dashboard_queries,
+    nodes,
+    rule_queries,
+    scaler_queries,
+)
 from tests.programs import find_program
 from tests.service_process import HOST, ServiceProcess, eventually
 from tools.monitor import prometheus_config, running_alertmanager, running_prometheus
@@ -30,6 +41,8 @@ QUERIES: Final = (
     + scaler_queries()
 )
 ROUNDS: Final = 3
+MODELS: Final = {"project", "lab"}
+"""The names of the models that are served, of one bundle."""
 
 pytestmark = pytest.mark.timeout(300)  # four programs to start, and seconds of real time to scrape in
 
@@ -65,12 +78,23 @@ class Prometheus:
         self._client = client
 
     def values(self, expr: str) -> list[float]:
+        data = self._ask(expr)
+        if data["resultType"] == "scalar":
+            return [float(data["result"][1])]
+        return [float(sample["value"][1]) for sample in data["result"]]
+
+    def by_label(self, label: str, expr: str) -> dict[str, float]:
+        """Return the values of series that differ in this label."""
+        result = self._ask(expr)["result"]
+        values = {sample["metric"].get(label, ""): float(sample["value"][1]) for sample in result}
+        assert len(values) == len(result), f"{expr}: {result}"
+        return values
+
+    def _ask(self, expr: str) -> dict[str, Any]:
         answer = self._client.get("/api/v1/query", params={"query": expr}).json()
         assert answer["status"] == "success", f"{expr}: {answer}"
-        result = answer["data"]["result"]
-        if answer["data"]["resultType"] == "scalar":
-            return [float(result[1])]
-        return [float(sample["value"][1]) for sample in result]
+        data: dict[str, Any] = answer["data"]
+        return data
 
     def scrapes(self) -> float:
         return sum(self.values('count_over_time(mlapi_ready{job="mlapi"}[10m])'))
@@ -120,6 +144,9 @@ def touch_everything(service: ServiceProcess, number: int) -> None:
     service.predict(f"unknown {number}", headers={"Cache-Control": "only-if-cached"})
     service.client.post(f"{service.root}/bulk-predict", json={"text": known})
     service.client.post(f"{service.root}/predict", content=b"not json", headers={"Content-Type": "application/json"})
+    for model in MODELS:
+        texts = [*known[:5], f"only of {model} {number}"]
+        assert service.client.post(f"/{model}/predict", json={"text": texts}).is_success
     with ThreadPoolExecutor(6) as callers:
         bursts = [[f"burst {number} {caller} {index}: " + "word " * 10 for index in range(25)] for caller in range(6)]
         list(callers.map(service.predict, bursts))
@@ -139,7 +166,12 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
     if not redis_process.running:
         redis_process.restart()
     with (
-        ServiceProcess(redis_url=redis_process.url, l1_bytes="10000", max_waiting_tokens="1024") as service,
+        ServiceProcess(
+            models=" ".join(f"{model}={DEFAULT_BUNDLE}" for model in MODELS),
+            redis_url=redis_process.url,
+            l1_bytes="10000",
+            max_waiting_tokens="1024",
+        ) as service,
         exporter(FOREIGN) as port,
     ):
         config = configuration(service, folder)
@@ -175,6 +207,46 @@ def test_every_query_has_an_answer(prometheus: Prometheus) -> None:
         eventually(none_left, "every query has an answer", 20.0)
     except AssertionError:
         assert left == []
+
+
+def test_every_model_is_in_what_is_recorded_by_model(prometheus: Prometheus) -> None:
+    """The requests too, whose model only their route tells."""
+    recorded = [query.record for query in rule_queries() if query.record.startswith("job_model:")]
+    assert len(recorded) >= 5
+    for name in recorded:
+        values = prometheus.by_label("model", name)
+        assert set(values) == MODELS, name
+        assert not any(map(math.isnan, values.values())), name
+
+
+def test_every_prediction_route_counts_as_its_model_s(prometheus: Prometheus) -> None:
+    """Only those show a missed deadline before there is one."""
+    rule = next(query for query in rule_queries() if query.record == "job_model:mlapi_requests:rate5m")
+    (pattern,) = {
+        matcher.value
+        for node in nodes(rule.expr)
+        if isinstance(node, VectorSelector)
+        for matcher in node.matchers.matchers
+    }
+    routes = prometheus.by_label("route", 'mlapi_http_requests_total{method="POST", status="504"}')
+    assert {route.split("/")[1] for route in routes} == MODELS
+    assert [route for route in routes if not re.fullmatch(pattern, route)] == []
+
+
+def test_the_texts_of_a_model_are_hits_collapsed_ones_and_computed_ones(prometheus: Prometheus) -> None:
+    """Counted by source, they are as many as its predictions by label."""
+    by_source = prometheus.by_label("model", 'sum by (model) (mlapi_texts_total{source=~"l1|l2|collapsed|model"})')
+    assert by_source == prometheus.by_label("model", "sum by (model) (mlapi_predictions_total)")
+    assert by_source == prometheus.by_label("model", "sum by (model) (mlapi_texts_total)")
+    assert set(by_source) == MODELS
+    assert min(by_source.values()) > 0
+
+
+def test_models_of_one_process_are_no_skew(prometheus: Prometheus) -> None:
+    assert set(prometheus.by_label("model", "mlapi_model_info")) == MODELS
+    alerts = {query.where: query.expr for query in rule_queries()}
+    for name in ("MlapiModelDigestSkew", "MlapiModelMissing"):
+        assert prometheus.values(alerts[f"alerts.yaml: {name}"]) == []
 
 
 def test_no_series_of_a_query_that_names_nothing(prometheus: Prometheus) -> None:

@@ -63,7 +63,9 @@ def test_promtool_would_say_when_an_alert_stays_silent(tmp_path: Path) -> None:
     (tmp_path / "recording.yaml").write_text((FOLDER / "recording.yaml").read_text(encoding="utf-8"))
     (tmp_path / "tests").mkdir()
     copy = tmp_path / "tests" / "alerts.yaml"
-    copy.write_text((FOLDER / "tests" / "alerts.yaml").read_text(encoding="utf-8"))
+    cases = yaml.safe_load((FOLDER / "tests" / "alerts.yaml").read_text(encoding="utf-8"))
+    cases["tests"] = [case for case in cases["tests"] if case["name"].startswith("one pod lost Redis")]
+    copy.write_text(yaml.safe_dump(cases), encoding="utf-8")
     done = promtool("test", "rules", str(copy))
     assert done.returncode != 0
     assert "MlapiCacheBreakerOpen" in done.stdout + done.stderr
