@@ -66,6 +66,7 @@ class Batcher:
         streams: int,
         clock: Callable[[], float],
         metrics: Metrics,
+        split_tokens: int | None = None,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -78,6 +79,7 @@ class Batcher:
             streams: how many runs may be in flight.
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
+            split_tokens: padded tokens up to which a batch is not divided among idle streams; None: it never is.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -88,7 +90,7 @@ class Batcher:
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens.labels("real")
         self._padded_tokens = metrics.batch_tokens.labels("padded")
-        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, split_tokens)
         self._tasks: set[asyncio.Task[None]] = set()
         self._settle = settle
         self._active = 0
@@ -187,7 +189,7 @@ class Batcher:
         """Take a batch out of the queue; empty when nothing waits."""
         while self._queue:
             now = self._clock()
-            taken = self._queue.take(now)
+            taken = self._queue.take(now, idle=self._streams - self._active + 1)
             for job in taken.expired:
                 self._admission.withdrawn(job.padded)
                 _fail(job, _expired())

@@ -124,14 +124,21 @@ class FairQueue(Generic[ItemT]):
 
     A turn takes the length of the request's first item, then its items of that length as far as the budget goes, then
     those of small requests in order of arrival. Large ones fill what room is left in a turn of a large one only: a
-    small request would wait longer for the batch that they make long.
+    small request would wait longer for the batch that they make long. Where several streams are idle, a turn takes no
+    more than its share of what waits.
 
     Every operation costs O(1) an item, plus O(lengths) a batch or a request.
     """
 
-    def __init__(self, budget: int) -> None:
-        """Start empty; a batch holds at most `budget` padded tokens, or a single item."""
+    def __init__(self, budget: int, split: int | None = None) -> None:
+        """Start empty.
+
+        Args:
+            budget: the most padded tokens in a batch of several items.
+            split: padded tokens up to which a batch is not divided among idle streams; None: it never is.
+        """
         self._budget = budget
+        self._split = budget if split is None else split
         self._small: _Class[ItemT] = _Class()
         self._large: _Class[ItemT] = _Class()
         self._preferred = 0
@@ -186,9 +193,15 @@ class FairQueue(Generic[ItemT]):
         (self._small if request.tokens <= self._budget else self._large).add(request)
         self._longest = max(self._longest, *request.lanes)
 
-    def take(self, now: float) -> Taken[ItemT]:
-        """Take the next batch: at least one item if one waits in time."""
+    def take(self, now: float, idle: int = 1) -> Taken[ItemT]:
+        """Take the next batch: at least one item if one waits in time.
+
+        Args:
+            now: the time.
+            idle: how many streams have nothing to do, the one that asks included.
+        """
         expired: list[ItemT] = []
+        budget = min(self._budget, max(self._split, -(-(self._small.tokens + self._large.tokens) // idle)))
         while self:
             owners = self._next_class()
             request = next(iter(owners.turns))
@@ -197,7 +210,7 @@ class FairQueue(Generic[ItemT]):
                 continue
             owners.turns.move_to_end(request, last=owners is self._large)
             padded = request.oldest_length()
-            room = max(1, self._budget // padded)
+            room = max(1, budget // padded)
             batch: list[ItemT] = []
             _move(owners, request, padded, batch, room)
             for others in (self._small,) if owners is self._small else (self._small, self._large):
