@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.dialects import INFERENCE_PROTOCOL, INFINITY, LISTED, PLAIN, Dialect
+from benchmarks.model import Precision
 
 ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = ROOT / "benchmarks" / "peers"
@@ -54,7 +55,7 @@ class Peer:
     bulk: str = "/predict"
     cache: Cache = Cache.NONE
     convert: tuple[str, ...] = ()
-    precision: str = ""
+    precision: Precision | None = None
     tolerance: float = 0.002
     all_labels: bool = True
 
@@ -75,7 +76,7 @@ _SERVE: Final = ("{bin}/python", "serve.py")
 _TOLERANCES: Final = {"int8": 0.08, "bf16": 0.03, "fp32": 0.002}
 
 
-def _mlapi(precision: str) -> Peer:
+def _mlapi(precision: Precision) -> Peer:
     return Peer(
         name="mlapi" if precision == "int8" else f"mlapi-{precision}",
         title=f"mlapi, {precision}",

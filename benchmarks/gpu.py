@@ -113,7 +113,7 @@ def engine(checkpoint: Path, number: torch.dtype, device: str, budgets: Sequence
     else:
         call = eager(model.to(device, number), device)
         shapes = FixedShapes(lambda rows, length: call, budgets=budgets, vocabulary=model.config.vocab_size)  # noqa: ARG005
-    identity = EngineIdentity("torch", torch.__version__, str(number), device)
+    identity = EngineIdentity("torch", torch.__version__, str(number), str(number), device)
     return TorchEngine(shapes, identity, streams=2, batch_tokens=budgets[-1])
 
 

@@ -17,6 +17,8 @@ from typing import Final, Literal, TypeAlias
 from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.cli.traffic import Traffic, read_words
+from mlapi.engines.arithmetic import choose
+from mlapi.engines.instruction_set import instruction_set
 from mlapi.settings import DEFAULT_BUNDLE
 
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
@@ -34,6 +36,7 @@ _SPREAD: Final = 0.5
 
 _PROBES: Final = (4, 8, 16, 16, 24, 32, 48, 64, 128, 250, 500)
 _REPEATS: Final = 3
+_CALIBRATION: Final = (*range(6, 66, 2), *range(80, 500, 20))
 _STAMP: Final = "complete"
 
 
@@ -51,15 +54,16 @@ class Model:
     checkpoint: Path
     reference: Mapping[str, Sequence[float]]
 
-    def bundle(self, precision: str) -> Path:
+    def bundle(self, precision: Precision) -> Path:
         """Return mlapi's bundle in a precision, making it if it is not there yet (a minute; needs PyTorch).
 
         Raises:
             ModelError: it cannot be made on this machine.
         """
-        bundle = self.folder / f"bundle-{precision}"
+        calibrated = precision == "int8" and choose(precision, instruction_set(), static=True).static
+        bundle = self.folder / f"bundle-{precision}{'-calibrated' if calibrated else ''}"
         if not (bundle / "bundle.json").exists():
-            _build(self.checkpoint, bundle, precision)
+            _build(self.checkpoint, bundle, precision, _write_calibration(self.folder) if calibrated else None)
         return bundle.resolve()
 
 
@@ -153,9 +157,18 @@ def work(texts_per_s: float, lengths: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _build(checkpoint: Path, bundle: Path, precision: str) -> None:
+def _write_calibration(folder: Path) -> Path:
+    """Write made-up texts of many lengths, by which the scales of activations are fixed."""
+    traffic = Traffic(read_words(TOKENIZER), f"calibration {_SEED}")
+    path = folder / "calibration.txt"
+    path.write_text("".join(f"{traffic.text(tokens)}\n" for tokens in _CALIBRATION), encoding="utf-8")
+    return path
+
+
+def _build(checkpoint: Path, bundle: Path, precision: str, calibration: Path | None) -> None:
     command = [sys.executable, "-m", "mlapi", "bundle", "build", "--source", str(checkpoint), "--output", str(bundle)]
     command += ["--name", "distilbert-66m-random", "--precision", precision, "--no-evaluation"]
+    command += ["--calibrate", str(calibration)] if calibration else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command line
     if done.returncode:
         raise ModelError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message")

@@ -8,7 +8,7 @@ the same processors, so that what is left to win can be read off.
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -21,7 +21,9 @@ from benchmarks.limits import matrix_peaks
 from benchmarks.model import arithmetic
 from benchmarks.targets import number
 from mlapi.bundles.store import Bundle, open_bundle
-from mlapi.engines.openvino import DEVICE, GRAPH, compile_settings
+from mlapi.engines.arithmetic import STATIC_GRAPH, Arithmetic, choose
+from mlapi.engines.instruction_set import instruction_set
+from mlapi.engines.openvino import DEVICE, compile_settings, read_graph
 
 _SHAPES: Final = ((1, 8), (1, 16), (4, 16), (1, 64), (1, 128), (4, 128), (1, 512))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {
@@ -76,9 +78,19 @@ def kernels(operations: Sequence[Operation]) -> list[str]:
     return sorted(seconds, key=lambda kernel: -seconds[kernel])
 
 
+def peak_of(arithmetic: str, peaks: Mapping[str, float]) -> str:
+    """Return which of the peaks the products could reach: that of the number format that their kernels multiply."""
+    return next(name for name in peaks if arithmetic.startswith(name))
+
+
+def _chosen(bundle: Bundle) -> Arithmetic:
+    return choose(bundle.manifest.precision, instruction_set(), static=STATIC_GRAPH in bundle.manifest.files)
+
+
 def _compile(bundle: Bundle, threads: int, *, counting: bool) -> ov.InferRequest:
-    settings = compile_settings(bundle.manifest.precision, threads) | {"PERF_COUNT": counting}
-    return ov.Core().compile_model(bundle.file(GRAPH), DEVICE, settings).create_infer_request()
+    chosen = replace(_chosen(bundle), streams=1)
+    settings = compile_settings(chosen, threads) | {"PERF_COUNT": counting}
+    return ov.Core().compile_model(read_graph(bundle, chosen), DEVICE, settings).create_infer_request()
 
 
 def _runs(request: ov.InferRequest, texts: int, tokens: int, clock: Callable[[], float]) -> Iterator[float]:
@@ -125,11 +137,13 @@ def rows(bundle: Bundle, threads: int, peak: float) -> Iterator[str]:
 def main(bundle: Path) -> None:
     """Print where the time of a miss goes, for a BUNDLE of the full-size model (`make bench` makes one)."""
     processors = sorted(os.sched_getaffinity(0))
+    opened = open_bundle(bundle)
     peaks = matrix_peaks(processors)
+    used = peak_of(_chosen(opened).name, peaks)
     written = ", ".join(f"{name} {number(rate)}" for name, rate in peaks.items())
-    click.echo(f"Peaks of matrix products, GFLOP/s: {written}.")
+    click.echo(f"Peaks of matrix products, GFLOP/s: {written}. Shares are of {used}: {_chosen(opened).reason}.")
     click.echo()
-    for line in rows(open_bundle(bundle), len(processors), max(peaks["int8"], peaks["fp32"])):
+    for line in rows(opened, len(processors), peaks[used]):
         click.echo(line)
 
 

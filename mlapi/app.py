@@ -232,6 +232,7 @@ async def _start(
         # What the engine does not compute together would only make its first text wait for its last.
         max_batch_tokens=max(1, min(settings.max_batch_tokens or model.batch_tokens, model.warm_up.together_tokens)),
         streams=model.streams,
+        split_tokens=model.split_tokens,
         clock=_CLOCK,
         metrics=metrics,
         gate=shared.gate,

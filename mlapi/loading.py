@@ -31,6 +31,7 @@ class Model:
         executor: runs it; to be closed.
         streams: how many runs make progress side by side.
         batch_tokens: padded tokens in a run beyond which a token gets no cheaper.
+        split_tokens: padded tokens up to which a run is not worth dividing among idle streams.
         warm_up: what the warm-up found out.
     """
 
@@ -41,6 +42,7 @@ class Model:
     executor: EngineExecutor
     streams: int
     batch_tokens: int
+    split_tokens: int
     warm_up: WarmUp
 
 
@@ -137,5 +139,6 @@ def load(
         executor=executor,
         streams=loaded.streams,
         batch_tokens=loaded.batch_tokens,
+        split_tokens=loaded.split_tokens,
         warm_up=warm_up,
     )

@@ -69,6 +69,7 @@ class Batcher:
         metrics: ModelMetrics,
         gate: RunGate | None = None,
         slot_s: float = 0.1,
+        split_tokens: int | None = None,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -84,6 +85,7 @@ class Batcher:
             gate: shares the processors with other models' batchers; None: there are no others.
             slot_s: seconds by which deadlines differ at least where the order of work depends on them; a hundredth of
                 what requests usually have is fine enough.
+            split_tokens: padded tokens up to which a batch is not divided among idle streams; None: it never is.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -94,7 +96,7 @@ class Batcher:
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens("real")
         self._padded_tokens = metrics.batch_tokens("padded")
-        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, slot_s)
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, slot_s, split_tokens)
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate = gate or RunGate(streams)
         self._lane = self._gate.lane()
@@ -197,7 +199,7 @@ class Batcher:
         """Take a batch out of the queue; empty when nothing waits."""
         while self._queue:
             now = self._clock()
-            taken = self._queue.take(now, self._admission.pace)
+            taken = self._queue.take(now, self._admission.pace, idle=self._streams - self._active + 1)
             for job in taken.expired:
                 self._admission.withdrawn(job.padded)
                 _fail(job, _expired())

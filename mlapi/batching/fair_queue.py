@@ -112,16 +112,22 @@ class FairQueue(Generic[ItemT]):
     A turn takes the length of the request's first item, then its items of that length as far as the budget goes, then
     those of small requests in order of arrival. Large ones fill what room is left in a turn of a large one only: a
     small request would wait longer for the batch that they make long. Where time is short, fewer or none ride along.
+    Where several streams are idle, a turn takes no more than its share of what waits.
 
     Every operation costs O(1) an item, plus O(lengths + large requests + slots of the agenda) a batch.
     """
 
-    def __init__(self, budget: int, slot_s: float) -> None:
-        """Start empty; a batch holds at most `budget` padded tokens, or a single item.
+    def __init__(self, budget: int, slot_s: float, split: int | None = None) -> None:
+        """Start empty.
 
-        Due times are told apart if they differ by `slot_s` seconds.
+        Args:
+            budget: the most padded tokens in a batch of several items.
+            slot_s: due times are told apart if they differ by so many seconds.
+            split: padded tokens up to which a batch is not divided among idle streams; None: it never is.
         """
         self._budget = budget
+        self._split = budget if split is None else split
+        self._tokens = 0
         self._small: _Class[ItemT] = _Class(slot_s)
         self._large: _Class[ItemT] = _Class(slot_s)
         self._agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
@@ -165,16 +171,24 @@ class FairQueue(Generic[ItemT]):
         """Queue a request, which holds at least one item."""
         owners = self._large if self.is_large(request) else self._small
         owners.requests[request] = None
+        self._tokens += request.tokens
         request.rank = self._large_tokens + request.tokens
         for padded in request.lanes:
             owners.lanes[padded][request] = None
         self._agenda.add(request, request.due, request.tokens)
         owners.agenda.add(request, request.due, request.tokens)
 
-    def take(self, now: float, pace: Pace) -> Taken[ItemT]:
-        """Take the next batch: at least one item if one waits in time."""
+    def take(self, now: float, pace: Pace, idle: int = 1) -> Taken[ItemT]:
+        """Take the next batch: at least one item if one waits in time.
+
+        Args:
+            now: the time.
+            pace: how fast work drains.
+            idle: how many streams have nothing to do, the one that asks included.
+        """
         expired: list[ItemT] = []
         given_up: list[list[ItemT]] = []
+        budget = min(self._budget, max(self._split, -(-self._tokens // idle)))
         while self:
             request, spare = self._choose(now, pace)
             if request.deadline <= now:
@@ -183,7 +197,8 @@ class FairQueue(Generic[ItemT]):
                 given_up.append(self._remove(request))
             else:
                 padded = request.oldest_length()
-                return Taken(padded, self._fill(request, padded, spare, now, expired), expired, given_up)
+                batch = self._fill(request, padded, expired, now=now, room=budget // padded, spare=spare)
+                return Taken(padded, batch, expired, given_up)
         self._preferred = 0
         return Taken(expired=expired, given_up=given_up)
 
@@ -220,11 +235,18 @@ class FairQueue(Generic[ItemT]):
         return fair if first is None or waited else first, spare
 
     def _fill(
-        self, request: Request[ItemT], padded: int, spare: float, now: float, expired: list[ItemT]
+        self,
+        request: Request[ItemT],
+        padded: int,
+        expired: list[ItemT],
+        *,
+        now: float,
+        room: int,
+        spare: float,
     ) -> list[ItemT]:
-        """Give a request its turn, and return the batch."""
+        """Give a request its turn, and return the batch of at most `room` items, but at least one."""
         large = request in self._large.requests
-        room = max(1, self._budget // padded)
+        room = max(1, room)
         batch: list[ItemT] = []
         self._move(request, padded, batch, room)
         room = int(min(room, len(batch) + spare / padded))
@@ -275,6 +297,7 @@ class FairQueue(Generic[ItemT]):
         """Note that a request's lane lost so many items."""
         tokens = padded * items
         request.tokens -= tokens
+        self._tokens -= tokens
         owners = self._large if request in self._large.requests else self._small
         self._agenda.taken(request, request.due, tokens, left=request.tokens)
         owners.agenda.taken(request, request.due, tokens, left=request.tokens)

@@ -11,6 +11,8 @@ import msgspec
 
 from mlapi.bundles.manifest import CachePolicy, Evaluation, Manifest
 from mlapi.bundles.store import read_manifest, verify_file
+from mlapi.engines.arithmetic import STATIC_GRAPH, choose, streams
+from mlapi.engines.instruction_set import instruction_set
 from mlapi.engines.processors import usable_processors
 from mlapi.engines.telemetry import decline
 from mlapi.errors import BundleError, ConfigurationError
@@ -85,6 +87,12 @@ def verify(folder: Path) -> None:
     type=click.Choice(["names", "indices"]),
     help="How labels are written in those files; default: whichever is the only way to read a file.",
 )
+@click.option(
+    "--calibrate",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts, a line each, none of them evaluated: fixes scales for AMX; several files are taken together.",
+)
 @click.option("--no-evaluation", "unevaluated", is_flag=True, help="Go without, in a precision that changes scores.")
 @click.option("--licence", default="unknown", show_default=True, help="SPDX identifier of the weights' licence.")
 def build(precision: str | None, engine: str, **options: object) -> None:
@@ -133,6 +141,7 @@ def _table(manifest: Manifest) -> str:
         ("reads", f"up to {manifest.max_tokens} tokens" if manifest.max_tokens else "texts of every length"),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
         ("cache", _CACHE[manifest.cache]),
+        *_here(manifest),
         *(("file", f"{name}, {entry.bytes / 1e6:.2f} MB") for name, entry in sorted(manifest.files.items())),
         ("made from", f"{provenance.source} at {provenance.revision}"),
         ("licence", provenance.licence),
@@ -142,6 +151,17 @@ def _table(manifest: Manifest) -> str:
         *([] if manifest.evaluations else [("evaluation", "none")]),
     ]
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _here(manifest: Manifest) -> list[tuple[str, str]]:
+    """Say how this machine would compute, and why."""
+    if manifest.engine != "openvino":
+        return []
+    chosen = choose(manifest.precision, instruction_set(), static=STATIC_GRAPH in manifest.files)
+    threads = usable_processors()
+    side_by_side = streams(chosen, threads)
+    shape = f"{side_by_side} x {threads // side_by_side} threads"
+    return [("computes", f"in {chosen.name} here, {shape}: {chosen.reason}")]
 
 
 def _evaluation(evaluation: Evaluation) -> list[tuple[str, str]]:

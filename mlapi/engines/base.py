@@ -23,13 +23,15 @@ class EngineIdentity:
     Attributes:
         name: the engine's name in the registry.
         version: the version of the library that does the arithmetic.
-        precision: number format of weights and activations, such as `int8` or `fp32`.
+        precision: number format of the weights, such as `int8` or `fp32`.
+        arithmetic: what the products of matrices are computed in, such as `bf16` or `int8-static`.
         instruction_set: the processor family that the kernels are chosen for, or the accelerator's name.
     """
 
     name: str
     version: str
     precision: str
+    arithmetic: str
     instruction_set: str
 
 
@@ -50,6 +52,10 @@ class Engine(Protocol):
     @property
     def batch_tokens(self) -> int:
         """Padded tokens in one call of `infer` beyond which a token gets no cheaper."""
+
+    @property
+    def split_tokens(self) -> int:
+        """Padded tokens up to which a call gets hardly shorter if it is divided between two streams that are idle."""
 
     @property
     def warm_tokens(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ _CHECK_TOKENS: Final = 256
 """Padded tokens of a batch of the invariance check: half of what a batch holds by default, so that a start does not
 wait long for what the test suite proves at length."""
 
+_FEW_ROWS: Final = (3, 5, 9, 17)
+"""Rows of the shortest length that are checked besides: kernels are chosen by powers of two of rows, if by any."""
+
 _PADDINGS: Final = 8
 
 _SETTLE_S: Final = 1.0
@@ -33,7 +37,7 @@ class WarmUp:
 
     Attributes:
         together_tokens: padded tokens up to which texts may be computed together on this machine; 0: one by one.
-        tokens_per_second: padded tokens through one stream, one text at a time, as measured while warming up.
+        tokens_per_second: padded tokens through one stream while the others are busy as well, one text at a time.
     """
 
     together_tokens: int
@@ -111,20 +115,21 @@ class EngineExecutor:
         Those are the lengths up to the engine's `warm_tokens`, and the shortest one in any case.
 
         The check compares, to the bit, rows computed alone with the same rows among others: for an engine that claims
-        batch invariance at the shortest length, the longest of which its batch holds two, and one between. For one that
-        may have it up to some `trial_tokens`, at the shortest length alone, because its batch then goes from the least
-        rows to the most, and such processors are slow. Where it fails, texts are computed one by one from then on.
+        batch invariance at the shortest length, there in batches of several sizes, the longest of which its batch holds
+        two, and one between. For one that may have it up to some `trial_tokens`, at the shortest length alone, because
+        its batch then goes from the least rows to the most, and such processors are slow. Where it fails, texts are
+        computed one by one from then on. Every stream takes part in all of it, at the same time as the others.
         Blocks; call it before `run`.
 
         Args:
             lengths: every padded length, rising.
         """
         # The first call of all pays for more than its length.
-        self._engine.infer(*self._sample(1, lengths[0]))
+        self._on_all_streams(*self._sample(1, lengths[0]))
         started = self._clock()
         warmed = [length for length in lengths if length <= self._engine.warm_tokens] or lengths[:1]
         for length in warmed:
-            self._engine.infer(*self._sample(1, length))
+            self._on_all_streams(*self._sample(1, length))
         seconds = self._clock() - started
         self._together_tokens = self._check(lengths)
         if not self._together_tokens:
@@ -145,17 +150,29 @@ class EngineExecutor:
         if self._engine.batch_invariant:
             paired = [length for length in lengths if 2 * length <= _CHECK_TOKENS] or lengths[:1]
             checked = sorted({paired[0], paired[len(paired) // 2], paired[-1]})
-            return sys.maxsize if all(self._is_invariant(length, _CHECK_TOKENS) for length in checked) else 0
+            shapes = [(max(2, _CHECK_TOKENS // length), length) for length in checked]
+            shapes += [(rows, lengths[0]) for rows in _FEW_ROWS]
+            return sys.maxsize if all(self._is_invariant(*shape) for shape in shapes) else 0
         tokens = self._engine.trial_tokens
-        return tokens if tokens and self._is_invariant(lengths[0], tokens) else 0
+        return tokens if tokens and self._is_invariant(max(2, tokens // lengths[0]), lengths[0]) else 0
 
-    def _is_invariant(self, length: int, tokens: int) -> bool:
-        rows = max(2, tokens // length)
+    def _is_invariant(self, rows: int, length: int) -> bool:
+        """Compare rows alone with the same rows together, on every stream."""
         ids, mask = self._sample(rows, length)
-        together = self._engine.infer(ids, mask)
         picked = sorted({0, rows // 2, rows - 1})
-        alone = [self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked]
-        return np.array_equal(together[picked], np.concatenate(alone))
+        alone = np.concatenate([self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked])
+        return all(np.array_equal(together[picked], alone) for together in self._on_all_streams(ids, mask))
+
+    def _on_all_streams(self, ids: TokenIds, mask: TokenIds) -> list[Logits]:
+        """Run the same rows on every stream at the same time."""
+        together = threading.Barrier(self._engine.streams)
+
+        def infer() -> Logits:
+            together.wait()
+            return self._engine.infer(ids, mask)
+
+        running = [self._threads.submit(infer) for _ in range(self._engine.streams)]
+        return [each.result() for each in running]
 
     def _sample(self, rows: int, length: int) -> tuple[TokenIds, TokenIds]:
         """Make rows of small token ids that differ from row to row, as does their padding."""

@@ -14,12 +14,13 @@ class FakeEngine:
     batch_invariant = True
     trial_tokens = 0
     batch_tokens = 1024
+    split_tokens = 1024
     warm_tokens = 128
     quick_tokens = 0
 
     def __init__(self, labels: int, streams: int = 1) -> None:
         """Prepare for that many labels and calls side by side."""
-        self.identity = EngineIdentity("fake", "1", "fp32", "any")
+        self.identity = EngineIdentity("fake", "1", "fp32", "fp32", "any")
         self.streams = streams
         self._labels = labels
 

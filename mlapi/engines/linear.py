@@ -49,7 +49,7 @@ class LinearEngine:
 
     def __init__(self, idf: Column, weights: Matrix) -> None:
         """Take the terms' inverse document frequencies and weights."""
-        self.identity = EngineIdentity("linear", _VERSION, "fp32", "any")
+        self.identity = EngineIdentity("linear", _VERSION, "fp32", "fp64", "any")
         # Lists, because a row has few terms: picking numbers out of an array costs more than adding them up.
         self._idf: list[float] = idf.tolist()
         self._weights: list[list[float]] = weights.tolist()

@@ -57,6 +57,8 @@ class TorchEngine:
         self.identity = identity
         self.streams = streams
         self.batch_tokens = batch_tokens
+        # The streams of a device share it: half a batch each would take as long as the whole.
+        self.split_tokens = batch_tokens
         self.computing = computing
 
     @property
@@ -84,11 +86,11 @@ class TorchEngine:
             most = CUDA_BUDGETS[-1]
             # The shape of a call decides on its kernels, so the budget is part of the identity.
             identity = EngineIdentity(
-                "torch", f"{version}, calls of {most} tokens", precision, torch.cuda.get_device_name()
+                "torch", f"{version}, calls of {most} tokens", precision, precision, torch.cuda.get_device_name()
             )
             return cls(on_cuda(model, _CUDA_TYPES[precision], CUDA_BUDGETS), identity, streams=2, batch_tokens=most)
         # How a sum is split between threads can change its last bit, so their number is part of the identity.
-        identity = EngineIdentity("torch", f"{version}, {threads} threads", "fp32", instruction_set())
+        identity = EngineIdentity("torch", f"{version}, {threads} threads", "fp32", "fp32", instruction_set())
         return cls(_OnProcessor(model), identity, streams=1, batch_tokens=CPU_BATCH_TOKENS)
 
     def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:

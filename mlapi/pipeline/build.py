@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
+from mlapi.engines.arithmetic import STATIC, STATIC_GRAPH
 from mlapi.engines.base import Engine as AnyEngine
 from mlapi.engines.registry import load_engine
 from mlapi.engines.tokenizer import FILE as TOKENIZER
@@ -24,13 +25,15 @@ from mlapi.engines.tokenizer import HfTokenizer
 from mlapi.engines.torch import load_model
 from mlapi.errors import BundleError, ConfigurationError
 from mlapi.pipeline import parity
+from mlapi.pipeline.calibration import read_calibration
 from mlapi.pipeline.describe import Description, describe
 from mlapi.pipeline.export import export
 from mlapi.pipeline.labelled import LabelForm, LabelledTexts, read_labelled
 from mlapi.pipeline.original import Original, compare_reading, probing_texts
 from mlapi.pipeline.pull import CONFIG, WEIGHTS, Checkpoint, pull
-from mlapi.pipeline.quantise import store
+from mlapi.pipeline.quantise import store, store_static
 from mlapi.pipeline.sentence_pieces import compare_conversion
+from mlapi.pipeline.static import fix_scales
 
 Engine: TypeAlias = Literal["openvino", "torch"]
 Precision: TypeAlias = Literal["int8", "bf16", "fp32"]
@@ -56,6 +59,8 @@ class Order:
         evaluate: files of labelled texts to measure it on; it has to be good enough on each.
         dataset: what people call the texts of each file; empty for the files' names.
         labels_are: whether the labels in those files are names or indices; None finds out.
+        calibrate: files of texts, by which the scales of a further graph's activations are fixed, for processors with
+            AMX; DistilBERT in int8 only.
         unevaluated: whether a precision that changes the scores may go without.
         licence: SPDX identifier of the weights' licence.
         threads: processor threads to evaluate with.
@@ -74,6 +79,7 @@ class Order:
     evaluate: tuple[Path, ...] = ()
     dataset: tuple[str, ...] = ()
     labels_are: LabelForm | None = None
+    calibrate: tuple[Path, ...] = ()
     unevaluated: bool = False
     licence: str = "unknown"
     threads: int = 1
@@ -87,6 +93,10 @@ class Order:
             (
                 self.engine == "torch" and self.precision == "int8",
                 "the engine torch takes the precisions fp32 and bf16",
+            ),
+            (
+                bool(self.calibrate) and (self.engine, self.precision) != ("openvino", "int8"),
+                "--calibrate is for the engine openvino and the precision int8",
             ),
             (
                 changed and not self.evaluate and not self.unevaluated,
@@ -134,6 +144,7 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
         read_labelled(path, description.labels, name, order.labels_are)
         for path, name in zip(order.evaluate, order.datasets, strict=True)
     ]
+    calibration = read_calibration(order.calibrate, data)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         reference = _draft_reference(order, checkpoint, description, folder)
@@ -142,7 +153,7 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
         )
         _check_reading(reference, original, order.threads, say)
         say(f"making the bundle for {order.engine}, {order.precision}")
-        candidate = _draft_candidate(order, reference, folder)
+        candidate = _draft_candidate(order, reference, calibration, folder)
         evaluations = _judge(candidate, original, data, order.threads, say)
         files = {name: candidate.file(name) for name in candidate.manifest.files}
         return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluations))
@@ -188,14 +199,20 @@ def _in_one_file(weights: Sequence[Path], whole: Path) -> Path:
     return whole
 
 
-def _draft_candidate(order: Order, reference: Bundle, folder: Path) -> Bundle:
+def _draft_candidate(order: Order, reference: Bundle, calibration: Sequence[str], folder: Path) -> Bundle:
     """Make the reference's bundle one for the ordered engine and precision."""
     manifest = reference.manifest
     files = {name: reference.file(name) for name in manifest.files}
     if order.engine == "openvino":
         model = load_model(files[CONFIG], files[WEIGHTS])
         graph = export(model, max_tokens=manifest.longest, pad_id=manifest.pad_id)
-        files = {**store(graph, order.precision, folder), TOKENIZER: files[TOKENIZER]}
+        made = store(graph, order.precision, folder)
+        if calibration:
+            texts = HfTokenizer.load(files[TOKENIZER], manifest.longest).encode(calibration)
+            graph = export(model, max_tokens=manifest.longest, pad_id=manifest.pad_id, written_out=True)
+            fix_scales(graph, texts)
+            made |= store_static(graph, folder)
+        files = {**made, TOKENIZER: files[TOKENIZER]}
     return write_bundle(folder / "candidate", files, partial(_complete, manifest, order, ()))
 
 
@@ -254,6 +271,11 @@ def _judge(
     tokenizer = HfTokenizer.load(candidate.file(TOKENIZER), manifest.longest)
     with closing(load_engine(manifest.engine, candidate, threads)) as engine:
         runner = _runner(engine, manifest)
+        if data and STATIC_GRAPH in manifest.files and engine.identity.arithmetic != STATIC:
+            msg = (
+                f"fixed scales are measured on a processor with AMX; this one computes in {engine.identity.arithmetic}"
+            )
+            raise BundleError(msg)
         _check_readable(tokenizer, data)
         encoded = [tokenizer.encode(texts.texts) for texts in data]
         problems = []

@@ -1,5 +1,6 @@
 """Turns a loaded checkpoint into an OpenVINO graph: token ids and attention mask in, logits out."""
 
+import copy
 import logging
 import textwrap
 import warnings
@@ -19,6 +20,8 @@ TOLERANCE: Final = 1e-4
 
 _EXAMPLE: Final = (2, 16)
 _SEED: Final = 7
+_MASKED: Final = -30_000.0
+"""Added to what a softmax compares, for padding: gives zero, and is no infinity in any number format."""
 
 
 class _Logits(torch.nn.Module):
@@ -51,7 +54,7 @@ class _FirstTokenDistilBert(torch.nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         encoder = self.model.distilbert
-        seen = attention_mask[:, None, None, :].to(torch.bool)
+        seen = self._seen(attention_mask)
         hidden = encoder.embeddings(input_ids)
         *layers, last = encoder.transformer.layer
         for layer in layers:
@@ -59,6 +62,10 @@ class _FirstTokenDistilBert(torch.nn.Module):
         first = self._layer(last, hidden[:, :_FIRST], hidden, seen)
         logits: torch.Tensor = self.model.classifier(torch.relu(self.model.pre_classifier(first)))
         return logits[:, 0]
+
+    def _seen(self, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return what tells a layer which tokens are texts and which are padding."""
+        return attention_mask[:, None, None, :].to(torch.bool)
 
     def _layer(self, layer: Any, rows: torch.Tensor, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
         """Compute a layer for some rows, which attend to all of `hidden`; shapes [texts, rows or tokens, width]."""
@@ -74,13 +81,59 @@ class _FirstTokenDistilBert(torch.nn.Module):
         return output
 
 
-def export(model: torch.nn.Module, *, max_tokens: int, pad_id: int) -> ov.Model:
+class _WrittenOutDistilBert(_FirstTokenDistilBert):
+    """The same with the attention written out, so that its products can be told apart and rounded one by one.
+
+    The feed-forward layer is computed in two halves, the second's result added to the first's: a half's weights and
+    activations stay in a processor's second-level cache.
+    """
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401  transformers' modules are untyped
+        super().__init__(copy.deepcopy(model))
+        for layer in self.model.distilbert.transformer.layer:
+            query = layer.attention.q_lin
+            scale = (query.out_features // layer.attention.n_heads) ** -0.5
+            with torch.no_grad():
+                query.weight.mul_(scale)
+                query.bias.mul_(scale)
+        self.register_buffer("unseen", torch.tensor([_MASKED, 0.0]))
+
+    def _seen(self, attention_mask: torch.Tensor) -> torch.Tensor:
+        # Looked up once, so that no layer computes it again.
+        addend: torch.Tensor = self.unseen[attention_mask][:, None, None, :]
+        return addend
+
+    def _layer(self, layer: Any, rows: torch.Tensor, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+        attention, feed_forward = layer.attention, layer.ffn
+        query, value = (
+            projection(states).unflatten(-1, (attention.n_heads, -1)).transpose(1, 2)
+            for projection, states in ((attention.q_lin, rows), (attention.v_lin, hidden))
+        )
+        key = attention.k_lin(hidden).transpose(1, 2).unflatten(1, (attention.n_heads, -1))
+        mixed = torch.softmax(query @ key + seen, -1) @ value
+        attended = layer.sa_layer_norm(attention.out_lin(mixed.transpose(1, 2).flatten(2)) + rows)
+        half = feed_forward.lin1.out_features // 2
+        inner, outer = feed_forward.lin1, feed_forward.lin2
+        parts = [
+            functional.linear(
+                feed_forward.activation(functional.linear(attended, inner.weight[part], inner.bias[part])),
+                outer.weight[:, part],
+                bias,
+            )
+            for part, bias in ((slice(0, half), outer.bias), (slice(half, None), None))
+        ]
+        output: torch.Tensor = layer.output_layer_norm(parts[0] + parts[1] + attended)
+        return output
+
+
+def export(model: torch.nn.Module, *, max_tokens: int, pad_id: int, written_out: bool = False) -> ov.Model:
     """Convert a sequence classification model to a graph and compare the two on made-up texts of several lengths.
 
     Args:
         model: in fp32 and in evaluation mode.
         max_tokens: the longest text that the graph must take, special tokens included.
         pad_id: token id that fills a row up to its padded length.
+        written_out: whether the attention is to be made of its parts, for `fix_scales`; DistilBERT only.
 
     Returns:
         A graph with inputs `input_ids` and `attention_mask`, both int64 of shape [texts, tokens] with both sizes
@@ -91,7 +144,7 @@ def export(model: torch.nn.Module, *, max_tokens: int, pad_id: int) -> ov.Model:
             of that text alone.
     """
     try:
-        graph = _convert(model)
+        graph = _convert(model, written_out=written_out)
         _compare(graph, model, max_tokens=max_tokens, pad_id=pad_id)
     except BundleError:
         raise
@@ -101,8 +154,14 @@ def export(model: torch.nn.Module, *, max_tokens: int, pad_id: int) -> ov.Model:
     return graph
 
 
-def _convert(model: torch.nn.Module) -> ov.Model:
-    wrapped = _FirstTokenDistilBert(model) if model.config.model_type == "distilbert" else _Logits(model)
+def _convert(model: Any, *, written_out: bool) -> ov.Model:  # noqa: ANN401  as above
+    if model.config.model_type == "distilbert":
+        wrapped = _WrittenOutDistilBert(model) if written_out else _FirstTokenDistilBert(model)
+    elif written_out:
+        msg = f"fixed scales are made for DistilBERT, not for {type(model).__name__}"
+        raise BundleError(msg)
+    else:
+        wrapped = _Logits(model)
     ids = torch.ones(_EXAMPLE, dtype=torch.int64)
     with _quietly(), torch.inference_mode():
         graph = ov.convert_model(

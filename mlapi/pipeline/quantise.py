@@ -9,10 +9,12 @@ from typing import Final
 import numpy as np
 import openvino as ov
 
+from mlapi.engines.arithmetic import STATIC_GRAPH
 from mlapi.errors import BundleError
 
 GRAPH: Final = "model.xml"
 WEIGHTS: Final = "model.bin"
+STATIC_WEIGHTS: Final = "static.bin"
 
 _TRACES: Final = ("conversion_parameters", "nncf")
 """What the tools note in a graph about how they were called; nothing reads it when the graph runs."""
@@ -45,6 +47,13 @@ def store(graph: ov.Model, precision: str, folder: Path) -> dict[str, Path]:
     _make_reproducible(graph)
     ov.save_model(graph, folder / GRAPH, compress_to_fp16=precision == "int8" or _fits_fp16(graph))
     return {name: folder / name for name in (GRAPH, WEIGHTS)}
+
+
+def store_static(graph: ov.Model, folder: Path) -> dict[str, Path]:
+    """Write a graph whose scales are fixed as `static.xml` and `static.bin`; returns the files by name."""
+    _make_reproducible(graph)
+    ov.save_model(graph, folder / STATIC_GRAPH, compress_to_fp16=True)
+    return {name: folder / name for name in (STATIC_GRAPH, STATIC_WEIGHTS)}
 
 
 def _with_int8_weights(graph: ov.Model) -> ov.Model:

@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlapi.batching.buckets import bucket_lengths, padded_length
+from mlapi.bundles.manifest import model_digest
 from mlapi.bundles.store import Bundle, open_bundle
 from mlapi.engines.base import Engine, Logits, TokenIds
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.fixed_shapes import Call, FixedShapes
+from mlapi.engines.instruction_set import instruction_set
+from mlapi.engines.openvino import OpenVinoEngine
 from mlapi.engines.registry import ENGINES, load_engine
 from mlapi.errors import BundleError
 from mlapi.predictions import EncodedText
@@ -39,12 +43,14 @@ class Case:
     """An engine and the bundle that it runs.
 
     Attributes:
+        load: loads the same with so many threads.
         two_rows: whether no product of the graph ever has one row only, which would take a kernel of its own.
     """
 
     name: str
     engine: Engine
     bundle: Bundle
+    load: Callable[[int], Engine]
     two_rows: bool = False
 
 
@@ -84,6 +90,25 @@ SHIPPED: Final = [
     pytest.param((engine, None, None), id=f"{engine}-shipped") for engine in ("fake", "openvino", "linear")
 ]
 
+PROCESSORS: Final = {
+    "fp32": "avx2,avx512f",
+    "int8-dynamic": "avx2,avx512_vnni,avx512f",
+    "bf16": "amx_bf16,avx2,avx512_bf16,avx512_vnni,avx512f",
+    "int8-static": "amx_bf16,amx_int8,avx2,avx512_bf16,avx512_vnni,avx512f",
+}
+"""The least processor of each arithmetic that a machine with AMX can take on; AVX2 alone has kernels of its own."""
+
+ARITHMETICS: Final = [
+    pytest.param((f"openvino-{name}", None, f"x86_64:{names}"), id=f"openvino-shipped-{name}")
+    for name, names in PROCESSORS.items()
+]
+
+
+def contained(processor: str) -> bool:
+    """Whether this machine has all of a processor's extensions."""
+    own, other = (set(names.replace(":", ",").split(",")) for names in (instruction_set(), processor))
+    return other <= own
+
 
 def in_fixed_shapes(engine: Engine) -> Engine:
     """The torch engine as it computes on a CUDA device, on the processor and without graphs."""
@@ -100,18 +125,25 @@ def in_fixed_shapes(engine: Engine) -> Engine:
     return TorchEngine(shapes, engine.identity, streams=2, batch_tokens=64)
 
 
-@pytest.fixture(scope="module", params=[*SHIPPED, *TINY])
+@pytest.fixture(scope="module", params=[*SHIPPED, *ARITHMETICS, *TINY])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     kind, architecture, precision = request.param
     name = kind.partition("-")[0]
+    load: Callable[[int], Engine]
     if architecture is None:
         bundle = open_bundle(LAB_BUNDLE if name == "linear" else DEFAULT_BUNDLE)
     else:
         bundle = tiny(tmp_path_factory.mktemp("tiny"), architecture, name, precision)
-    engine = load_engine(name, bundle, 1)
+    if architecture is None and precision is not None:
+        if not contained(precision):
+            pytest.skip(f"this processor is not {precision}")
+        load = partial(OpenVinoEngine.load, bundle, processor=precision)
+    else:
+        load = partial(load_engine, name, bundle)
+    engine = load(1)
     if kind == "torch-in-fixed-shapes":
         engine = in_fixed_shapes(engine)
-    yield Case(name, engine, bundle, two_rows=name == "openvino" and architecture != "bert")
+    yield Case(name, engine, bundle, load, two_rows=name == "openvino" and architecture != "bert")
     engine.close()
 
 
@@ -232,13 +264,39 @@ def test_the_number_of_threads_changes_nothing_that_the_identity_does_not_say(ca
     ids, mask = rows(case, [16, 12, 9, 16], 16, seed=5)
     expected = alone(case.engine, ids, mask)
     for threads in (2, 3):
-        other = load_engine(case.name, case.bundle, threads)
+        other = case.load(threads)
         logits = alone(other, ids, mask)
         if other.identity == case.engine.identity:
             assert logits.tobytes() == expected.tobytes()
         else:
             assert np.abs(logits - expected).max() < ROUNDING
         other.close()
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_every_padded_length_keeps_its_bits_in_every_arithmetic(name: str) -> None:
+    if not contained(f"x86_64:{PROCESSORS[name]}"):
+        pytest.skip(f"this processor does not compute in {name}")
+    bundle = open_bundle(DEFAULT_BUNDLE)
+    one, two = (OpenVinoEngine.load(bundle, threads, f"x86_64:{PROCESSORS[name]}") for threads in (1, 2))
+    assert one.identity.arithmetic == two.identity.arithmetic == name
+    case = Case("openvino", one, bundle, partial(load_engine, "openvino", bundle))
+    for padded in bucket_lengths(bundle.manifest.longest):
+        texts = max(2, min(9, 256 // padded))
+        ids, mask = rows(case, [padded - row % 8 for row in range(texts)], padded, seed=padded)
+        expected = alone(one, ids[:3], mask[:3])
+        assert_as_claimed(one, one.infer(ids, mask)[:3], expected)
+        assert_as_claimed(two, two.infer(ids[1:], mask[1:])[:2], expected[1:])
+
+
+def test_no_two_arithmetics_share_a_digest_of_the_model() -> None:
+    bundle = open_bundle(DEFAULT_BUNDLE)
+    names = [name for name in PROCESSORS if contained(f"x86_64:{PROCESSORS[name]}")]
+    engines = [OpenVinoEngine.load(bundle, 1, f"x86_64:{PROCESSORS[name]}") for name in names]
+    assert len({model_digest(bundle.manifest, asdict(engine.identity)) for engine in engines}) == len(names)
+    # Not by the processor's name alone, which is the same wherever the kernels are forbidden something.
+    anywhere = [replace(engine.identity, instruction_set="") for engine in engines]
+    assert len({model_digest(bundle.manifest, asdict(identity)) for identity in anywhere}) == len(names)
 
 
 def test_calls_from_several_threads_do_not_disturb_each_other(case: Case) -> None:
@@ -279,7 +337,7 @@ def test_openvino_in_fp32_agrees_with_the_reference(tmp_path: Path, architecture
     for name in ("openvino", "torch"):
         (tmp_path / name).mkdir()
         bundle = tiny(tmp_path / name, architecture, name, "fp32")
-        case = Case(name, load_engine(name, bundle, 1), bundle)
+        case = Case(name, load_engine(name, bundle, 1), bundle, partial(load_engine, name, bundle))
         made[name] = np.concatenate(
             [alone(case.engine, *rows(case, [n], padded_length(n, 64), seed=n)) for n in range(1, 65)]
         )

@@ -56,7 +56,7 @@ def test_the_model_card_gives_the_measured_figures() -> None:
     for found in MANIFEST.evaluations:
         for figure in (
             found.dataset,
-            f"{found.texts} sentences",
+            f"{found.texts} texts",
             f"{found.accuracy:.4f}",
             f"{found.reference_accuracy:.4f}",
             f"{100 * found.agreement:.2f} %",

@@ -288,3 +288,22 @@ def test_clearing_returns_all_that_waited() -> None:
     queued(queue, "b", 8)
     assert sorted(queue.clear()) == ["a1", "b0"]
     assert not queue
+
+
+def test_what_waits_is_divided_among_the_streams_that_are_idle() -> None:
+    queue: FairQueue[str] = FairQueue(64, 0.1, split=16)
+    queued(queue, "a", *[8] * 6)
+    assert queue.take(0.0, FAST, idle=2).batch == ["a0", "a1", "a2"]
+    assert queue.take(0.0, FAST, idle=1).batch == ["a3", "a4", "a5"]
+
+
+def test_little_is_not_divided() -> None:
+    queue: FairQueue[str] = FairQueue(64, 0.1, split=16)
+    queued(queue, "a", 8, 8)
+    assert queue.take(0.0, FAST, idle=2).batch == ["a0", "a1"]
+
+
+def test_a_queue_that_divides_nothing_gives_one_stream_all() -> None:
+    queue: FairQueue[str] = FairQueue(64, 0.1)
+    queued(queue, "a", *[8] * 6)
+    assert len(queue.take(0.0, FAST, idle=2).batch) == 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.profile_misses import Operation, kernels, shares
+from benchmarks.profile_misses import Operation, kernels, peak_of, shares
 
 OPERATIONS = [
     Operation("FullyConnectedCompressed", "brgemm_avx2_f32", 5.0),
@@ -23,3 +23,10 @@ def test_every_operation_is_in_one_share() -> None:
 def test_the_kernels_are_those_of_the_products_the_longest_first() -> None:
     assert kernels(OPERATIONS) == ["brgemm_avx2_f32", "gemm_mlas_f32"]
     assert kernels(list(reversed(OPERATIONS))) == ["brgemm_avx2_f32", "gemm_mlas_f32"]
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "peak"), [("int8-static", "int8"), ("int8-dynamic", "int8"), ("bf16", "bf16"), ("fp32", "fp32")]
+)
+def test_a_share_is_of_the_peak_of_what_is_multiplied(arithmetic: str, peak: str) -> None:
+    assert peak_of(arithmetic, {"int8": 3.0, "bf16": 2.0, "fp32": 1.0}) == peak

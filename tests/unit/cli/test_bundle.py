@@ -46,7 +46,9 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_inspect_shows_all_that_people_ask(tmp_path: Path) -> None:
+def test_inspect_shows_all_that_people_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlapi.cli.bundle.instruction_set", lambda: "x86_64:avx2,avx512_vnni,avx512f")
+    monkeypatch.setattr("mlapi.cli.bundle.usable_processors", lambda: 2)
     bundle = write(tmp_path, EVALUATION, LONG)
     assert run("inspect", bundle.folder) == (
         0,
@@ -57,6 +59,7 @@ labels      NO, YES (softmax)
 reads       up to 512 tokens
 engine      openvino, int8
 cache       in-process and shared
+computes    in int8-dynamic here, 1 x 2 threads: int8 arithmetic without AMX: activations are scaled when they are known
 file        model.bin, 0.01 MB
 file        model.xml, 0.01 MB
 made from   owner/example at {"0" * 40}

@@ -45,9 +45,10 @@ class NeighbourEngine(SpyEngine):
 class BrokenEngine:
     """Answers with whatever it is given."""
 
-    identity = EngineIdentity("broken", "1", "fp32", "any")
+    identity = EngineIdentity("broken", "1", "fp32", "fp32", "any")
     streams = 1
     batch_tokens = 64
+    split_tokens = 64
     warm_tokens = 64
     batch_invariant = True
     trial_tokens = 0
@@ -91,6 +92,40 @@ async def test_the_warm_up_runs_every_length_that_the_engine_wants_warm() -> Non
     executor(engine).warm_up(bucket_lengths(512))
     alone = {length for rows, length in engine.shapes if rows == 1}
     assert alone == {*range(8, 129, 8)}
+
+
+class StreamsEngine(SpyEngine):
+    """Remembers which thread ran what, and may score differently on one of them."""
+
+    def __init__(self, odd: str = "") -> None:
+        super().__init__()
+        self.streams = 2
+        self.runs: set[tuple[str, tuple[int, ...]]] = set()
+        self.odd = odd
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        thread = threading.current_thread().name
+        self.runs.add((thread, ids.shape))
+        return super().infer(ids, mask) + np.float32(thread == self.odd)
+
+
+async def test_every_stream_is_warmed_and_checked() -> None:
+    engine = StreamsEngine()
+    assert executor(engine).warm_up(bucket_lengths(512)).together_tokens == sys.maxsize
+    batches = {shape for _, shape in engine.runs if shape[0] > 1}
+    for shape in {(1, 8), (1, 16), (1, 128)} | batches:
+        assert {f"engine_{number}" for number in range(2)} <= {thread for thread, run in engine.runs if run == shape}
+
+
+@pytest.mark.parametrize("odd", ["engine_0", "engine_1"])
+async def test_a_stream_that_scores_differently_is_noticed(odd: str) -> None:
+    assert executor(StreamsEngine(odd)).warm_up(LENGTHS).together_tokens == 0
+
+
+async def test_batches_of_several_sizes_are_checked() -> None:
+    engine = SpyEngine()
+    executor(engine).warm_up(bucket_lengths(512))
+    assert {rows for rows, length in engine.shapes if length == 8} == {1, 3, 5, 9, 17, 32}
 
 
 async def test_a_warm_up_without_any_such_length_runs_the_shortest() -> None:

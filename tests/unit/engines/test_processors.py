@@ -51,6 +51,24 @@ def test_the_instruction_set_names_what_changes_a_score(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ceiling", "left"),
+    [
+        ("", "amx_bf16,amx_int8,avx2,avx512_bf16,avx512_vnni,avx512f"),
+        ("DEFAULT", "amx_bf16,amx_int8,avx2,avx512_bf16,avx512_vnni,avx512f"),
+        ("AVX512_CORE_AMX", "amx_bf16,amx_int8,avx2,avx512_bf16,avx512_vnni,avx512f"),
+        ("AVX512_CORE_BF16", "avx2,avx512_bf16,avx512_vnni,avx512f"),
+        ("avx512_core_vnni", "avx2,avx512_vnni,avx512f"),
+        ("AVX512_CORE", "avx2,avx512f"),
+        ("AVX2", "avx2"),
+    ],
+)
+def test_what_kernels_are_forbidden_to_use_is_not_named(tmp_path: Path, ceiling: str, left: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags : avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8\n")
+    assert instruction_set(cpuinfo, {"ONEDNN_MAX_CPU_ISA": ceiling}).partition(":")[2] == left
+
+
+@pytest.mark.parametrize(
     ("names", "able"),
     [
         ("x86_64:avx2,avx512_vnni,avx512f", True),
