@@ -43,20 +43,18 @@ class Original:
     let it run beyond the positions that the model has.
     """
 
-    def __init__(self, folder: Path, *, labels: Sequence[str], max_tokens: int, threads: int) -> None:
-        """Load a checkpoint; code shipped with it is never run. Sets PyTorch's number of threads for the process.
+    def __init__(self, folder: Path, *, labels: Sequence[str], max_tokens: int) -> None:
+        """Load a checkpoint; code shipped with it is never run.
 
         Args:
             folder: with its configuration, weights and tokenizer.
             labels: the order in which `scores` are wanted.
             max_tokens: how many tokens the model reads at most.
-            threads: processor threads to compute with.
 
         Raises:
             BundleError: the pipeline cannot load it.
         """
         self._labels = labels
-        torch.set_num_threads(threads)
         try:
             with _without_progress_bars():
                 here = {"trust_remote_code": False, "local_files_only": True}
@@ -76,6 +74,15 @@ class Original:
     def token_ids(self, text: str) -> tuple[int, ...]:
         """Tokenise a text, cut as the pipeline cuts it."""
         return tuple(self.tokenizer(text, **self._cut)["input_ids"])
+
+    def scores_of(self, texts: Sequence[str], threads: int) -> list[tuple[float, ...]]:
+        """Score texts one by one; sets PyTorch's number of threads for the process.
+
+        Raises:
+            BundleError: the model fails.
+        """
+        torch.set_num_threads(threads)
+        return [self.scores(text) for text in texts]
 
     def scores(self, text: str) -> tuple[float, ...]:
         """Score one text alone, without padding; one score a label.

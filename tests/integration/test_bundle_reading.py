@@ -293,7 +293,7 @@ def test_texts_over_the_limit_are_among_what_is_compared(tmp_path: Path) -> None
     folder = Case().write(tmp_path / "checkpoint")
     bundle = make_bundle(folder)
     manifest = bundle.manifest
-    original = Original(folder, labels=manifest.labels, max_tokens=LIMIT, threads=1)
+    original = Original(folder, labels=manifest.labels, max_tokens=LIMIT)
     texts = probing_texts(original, LIMIT)
     engine = load_engine("torch", bundle, 1)
     rust = Tokenizer.from_file(str(bundle.file(FILE)))
