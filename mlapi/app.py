@@ -164,6 +164,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         rate=model.warm_up.tokens_per_second * model.streams,
         clock=_CLOCK,
         metrics=metrics,
+        streams=model.streams,
     )
     batcher = Batcher(
         model.executor.run,
@@ -174,6 +175,7 @@ async def _start(settings: Settings, loading: Future[Model] | None, metrics: Met
         streams=model.streams,
         clock=_CLOCK,
         metrics=metrics,
+        slot_s=settings.deadline_s / 100,
         settle=model.executor.settle,
     )
     stack.push_async_callback(batcher.close, settings.deadline_s)

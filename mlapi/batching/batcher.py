@@ -66,6 +66,7 @@ class Batcher:
         streams: int,
         clock: Callable[[], float],
         metrics: Metrics,
+        slot_s: float = 0.1,
         settle: Callable[[], None] | None = None,
     ) -> None:
         """Start idle; needs no running loop yet.
@@ -78,6 +79,8 @@ class Batcher:
             streams: how many runs may be in flight.
             clock: tells seconds, the same ones as the deadlines.
             metrics: where batches, waits and costs are counted.
+            slot_s: seconds by which deadlines differ at least where the order of work depends on them; a hundredth of
+                what requests usually have is fine enough.
             settle: called when nothing is left to do after a thousand texts or more, whatever became of them.
         """
         self._run = run
@@ -88,7 +91,7 @@ class Batcher:
         self._metrics = metrics
         self._real_tokens = metrics.batch_tokens.labels("real")
         self._padded_tokens = metrics.batch_tokens.labels("padded")
-        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens)
+        self._queue: FairQueue[_Job] = FairQueue(max_batch_tokens, slot_s)
         self._tasks: set[asyncio.Task[None]] = set()
         self._settle = settle
         self._active = 0
@@ -100,8 +103,8 @@ class Batcher:
 
         Cancel a future to withdraw its text: until its batch begins, it then costs nothing. A future fails with
         `EngineError` when the model fails on its text, with `DeadlineExceededError` when the deadline passes before its
-        batch begins, and with `DrainingError` when `close` gives up on it. A failure that nobody looks at is not
-        reported.
+        batch begins, with `OverloadedError` when the model turns out too slow to do the rest of the request in time,
+        and with `DrainingError` when `close` gives up on it. A failure that nobody looks at is not reported.
 
         Raises:
             DrainingError: the batcher is closing.
@@ -117,18 +120,12 @@ class Batcher:
         self._texts += len(texts)
         loop = asyncio.get_running_loop()
         now = self._clock()
-        request: Request[_Job] = Request(deadline)
+        request: Request[_Job] = Request(deadline, self._admission.due(deadline))
         jobs = [_Job(text, self._bucket(len(text.ids)), loop.create_future(), request, now) for text in texts]
         for place, job in enumerate(jobs):
             request.add(job, job.padded, place)
         try:
-            self._admission.admit(
-                request.tokens,
-                deadline,
-                texts=len(texts),
-                ahead=self._queue.ahead(request),
-                held_up=self._queue.held_up_by(request),
-            )
+            self._admission.admit(request, self._queue, texts=len(texts))
         except MlapiError:
             self._rest()
             raise
@@ -187,10 +184,14 @@ class Batcher:
         """Take a batch out of the queue; empty when nothing waits."""
         while self._queue:
             now = self._clock()
-            taken = self._queue.take(now)
+            taken = self._queue.take(now, self._admission.pace)
             for job in taken.expired:
                 self._admission.withdrawn(job.padded)
                 _fail(job, _expired())
+            for jobs in taken.given_up:
+                refusal = self._admission.given_up(sum(job.padded for job in jobs), jobs[0].request.deadline)
+                for job in jobs:
+                    _fail(job, refusal)
             batch = [job for job in taken.batch if not job.future.cancelled()]
             self._admission.withdrawn(taken.padded * (len(taken.batch) - len(batch)))
             if batch:

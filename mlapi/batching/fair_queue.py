@@ -1,13 +1,21 @@
-"""Picks what goes into the next batch, so that no request holds up another."""
+"""Picks what goes into the next batch: by turns, so that no request holds up another, and by due time where it must."""
 
-from bisect import bisect_right
+import math
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Generic, TypeVar
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from mlapi.batching.agenda import Agenda
 
 ItemT = TypeVar("ItemT", bound=Hashable)
+
+LARGE_TURNS: Final = 9
+"""Batches of large requests after which one of small ones comes, and tokens of large ones for each of small ones,
+however short the time is."""
+
+PROMISED_SHARE: Final = LARGE_TURNS / (LARGE_TURNS + 1)
+"""Share of the rate at which due times have to be kept."""
 
 
 class Request(Generic[ItemT]):
@@ -15,15 +23,19 @@ class Request(Generic[ItemT]):
 
     Attributes:
         deadline: the time from which nothing of it is worth scoring.
+        due: the time by which it has to be done; infinite if that was not promised.
         lanes: its items by padded length, each lane in the request's order; values are places within the request.
+        tokens: padded tokens of all its items.
     """
 
-    __slots__ = ("deadline", "lanes")
+    __slots__ = ("deadline", "due", "lanes", "tokens")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, due: float) -> None:
         """Start with no items; fill it before it is queued."""
         self.deadline = deadline
+        self.due = due
         self.lanes: dict[int, OrderedDict[ItemT, int]] = {}
+        self.tokens = 0
 
     def add(self, item: ItemT, padded: int, place: int) -> None:
         """Append an item; places rise."""
@@ -31,15 +43,7 @@ class Request(Generic[ItemT]):
         if lane is None:
             lane = self.lanes[padded] = OrderedDict()
         lane[item] = place
-
-    @property
-    def tokens(self) -> int:
-        """Padded tokens of all its items."""
-        return sum(padded * len(lane) for padded, lane in self.lanes.items())
-
-    def batches(self, budget: int) -> int:
-        """Return how many batches of at most `budget` padded tokens it takes."""
-        return sum(-(-len(lane) // max(1, budget // padded)) for padded, lane in self.lanes.items())
+        self.tokens += padded
 
     def oldest_length(self) -> int:
         """Return the padded length of the first item that still waits; there is one."""
@@ -54,63 +58,39 @@ class Taken(Generic[ItemT]):
         padded: the padded length that all of `batch` shares; 0 when nothing waits any more.
         batch: what to score together.
         expired: what was still queued of requests whose deadline has passed.
+        given_up: what was still queued of requests that cannot be done by their deadlines any more; one list a request.
     """
 
-    padded: int
-    batch: list[ItemT]
-    expired: list[ItemT]
+    padded: int = 0
+    batch: list[ItemT] = field(default_factory=list)
+    expired: list[ItemT] = field(default_factory=list)
+    given_up: list[list[ItemT]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
-    """When a request that waits will be done, in padded tokens from now, its own included.
+class Pace:
+    """How fast work drains.
 
     Attributes:
-        deadline: the time by which it has to be.
-        tokens: as the queue is.
-        with_another: if the request in question came in.
+        rate: padded tokens a second of all streams together.
+        measured: whether that was measured just now; else it is an assumption, for which nothing is given up.
+        lead_s: seconds until the runs in progress are done.
     """
 
-    deadline: float
-    tokens: int
-    with_another: int
+    rate: float
+    measured: bool = False
+    lead_s: float = 0.0
 
 
 class _Class(Generic[ItemT]):
-    """Requests of one class: in the order of their turns, and by the lengths that they hold, in order of arrival."""
+    """Requests of one class: in the order of their turns, by the lengths that they hold, and by due time."""
 
-    __slots__ = ("lanes", "tokens", "turns")
+    __slots__ = ("agenda", "lanes", "turns")
 
-    def __init__(self) -> None:
+    def __init__(self, slot_s: float) -> None:
         self.turns: OrderedDict[Request[ItemT], None] = OrderedDict()
         self.lanes: defaultdict[int, OrderedDict[Request[ItemT], None]] = defaultdict(OrderedDict)
-        self.tokens = 0
-
-    def add(self, request: Request[ItemT]) -> None:
-        self.turns[request] = None
-        self.tokens += request.tokens
-        for padded in request.lanes:
-            self.lanes[padded][request] = None
-
-    def taken(self, request: Request[ItemT], padded: int, items: int) -> None:
-        """Note that a request's lane lost so many items."""
-        self.tokens -= padded * items
-        if request.lanes[padded]:
-            return
-        del request.lanes[padded]
-        del self.lanes[padded][request]
-        if not request.lanes:
-            del self.turns[request]
-
-    def remove(self, request: Request[ItemT]) -> list[ItemT]:
-        """Take a request out, with all its items."""
-        items: list[ItemT] = []
-        for padded, lane in list(request.lanes.items()):
-            items += lane
-            count = len(lane)
-            lane.clear()
-            self.taken(request, padded, count)
-        return items
+        self.agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
 
 
 class FairQueue(Generic[ItemT]):
@@ -118,101 +98,87 @@ class FairQueue(Generic[ItemT]):
 
     A request of at most a batch's worth of tokens, the budget B, is small, any other is large. Small ones are served in
     order of arrival. Large ones rotate. Between the classes the turn changes by tokens: once the batches of small ones
-    came to B tokens while a large one waited, the next turn is a large one's. So a small request waits for the batch
-    that runs, for the small ones before it, and for one batch of large ones per B tokens of small ones; a large one has
-    at least every second token, shared with the other large ones. `ahead` says it in tokens.
+    came to B tokens while a large one waited, the next turn is a large one's.
+
+    A turn is given only if everything that is due earlier is in time all the same, done in the order of due times at
+    `PROMISED_SHARE` of the rate. Otherwise the turn is that of the request which is due first, except that small ones
+    have a turn for every nine batches of large ones. So what `excess` said would be in time is in time.
 
     A turn takes the length of the request's first item, then its items of that length as far as the budget goes, then
     those of small requests in order of arrival. Large ones fill what room is left in a turn of a large one only: a
-    small request would wait longer for the batch that they make long.
+    small request would wait longer for the batch that they make long. Where time is short, fewer or none ride along.
 
-    Every operation costs O(1) an item, plus O(lengths) a batch or a request.
+    Every operation costs O(1) an item, plus O(lengths + slots of the agenda) a batch or a request.
     """
 
-    def __init__(self, budget: int) -> None:
-        """Start empty; a batch holds at most `budget` padded tokens, or a single item."""
+    def __init__(self, budget: int, slot_s: float) -> None:
+        """Start empty; a batch holds at most `budget` padded tokens, or a single item.
+
+        Due times are told apart if they differ by `slot_s` seconds.
+        """
         self._budget = budget
-        self._small: _Class[ItemT] = _Class()
-        self._large: _Class[ItemT] = _Class()
+        self._small: _Class[ItemT] = _Class(slot_s)
+        self._large: _Class[ItemT] = _Class(slot_s)
+        self._agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
         self._preferred = 0
-        self._longest = budget
+        self._urgent = 0
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
         return bool(self._small.turns or self._large.turns)
 
-    def ahead(self, request: Request[ItemT]) -> int:
-        """Return how many padded tokens of others go before the last of a request that is not queued yet, at most.
+    def is_large(self, request: Request[ItemT]) -> bool:
+        """Tell to which class a request belongs that has all its items."""
+        return request.tokens > self._budget
 
-        Of those that wait now; who comes later can only ride along, or have the turns of its own class.
+    def longest_batch(self, request: Request[ItemT]) -> int:
+        """Return how many padded tokens a batch has at most that a request takes part in."""
+        return max(self._budget, *request.lanes)
+
+    def excess(self, request: Request[ItemT], start: float, *, rate: float, own_rate: float) -> float:
+        """Return by how many padded tokens too much it would be if a request came in; zero or less if it is not.
+
+        Too much is what would be late in the order of due times. A large request must fit among all, at `rate`, and
+        among large ones, at `own_rate`. For a small one either is enough, among small ones at `own_rate`.
+
+        Args:
+            request: not queued yet.
+            start: when the first of what waits can begin.
+            rate: padded tokens a second for all.
+            own_rate: padded tokens a second for the request's class.
         """
-        batch = max(self._longest, *request.lanes)
-        if request.tokens <= self._budget:
-            turns = 1 + (self._small.tokens + request.tokens) // self._budget
-            before = turns * batch
-        else:
-            reach = request.batches(self._budget) * batch
-            before = reach + sum(min(other.tokens, reach) for other in self._large.turns)
-        return min(self._small.tokens + self._large.tokens, self._small.tokens + before)
-
-    def held_up_by(self, request: Request[ItemT]) -> list[Prospect]:
-        """Return what becomes of those that wait if a request comes in that takes turns with them.
-
-        A small request holds up nobody: small ones before it go first, and large ones stand back for it by design.
-        """
-        if request.tokens <= self._budget:
-            return []
-        return [*self._last_small_one(request.tokens), *self._large_ones(request.tokens)]
-
-    def _last_small_one(self, more: int) -> Iterable[Prospect]:
-        """Every second batch is a large one's while there are any."""
-        if self._small.turns:
-            tokens, large = self._small.tokens, self._large.tokens
-            deadline = next(reversed(self._small.turns)).deadline
-            yield Prospect(deadline, tokens + min(tokens, large), tokens + min(tokens, large + more))
-
-    def _large_ones(self, more: int) -> Iterable[Prospect]:
-        """Until one is done, each of the others has at most as many turns, or all that it needs."""
-        sizes = sorted(request.tokens for request in self._large.turns)
-        sums = [0, *accumulate(sizes)]
-        for request in self._large.turns:
-            reach = request.batches(self._budget) * self._longest
-            shorter = bisect_right(sizes, reach)
-            tokens = self._small.tokens + sums[shorter] + reach * (len(sizes) - shorter)
-            yield Prospect(request.deadline, tokens, tokens + min(more, reach))
+        tokens, due = request.tokens, request.due
+        excess = self._agenda.excess(tokens, due, start, rate)
+        if self.is_large(request):
+            return max(excess, self._large.agenda.excess(tokens, due, start, own_rate))
+        if excess <= 0:
+            return excess
+        return min(excess, self._small.agenda.excess(tokens, due, start, own_rate))
 
     def add(self, request: Request[ItemT]) -> None:
         """Queue a request, which holds at least one item."""
-        (self._small if request.tokens <= self._budget else self._large).add(request)
-        self._longest = max(self._longest, *request.lanes)
+        owners = self._large if self.is_large(request) else self._small
+        owners.turns[request] = None
+        for padded in request.lanes:
+            owners.lanes[padded][request] = None
+        self._agenda.add(request, request.due, request.tokens)
+        owners.agenda.add(request, request.due, request.tokens)
 
-    def take(self, now: float) -> Taken[ItemT]:
+    def take(self, now: float, pace: Pace) -> Taken[ItemT]:
         """Take the next batch: at least one item if one waits in time."""
         expired: list[ItemT] = []
+        given_up: list[list[ItemT]] = []
         while self:
-            owners = self._next_class()
-            request = next(iter(owners.turns))
+            request, spare = self._choose(now, pace)
             if request.deadline <= now:
-                expired += owners.remove(request)
-                continue
-            owners.turns.move_to_end(request, last=owners is self._large)
-            padded = request.oldest_length()
-            room = max(1, self._budget // padded)
-            batch: list[ItemT] = []
-            _move(owners, request, padded, batch, room)
-            for others in (self._small,) if owners is self._small else (self._small, self._large):
-                sharing = others.lanes[padded]
-                while len(batch) < room and sharing:
-                    other = next(iter(sharing))
-                    if other.deadline <= now:
-                        expired += others.remove(other)
-                    else:
-                        _move(others, other, padded, batch, room)
-            waited = owners is self._small and self._large.turns
-            self._preferred = self._preferred + padded * len(batch) if waited else 0
-            return Taken(padded, batch, expired)
+                expired += self._remove(request)
+            elif pace.measured and request.tokens > pace.rate * (request.deadline - now):
+                given_up.append(self._remove(request))
+            else:
+                padded = request.oldest_length()
+                return Taken(padded, self._fill(request, padded, spare, now, expired), expired, given_up)
         self._preferred = 0
-        return Taken(0, [], expired)
+        return Taken(expired=expired, given_up=given_up)
 
     def discard(self, request: Request[ItemT], padded: int, item: ItemT) -> bool:
         """Drop one item; tells whether it was still waiting."""
@@ -220,28 +186,91 @@ class FairQueue(Generic[ItemT]):
         if lane is None or item not in lane:
             return False
         del lane[item]
-        (self._small if request in self._small.turns else self._large).taken(request, padded, 1)
+        self._lost(request, padded, 1)
         return True
 
     def clear(self) -> list[ItemT]:
         """Take out everything."""
-        items: list[ItemT] = []
-        for each in (self._small, self._large):
-            for request in list(each.turns):
-                items += each.remove(request)
-        return items
+        return [item for each in (self._small, self._large) for one in list(each.turns) for item in self._remove(one)]
+
+    def _choose(self, now: float, pace: Pace) -> tuple[Request[ItemT], float]:
+        """Return whose turn it is, and how many padded tokens of others may ride along."""
+        fair = next(iter(self._next_class().turns))
+        batch = self.longest_batch(fair)
+        start, rate = now + pace.lead_s, pace.rate * PROMISED_SHARE
+        spare = self._agenda.spare(start, rate)
+        if spare >= batch:
+            return fair, math.inf
+        if spare < 0:
+            # Something will be late at this rate. Full batches are what makes up for most.
+            spare = math.inf
+        if self._agenda.spare(start, rate, before=fair.due) >= batch:
+            return fair, spare
+        first = self._agenda.first()
+        waited = self._urgent >= self._budget * LARGE_TURNS and fair in self._small.turns
+        return fair if first is None or waited else first, spare
+
+    def _fill(
+        self, request: Request[ItemT], padded: int, spare: float, now: float, expired: list[ItemT]
+    ) -> list[ItemT]:
+        """Give a request its turn, and return the batch."""
+        large = request in self._large.turns
+        owners = self._large if large else self._small
+        owners.turns.move_to_end(request, last=large)
+        room = max(1, self._budget // padded)
+        batch: list[ItemT] = []
+        self._move(request, padded, batch, room)
+        room = int(min(room, len(batch) + spare / padded))
+        for others in (self._small, self._large) if large else (self._small,):
+            sharing = others.lanes[padded]
+            while len(batch) < room and sharing:
+                other = next(iter(sharing))
+                if other.deadline <= now:
+                    expired += self._remove(other)
+                else:
+                    self._move(other, padded, batch, room)
+        tokens = padded * len(batch)
+        self._preferred = self._preferred + tokens if not large and self._large.turns else 0
+        if not self._small.turns:
+            self._urgent = 0
+        else:
+            self._urgent += tokens if large else -min(self._urgent, tokens * LARGE_TURNS)
+        return batch
 
     def _next_class(self) -> _Class[ItemT]:
         if not self._large.turns:
             return self._small
         return self._large if not self._small.turns or self._preferred >= self._budget else self._small
 
+    def _move(self, request: Request[ItemT], padded: int, batch: list[ItemT], room: int) -> None:
+        """Fill the batch up to `room` items with a request's items of one length."""
+        lane = request.lanes[padded]
+        count = min(len(lane), room - len(batch))
+        for _ in range(count):
+            item, _ = lane.popitem(last=False)
+            batch.append(item)
+        self._lost(request, padded, count)
 
-def _move(owners: _Class[ItemT], request: Request[ItemT], padded: int, batch: list[ItemT], room: int) -> None:
-    """Fill the batch up to `room` items with a request's items of one length."""
-    lane = request.lanes[padded]
-    count = min(len(lane), room - len(batch))
-    for _ in range(count):
-        item, _ = lane.popitem(last=False)
-        batch.append(item)
-    owners.taken(request, padded, count)
+    def _remove(self, request: Request[ItemT]) -> list[ItemT]:
+        """Take a request out, with all its items."""
+        items: list[ItemT] = []
+        for padded, lane in list(request.lanes.items()):
+            items += lane
+            count = len(lane)
+            lane.clear()
+            self._lost(request, padded, count)
+        return items
+
+    def _lost(self, request: Request[ItemT], padded: int, items: int) -> None:
+        """Note that a request's lane lost so many items."""
+        tokens = padded * items
+        request.tokens -= tokens
+        owners = self._large if request in self._large.turns else self._small
+        self._agenda.taken(request, request.due, tokens, left=request.tokens)
+        owners.agenda.taken(request, request.due, tokens, left=request.tokens)
+        if request.lanes[padded]:
+            return
+        del request.lanes[padded]
+        del owners.lanes[padded][request]
+        if not request.lanes:
+            del owners.turns[request]

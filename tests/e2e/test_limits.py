@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mlapi.batching.drain_rate import TRUST_S
 from tests.e2e.problem_documents import assert_problem
 from tests.e2e.raw_http import RawConnection, post
 from tests.service_process import ServiceProcess, eventually
@@ -95,21 +96,23 @@ def test_one_caller_that_leaves_takes_nothing_from_another(narrow: ServiceProces
     assert rises['mlapi_texts_total{source="collapsed"}'] == texts
 
 
-def test_a_deadline_that_cannot_be_kept_is_missed_once_and_then_refused_at_once() -> None:
-    with ServiceProcess(threads="1", max_batch_tokens="512", deadline_s="1") as service:
+def test_a_deadline_that_cannot_be_kept_is_refused_as_soon_as_that_is_known() -> None:
+    with ServiceProcess(threads="1", max_batch_tokens="512", deadline_s="3") as service:
         assert service.predict(KNOWN).status_code == 200
         with service.counting() as rises:
-            # How fast the model is under load has not been measured yet: it is given the benefit of the doubt.
-            late = service.predict(long_texts(300, "cannot be done in time"))
+            # How fast the model is under load has not been measured yet: an idle server begins, and gives up soon.
+            late = service.predict(long_texts(500, "cannot be done in time"))
             assert_hits_are_served(service)
-        assert_problem(late, 504, late.status_code, "deadline_exceeded", [])
+        assert_problem(late, 503, late.status_code, "overloaded", [])
+        assert late.elapsed.total_seconds() < 3.0
         assert 'mlapi_texts_total{source="model"}' not in rises
         with service.counting() as rises:
             refused = service.predict(long_texts(300, "cannot be done in time either"))
             assert_hits_are_served(service)
         assert_problem(refused, 503, refused.status_code, "overloaded", [])
-        assert int(refused.headers["retry-after"]) >= 1
+        assert 1 <= int(refused.headers["retry-after"]) <= TRUST_S
         assert rises['mlapi_shed_total{reason="deadline"}'] == 1
+        assert "mlapi_batch_texts_count" not in rises
         eventually(lambda: service.predict("served after that").is_success, "answers again")
         assert service.complaints == []
 

@@ -1,13 +1,13 @@
-"""How much can go before a request, whatever else is queued: the bound that admission relies on."""
+"""Whose turn it is while nothing is short of time, whatever is queued and withdrawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlapi.batching.fair_queue import FairQueue, Request
+from mlapi.batching.fair_queue import FairQueue, Pace, Request
 
 Item: TypeAlias = tuple[int, int, int]  # request, place, length
 
@@ -28,11 +28,11 @@ class Model:
     preferred: int = 0
 
     def __post_init__(self) -> None:
-        self.queue: FairQueue[Item] = FairQueue(self.budget)
+        self.queue: FairQueue[Item] = FairQueue(self.budget, 0.1)
 
     def request(self, lengths: Sequence[int]) -> Request[Item]:
         number = len(self.requests)
-        request: Request[Item] = Request(deadline=1.0)
+        request: Request[Item] = Request(deadline=1.0, due=1.0)
         for place, length in enumerate(lengths):
             request.add((number, place, length), length, place)
         return request
@@ -54,7 +54,7 @@ class Model:
             self._forget_the_finished()
 
     def take(self) -> list[Item]:
-        taken = self.queue.take(now=0.0)
+        taken = self.queue.take(0.0, Pace(1e9))
         assert taken.expired == []
         assert bool(taken.batch) == bool(self.waiting)
         for item in taken.batch:
@@ -90,6 +90,7 @@ class Model:
             self.preferred = 0
 
     def _forget_the_finished(self) -> None:
+        assert self.queue._agenda.tokens == sum(item[2] for item in self.waiting)
         alive = {item[0] for item in self.waiting}
         self.small = [number for number in self.small if number in alive]
         self.large = [number for number in self.large if number in alive]
@@ -114,19 +115,3 @@ def test_every_batch_belongs_to_the_request_whose_turn_it_is(steps: list[list[in
     while model.waiting:
         model.take()
     assert not model.queue
-
-
-@settings(deadline=None)  # Other work on the machine is no failure.
-@example(steps=[[8], "take", [8, 8]], budget=8, lengths=[8])  # what went before a large one came gives it no turn
-@given(STEPS, BUDGETS, REQUESTS)
-def test_no_more_goes_before_a_request_than_was_said(
-    steps: list[list[int] | str | int], budget: int, lengths: list[int]
-) -> None:
-    model = play(steps, budget)
-    said = model.queue.ahead(model.request(lengths))
-    assert said <= sum(item[2] for item in model.waiting)
-    number = model.add(lengths)
-    before = 0
-    while any(item[0] == number for item in model.waiting):
-        before += sum(item[2] for item in model.take() if item[0] != number)
-    assert before <= said

@@ -1,84 +1,141 @@
-"""Whom admission lets in is done in time: the queue and its door together, before a model of known speed."""
+"""Whom admission lets in is done in time: the batcher before a simulated engine of any speed."""
 
-import math
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlapi.batching.admission import Admission
-from mlapi.batching.fair_queue import FairQueue, Request
-from mlapi.errors import OverloadedError
-from mlapi.observability.metrics import Metrics
-from tests.unit.batching.fakes import Clock
+from mlapi.batching.admission import DOOR_SHARE, DUE_SHARE, MOST_SMALL_SHARE
+from mlapi.batching.drain_rate import MEMORY_S
+from mlapi.batching.fair_queue import LARGE_TURNS
+from tests.unit.batching.simulation import Sent, Simulation
 
 BUDGET = 64
-RATE = 1000.0
-DEADLINE_S = 2.0
-
-LARGE = st.lists(st.sampled_from((8, 16, 24, 40, 144)), min_size=2, max_size=10).filter(lambda one: sum(one) > BUDGET)
-GAPS_S = st.sampled_from((0.0, 0.01, 0.1, 0.4))
+RATE = 200.0
+LONGEST = 144
 
 
-class Line:
-    """One stream that computes `RATE` padded tokens a second, and who waits for it."""
+@dataclass(frozen=True)
+class Arrival:
+    """A request that comes so long after the one before, with a deadline so far ahead; seconds."""
 
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.queue: FairQueue[tuple[int, int]] = FairQueue(BUDGET)
-        self.door = Admission(max_waiting_tokens=10**9, rate=RATE, clock=self.clock, metrics=Metrics())
-        self.free_at = self.clock.now
-        self.left: dict[int, int] = {}
-        self.late: list[int] = []
-
-    def arrive(self, number: int, lengths: Sequence[int]) -> bool:
-        """Let a request in, or not."""
-        request: Request[tuple[int, int]] = Request(self.clock.now + DEADLINE_S)
-        for place, length in enumerate(lengths):
-            request.add((number, place), length, place)
-        try:
-            self.door.admit(
-                request.tokens,
-                request.deadline,
-                texts=len(lengths),
-                ahead=self.queue.ahead(request),
-                held_up=self.queue.held_up_by(request),
-            )
-        except OverloadedError:
-            return False
-        self.queue.add(request)
-        return True
-
-    def work_until(self, end: float) -> None:
-        """Begin all batches that can begin before a moment, which then is the present."""
-        while self.queue and self.free_at < end:
-            start = max(self.free_at, self.clock.now)
-            taken = self.queue.take(start)
-            self.late += [number for number, _ in taken.expired]
-            tokens = taken.padded * len(taken.batch)
-            self.door.started(tokens)
-            self.door.finished(tokens, None)
-            self.free_at = start + tokens / RATE
-        self.clock.now = end
+    gap_s: float
+    lengths: list[int]
+    within_s: float
 
 
-@settings(deadline=None)  # Other work on the machine is no failure.
-@given(st.lists(st.tuples(GAPS_S, LARGE), min_size=1, max_size=60))
-def test_of_requests_that_take_turns_none_that_was_let_in_is_late(arrivals: list[tuple[float, list[int]]]) -> None:
-    line = Line()
-    for number, (gap, lengths) in enumerate(arrivals):
-        line.work_until(line.clock.now + gap)
-        line.arrive(number, lengths)
-    line.work_until(math.inf)
-    assert line.late == []
+def arrivals(lengths: st.SearchStrategy[list[int]], max_size: int = 50) -> st.SearchStrategy[list[Arrival]]:
+    gaps = st.sampled_from((0.0, 0.0, 0.05, 0.5, 2.0))
+    return st.lists(st.builds(Arrival, gaps, lengths, st.floats(9.0, 10.0)), min_size=1, max_size=max_size)
 
 
-def test_of_a_crowd_most_of_what_can_be_done_in_time_is_let_in() -> None:
-    line = Line()
-    let_in = 0
-    for number in range(100):
-        line.work_until(line.clock.now + 0.05)
-        let_in += 2 * BUDGET * line.arrive(number, [16] * 8)
-    line.work_until(math.inf)
-    assert line.late == []
-    assert let_in >= 5.0 * RATE, "a model kept busy for five seconds"
+LENGTHS = st.sampled_from((8, 16, 24, 40, LONGEST))
+SMALL = st.lists(st.sampled_from((8, 16, 24)), min_size=1, max_size=2)
+LARGE = st.lists(LENGTHS, min_size=5, max_size=20).filter(lambda one: BUDGET < sum(one) < RATE * 4)
+SPEEDS = st.floats(1.0, 3.0)
+STREAMS = st.integers(1, 3)
+
+
+def among_small_ones(coming: Sequence[Arrival], every_s: float) -> Iterator[Arrival]:
+    """Let small requests come at regular times between the others, and for some time after them."""
+    left_s = every_s
+    for arrival in [*coming, Arrival(5.0, [8], 9.0)]:
+        gap_s = arrival.gap_s
+        while gap_s >= left_s:
+            yield Arrival(left_s, [24], 10.0)
+            gap_s -= left_s
+            left_s = every_s
+        left_s -= gap_s
+        yield replace(arrival, gap_s=gap_s)
+
+
+async def play(simulation: Simulation, coming: Iterable[Arrival]) -> None:
+    for arrival in coming:
+        await simulation.until(simulation.clock.now + arrival.gap_s)
+        simulation.send(arrival.lengths, arrival.within_s)
+
+
+def backlog(simulation: Simulation, request: Sent) -> int:
+    """Return the tokens that were promised and not done when a request came, its own included."""
+    earlier = [one for one in simulation.sent[: request.number] if one.admitted]
+    return request.tokens + sum(
+        one.tokens for one in earlier if (one.done_at or one.failed_at or request.sent_at) >= request.sent_at
+    )
+
+
+@settings(max_examples=100, deadline=None)  # Other work on the machine is no failure.
+@given(arrivals(LARGE, 25), st.floats(0.01, 1.2), SPEEDS, STREAMS)
+def test_nobody_who_was_let_in_is_late_if_the_engine_is_as_fast_as_believed(
+    coming: list[Arrival], small_load: float, faster: float, streams: int
+) -> None:
+    async def scenario() -> None:
+        simulation = Simulation(speed=RATE * faster, assumed=RATE, streams=streams, budget=BUDGET)
+        await play(simulation, among_small_ones(coming, 24 / (RATE * faster * small_load)))
+        await simulation.rest()
+        assert [one for one in simulation.sent if one.admitted and not one.in_time] == []
+        for one in simulation.sent:
+            if one.at_the_door:
+                share = DOOR_SHARE - MOST_SMALL_SHARE if one.tokens > BUDGET else DOOR_SHARE
+                lead = (2 * streams - 1) * LONGEST
+                assert backlog(simulation, one) + lead > share * RATE * DUE_SHARE * 9.0, "refused without need"
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=50, deadline=None)  # Other work on the machine is no failure.
+@given(arrivals(st.one_of(SMALL, LARGE), 30), st.floats(0.1, 1.0))
+def test_when_the_engine_slows_down_only_those_are_late_who_came_before_that_was_known(
+    coming: list[Arrival], slower: float
+) -> None:
+    async def scenario() -> None:
+        simulation = Simulation(speed=RATE, assumed=RATE / slower, budget=BUDGET)
+        slowed_at = simulation.clock.now
+        while simulation.admission.rate > RATE * 1.05:
+            simulation.send([8] * 100, 10.0)
+            await simulation.until(simulation.clock.now + 1.0)
+        assert simulation.clock.now - slowed_at < 4 * MEMORY_S
+        known = len(simulation.sent)
+        await play(simulation, coming)
+        await simulation.rest()
+        assert [one for one in simulation.sent[known:] if one.admitted and not one.in_time] == []
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=50, deadline=None)  # Other work on the machine is no failure.
+@given(st.floats(0.0, 8.0), st.sampled_from(([8], [16], [8, 8], [24, 8])), st.floats(0.5, 1.0), STREAMS)
+def test_a_small_request_beside_a_huge_one_is_answered_soon_even_if_the_engine_is_too_slow_for_the_huge_one(
+    later_s: float, lengths: list[int], slower: float, streams: int
+) -> None:
+    async def scenario() -> None:
+        simulation = Simulation(speed=RATE * slower, assumed=RATE, streams=streams, budget=32)
+        simulation.send([8] * int(DOOR_SHARE * DUE_SHARE * 10.0 * RATE / 8 - 32), 10.0)
+        await simulation.until(simulation.clock.now + later_s)
+        small = simulation.send(lengths, 10.0)
+        await simulation.rest()
+        # Its two lengths need two turns.
+        batches = 2 * streams + 2 * LARGE_TURNS + 2
+        assert small.took_s <= batches * 32 / (RATE * slower)
+
+    asyncio.run(scenario())
+
+
+@settings(max_examples=50, deadline=None)  # Other work on the machine is no failure.
+@given(arrivals(st.one_of(SMALL, LARGE), 30), st.floats(0.001, 1.0), st.floats(2.01, 60.0))
+def test_whatever_was_measured_an_idle_server_takes_what_fits_the_bound(
+    before: list[Arrival], slower: float, idle_s: float
+) -> None:
+    async def scenario() -> None:
+        bound = int(5 * RATE)
+        simulation = Simulation(speed=RATE * slower, assumed=RATE, budget=BUDGET, max_waiting_tokens=bound)
+        await play(simulation, before)
+        await simulation.rest()
+        simulation.speed = RATE
+        await simulation.until(simulation.clock.now + idle_s)
+        bulk = simulation.send([8] * (bound // 8), 10.0)
+        await simulation.rest()
+        assert bulk.in_time
+
+    asyncio.run(scenario())

@@ -87,6 +87,7 @@ class Bench:
     streams: int = 1
     max_batch_tokens: int = 64
     max_waiting_tokens: int = 1_000_000
+    rate: float = 1e6
     run: Run | None = None
     clock: Clock = field(default_factory=Clock)
     metrics: Metrics = field(default_factory=Metrics)
@@ -95,7 +96,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.admission = Admission(
-            max_waiting_tokens=self.max_waiting_tokens, rate=1e6, clock=self.clock, metrics=self.metrics
+            max_waiting_tokens=self.max_waiting_tokens, rate=self.rate, clock=self.clock, metrics=self.metrics
         )
         self.batcher = Batcher(
             self.run or self.model,

@@ -208,15 +208,27 @@ async def test_every_batch_is_counted_with_its_texts_tokens_waits_and_cost() -> 
 
 
 async def test_the_drain_rate_is_learnt_from_runs_under_load() -> None:
-    bench = Bench(max_batch_tokens=8)
-    bench.batcher.submit([text(8) for _ in range(3)], deadline=bench.later)
-    before = bench.admission.rate
+    bench = Bench(max_batch_tokens=8, rate=100.0)
+    bench.batcher.submit([text(8) for _ in range(60)], deadline=bench.clock.now + 1e6)
+    for number in range(50):
+        call = await bench.model.call(number)
+        bench.clock.now += 1.0
+        call.finish()
+    await bench.model.call(50)
+    assert bench.admission.rate == pytest.approx(8.0, rel=0.5)
+
+
+async def test_a_request_that_turns_out_to_be_too_much_is_given_up_as_soon_as_that_is_known() -> None:
+    bench = Bench(max_batch_tokens=8, rate=1000.0)
+    futures = bench.batcher.submit([text(8) for _ in range(1000)], deadline=bench.clock.now + 10.0)
     (await bench.model.call(0)).finish()
     call = await bench.model.call(1)
-    bench.clock.now += 60.0
+    bench.clock.now += 5.0
     call.finish()
-    await bench.model.call(2)
-    assert bench.admission.rate < before / 1000
+    await settle()
+    assert [type(future.exception()) for future in futures[2:]] == [OverloadedError] * 998
+    assert (len(bench.model.calls), bench.admission.waiting_tokens) == (2, 0)
+    assert bench.sample("mlapi_shed_total", reason="deadline") == 1.0
 
 
 def test_it_runs_on_uvloop() -> None:
