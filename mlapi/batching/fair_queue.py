@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
 from mlapi.batching.agenda import Agenda
@@ -26,9 +27,10 @@ class Request(Generic[ItemT]):
         due: the time by which it has to be done; infinite if that was not promised.
         lanes: its items by padded length, each lane in the request's order; values are places within the request.
         tokens: padded tokens of all its items.
+        rank: for a large request, its tokens and those that large ones had had when it came.
     """
 
-    __slots__ = ("deadline", "due", "lanes", "tokens")
+    __slots__ = ("deadline", "due", "lanes", "rank", "tokens")
 
     def __init__(self, deadline: float, due: float) -> None:
         """Start with no items; fill it before it is queued."""
@@ -36,6 +38,7 @@ class Request(Generic[ItemT]):
         self.due = due
         self.lanes: dict[int, OrderedDict[ItemT, int]] = {}
         self.tokens = 0
+        self.rank = 0
 
     def add(self, item: ItemT, padded: int, place: int) -> None:
         """Append an item; places rise."""
@@ -83,12 +86,12 @@ class Pace:
 
 
 class _Class(Generic[ItemT]):
-    """Requests of one class: in the order of their turns, by the lengths that they hold, and by due time."""
+    """Requests of one class: in order of arrival, by the lengths that they hold, and by due time."""
 
-    __slots__ = ("agenda", "lanes", "turns")
+    __slots__ = ("agenda", "lanes", "requests")
 
     def __init__(self, slot_s: float) -> None:
-        self.turns: OrderedDict[Request[ItemT], None] = OrderedDict()
+        self.requests: OrderedDict[Request[ItemT], None] = OrderedDict()
         self.lanes: defaultdict[int, OrderedDict[Request[ItemT], None]] = defaultdict(OrderedDict)
         self.agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
 
@@ -97,8 +100,10 @@ class FairQueue(Generic[ItemT]):
     """Requests in turn; each batch belongs to one of them, and others of equal padded length share the ride.
 
     A request of at most a batch's worth of tokens, the budget B, is small, any other is large. Small ones are served in
-    order of arrival. Large ones rotate. Between the classes the turn changes by tokens: once the batches of small ones
-    came to B tokens while a large one waited, the next turn is a large one's.
+    order of arrival, large ones by rank: a shorter one overtakes a longer one that came earlier, unless large ones have
+    had so many tokens since as it is shorter. So none is held up by a much longer one, and none is overtaken for longer
+    than its own tokens take. Between the classes the turn changes by tokens: once the batches of small ones came to B
+    tokens while a large one waited, the next turn is a large one's.
 
     A turn is given only if everything that is due earlier is in time all the same, done in the order of due times at
     `PROMISED_SHARE` of the rate. Otherwise the turn is that of the request which is due first, except that small ones
@@ -108,7 +113,7 @@ class FairQueue(Generic[ItemT]):
     those of small requests in order of arrival. Large ones fill what room is left in a turn of a large one only: a
     small request would wait longer for the batch that they make long. Where time is short, fewer or none ride along.
 
-    Every operation costs O(1) an item, plus O(lengths + slots of the agenda) a batch or a request.
+    Every operation costs O(1) an item, plus O(lengths + large requests + slots of the agenda) a batch.
     """
 
     def __init__(self, budget: int, slot_s: float) -> None:
@@ -122,10 +127,11 @@ class FairQueue(Generic[ItemT]):
         self._agenda: Agenda[Request[ItemT]] = Agenda(slot_s)
         self._preferred = 0
         self._urgent = 0
+        self._large_tokens = 0
 
     def __bool__(self) -> bool:
         """Tell whether anything waits."""
-        return bool(self._small.turns or self._large.turns)
+        return bool(self._small.requests or self._large.requests)
 
     def is_large(self, request: Request[ItemT]) -> bool:
         """Tell to which class a request belongs that has all its items."""
@@ -158,7 +164,8 @@ class FairQueue(Generic[ItemT]):
     def add(self, request: Request[ItemT]) -> None:
         """Queue a request, which holds at least one item."""
         owners = self._large if self.is_large(request) else self._small
-        owners.turns[request] = None
+        owners.requests[request] = None
+        request.rank = self._large_tokens + request.tokens
         for padded in request.lanes:
             owners.lanes[padded][request] = None
         self._agenda.add(request, request.due, request.tokens)
@@ -191,11 +198,13 @@ class FairQueue(Generic[ItemT]):
 
     def clear(self) -> list[ItemT]:
         """Take out everything."""
-        return [item for each in (self._small, self._large) for one in list(each.turns) for item in self._remove(one)]
+        return [
+            item for each in (self._small, self._large) for one in list(each.requests) for item in self._remove(one)
+        ]
 
     def _choose(self, now: float, pace: Pace) -> tuple[Request[ItemT], float]:
         """Return whose turn it is, and how many padded tokens of others may ride along."""
-        fair = next(iter(self._next_class().turns))
+        fair = self._fair_turn()
         batch = self.longest_batch(fair)
         start, rate = now + pace.lead_s, pace.rate * PROMISED_SHARE
         spare = self._agenda.spare(start, rate)
@@ -207,16 +216,14 @@ class FairQueue(Generic[ItemT]):
         if self._agenda.spare(start, rate, before=fair.due) >= batch:
             return fair, spare
         first = self._agenda.first()
-        waited = self._urgent >= self._budget * LARGE_TURNS and fair in self._small.turns
+        waited = self._urgent >= self._budget * LARGE_TURNS and fair in self._small.requests
         return fair if first is None or waited else first, spare
 
     def _fill(
         self, request: Request[ItemT], padded: int, spare: float, now: float, expired: list[ItemT]
     ) -> list[ItemT]:
         """Give a request its turn, and return the batch."""
-        large = request in self._large.turns
-        owners = self._large if large else self._small
-        owners.turns.move_to_end(request, last=large)
+        large = request in self._large.requests
         room = max(1, self._budget // padded)
         batch: list[ItemT] = []
         self._move(request, padded, batch, room)
@@ -230,17 +237,20 @@ class FairQueue(Generic[ItemT]):
                 else:
                     self._move(other, padded, batch, room)
         tokens = padded * len(batch)
-        self._preferred = self._preferred + tokens if not large and self._large.turns else 0
-        if not self._small.turns:
+        if large:
+            self._large_tokens += tokens
+        self._preferred = self._preferred + tokens if not large and self._large.requests else 0
+        if not self._small.requests:
             self._urgent = 0
         else:
             self._urgent += tokens if large else -min(self._urgent, tokens * LARGE_TURNS)
         return batch
 
-    def _next_class(self) -> _Class[ItemT]:
-        if not self._large.turns:
-            return self._small
-        return self._large if not self._small.turns or self._preferred >= self._budget else self._small
+    def _fair_turn(self) -> Request[ItemT]:
+        """Return whose turn it is if nothing is short of time."""
+        if not self._large.requests or (self._small.requests and self._preferred < self._budget):
+            return next(iter(self._small.requests))
+        return min(self._large.requests, key=attrgetter("rank"))
 
     def _move(self, request: Request[ItemT], padded: int, batch: list[ItemT], room: int) -> None:
         """Fill the batch up to `room` items with a request's items of one length."""
@@ -265,7 +275,7 @@ class FairQueue(Generic[ItemT]):
         """Note that a request's lane lost so many items."""
         tokens = padded * items
         request.tokens -= tokens
-        owners = self._large if request in self._large.turns else self._small
+        owners = self._large if request in self._large.requests else self._small
         self._agenda.taken(request, request.due, tokens, left=request.tokens)
         owners.agenda.taken(request, request.due, tokens, left=request.tokens)
         if request.lanes[padded]:
@@ -273,4 +283,4 @@ class FairQueue(Generic[ItemT]):
         del request.lanes[padded]
         del owners.lanes[padded][request]
         if not request.lanes:
-            del owners.turns[request]
+            del owners.requests[request]

@@ -25,6 +25,8 @@ class Model:
     waiting: dict[Item, None] = field(default_factory=dict)
     small: list[int] = field(default_factory=list)
     large: list[int] = field(default_factory=list)
+    ranks: dict[int, int] = field(default_factory=dict)
+    large_tokens: int = 0
     preferred: int = 0
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class Model:
         self.waiting |= {item: None for lane in request.lanes.values() for item in lane}
         self.requests.append(request)
         self.queue.add(request)
+        self.ranks[number] = self.large_tokens + sum(lengths)
         (self.small if sum(lengths) <= self.budget else self.large).append(number)
         return number
 
@@ -85,8 +88,8 @@ class Model:
             self.preferred = self.preferred + sum(item[2] for item in batch) if self.large else 0
         else:
             assert not self.small or self.preferred >= self.budget, "a small request was due"
-            assert owner == self.large[0]
-            self.large.append(self.large.pop(0))
+            assert owner == min(self.large, key=self.ranks.__getitem__)
+            self.large_tokens += sum(item[2] for item in batch)
             self.preferred = 0
 
     def _forget_the_finished(self) -> None:

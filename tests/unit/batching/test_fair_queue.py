@@ -101,15 +101,23 @@ def test_small_requests_ride_along_with_a_large_one() -> None:
     queued(queue, "other", 8, 16)
     queued(queue, "x", 16)
     queued(queue, "y", 8)
-    assert batches(queue) == [["x0"], ["bulk0", "y0"], ["other0"], ["bulk1"], ["other1"]]
+    assert batches(queue) == [["x0"], ["bulk0", "y0"], ["bulk1"], ["other0"], ["other1"]]
 
 
-def test_large_requests_take_turns() -> None:
-    queue: FairQueue[str] = FairQueue(8, 0.1)
-    queued(queue, "a", 8, 8, 8)
-    queued(queue, "b", 16, 16, 16)
-    queued(queue, "c", 24, 24)
-    assert batches(queue) == [["a0"], ["b0"], ["c0"], ["a1"], ["b1"], ["c1"], ["a2"], ["b2"]]
+def test_a_large_request_overtakes_longer_ones_unless_those_have_waited_for_the_difference() -> None:
+    queue: FairQueue[str] = FairQueue(16, 0.1)
+    queued(queue, "a", *[16] * 6)
+    queued(queue, "b", *[16] * 2)
+    queued(queue, "c", *[16] * 2)
+    taken = [queue.take(0.0, FAST).batch for _ in range(3)]
+    assert taken == [["b0"], ["b1"], ["c0"]]
+    queued(queue, "d", *[16] * 2)
+    queued(queue, "e", *[16] * 3)
+    assert batches(queue) == [
+        [f"{name}{place}"]
+        for name, items in (("c", "1"), ("d", "01"), ("a", "012345"), ("e", "012"))
+        for place in items
+    ]
 
 
 def test_a_turn_that_would_make_another_late_is_not_given() -> None:
