@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Final
 
 import httpx
@@ -59,5 +60,5 @@ async def test_who_is_let_in_is_answered_in_time_and_small_requests_are_answered
     assert all(1 <= int(response.headers["retry-after"]) <= 3 for response in large if response.status_code == 503)
     assert statuses.count(200) * 64 * _TOKENS >= 0.3 * TOKENS_PER_S * _TRAFFIC_S, "the model was kept busy"
     assert {response.status_code for response in small} == {200}
-    waits_s = sorted(map(waited_s, small))
-    assert waits_s[len(waits_s) // 2] < _DEADLINE_S / 8
+    done_s = [waited_s(response) for response in large if response.status_code == 200]
+    assert median(map(waited_s, small)) < median(done_s) / 2
