@@ -44,6 +44,7 @@ class LinearEngine:
     # call of microseconds would measure what else the machine does.
     warm_tokens = 512
     quick_tokens = 128
+    split_tokens = 512
     batch_invariant = True
     trial_tokens = 0
 
