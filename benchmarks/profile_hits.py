@@ -33,6 +33,7 @@ from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
 from mlapi.server.limits import Limits
 from mlapi.server.plain_bodies import read_forms
+from mlapi.server.requests import Caller
 from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
@@ -155,10 +156,12 @@ def parts(app: Application, count: int) -> dict[str, float]:
         "of that, the hashes": lambda: predictor.digest_forms(forms),
     }
     calls: dict[str, Callable[[], object]] = {
-        "all of them": lambda: fast_path.answer(b"", body),
+        "all of them": lambda: fast_path.answer(Caller(), body, ""),
         **(short if len(body) <= MAX_BODY_BYTES else long),
         "look the texts up": lambda: predictor.known(digests),
-        "count, and write the response": lambda: fast_path.write(model, known, len(known), b"", 0.0),
+        "count, and write the response": lambda: fast_path.write(
+            model, known, len(known), Caller(), peer="", started=0.0
+        ),
     }
     number = max(1, _CALLS // count // _BATCHES)
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}

@@ -5,10 +5,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from mlapi.api.listening import plain_address
 from mlapi.errors import RateLimitedError
 
 _MAX_CLIENTS: Final = 10_000
 _BURST_S: Final = 1.0
+
+
+def client_name(header: bytes, peer: str) -> str:
+    """Return whom a request counts for: the value of the header that names clients, else the caller's address."""
+    return header.decode("latin-1") if header else plain_address(peer)
 
 
 class ClientLimit:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from mlapi.api.accounting import Accounting
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
-from mlapi.api.client_limit import ClientLimit
+from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.content_coding import find_decoder
 from mlapi.api.headers import (
     RequestHead,
@@ -23,7 +23,6 @@ from mlapi.api.headers import (
     server_timing,
 )
 from mlapi.api.lifecycle import Phase
-from mlapi.api.listening import plain_address
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import Call, Dialect, TextLimits
 from mlapi.dialects.problems import refusal_headers
@@ -131,7 +130,8 @@ class PredictionRoute:
         body = await self._reader.read(receive, head.content_length, decoder)
         call = read(body, self._config.limits)
         if self._client_limit.active:
-            self._client_limit.check(_client(scope, head), len(call.texts))
+            peer = scope.get("client")
+            self._client_limit.check(client_name(head.client, peer[0] if peer else ""), len(call.texts))
         model = self._served.loaded
         try:
             found = head_start.found if head_start else None
@@ -229,13 +229,6 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
 def _head_start(scope: Scope) -> HeadStart | None:
     state = scope.get("state")
     return state.get(HEAD_START) if state else None
-
-
-def _client(scope: Scope, head: RequestHead) -> str:
-    if head.client:
-        return head.client.decode("latin-1")
-    peer = scope.get("client")
-    return plain_address(peer[0]) if peer else ""
 
 
 def _refuse_truncated(predictions: Sequence[Prediction]) -> None:

@@ -21,6 +21,7 @@ class Ends:
         """Ask an open connection."""
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
+        self.peer = self._client[0] if self._client else ""
         self._scheme = "https" if is_ssl(transport) else "http"
 
     def scope(self, head: Head, config: Config, state: dict[str, object]) -> dict[str, Any]:

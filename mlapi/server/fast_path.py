@@ -6,16 +6,20 @@ from typing import Final
 
 from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application
+from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native import NativeDialect, write_known
 from mlapi.dialects.native_body import read_texts
+from mlapi.errors import RateLimitedError
+from mlapi.observability.tracing import Spans
 from mlapi.predictions import Found, Prediction
 from mlapi.predictor import Predictor
 from mlapi.server.known_bodies import Digests, KnownBodies
 from mlapi.server.plain_bodies import MAX_BODY_BYTES, read_forms
+from mlapi.server.requests import Caller
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
@@ -40,8 +44,8 @@ _OK: Final = 200
 class FastPath:
     """The short way through one prediction route.
 
-    It serves what nearly every request is: valid, without special wishes, from a caller without a limit. All else is
-    left to the route, which begins anew: until it has an answer, the short way neither counts nor changes anything.
+    It serves what nearly every request is: valid and without special wishes. All else is left to the route, which
+    begins anew: until it has an answer, the short way neither counts nor changes anything.
     """
 
     def __init__(
@@ -54,9 +58,26 @@ class FastPath:
         accounting: Accounting,
         request_ids: RequestIds,
         cross_origin: bool,
+        client_limit: ClientLimit,
+        client_header: bytes,
+        spans: Spans | None,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the parts; `cross_origin`: pages of other origins get more headers; `clock` tells seconds."""
+        """Wire the parts.
+
+        Args:
+            limits: what a request may hold.
+            max_body_bytes: how long a body may be.
+            served: the model.
+            bodies: those that came before.
+            accounting: counts what is answered.
+            request_ids: gives every request an id.
+            cross_origin: whether pages of other origins get more headers.
+            client_limit: how much one client may send.
+            client_header: what names the client, in lower case; empty: its address.
+            spans: where answers are traced; None: nowhere.
+            clock: monotonic seconds.
+        """
         self._limits = limits
         # No text is longer than the body that holds it.
         self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
@@ -66,6 +87,9 @@ class FastPath:
         self._accounting = accounting
         self._request_ids = request_ids
         self._cross_origin = cross_origin
+        self._client_limit = client_limit if client_limit.active else None
+        self._client_header = client_header
+        self._spans = spans
         self._clock = clock
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -81,12 +105,18 @@ class FastPath:
             and not (self._cross_origin and b"origin" in headers)
         )
 
-    def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """Return what a head that suits says of who asks."""
+        value = headers.get
+        return Caller(value(b"x-request-id", b""), value(self._client_header, b""), value(b"traceparent", b""))
+
+    def answer(self, caller: Caller, body: bytes, peer: str) -> "bytes | Inquiry | None":
         """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
 
         Args:
-            given_id: the header `X-Request-Id` of a request whose head suits; empty if it has none.
+            caller: from the request's head.
             body: all of its body.
+            peer: the caller's address.
         """
         started = self._clock()
         if self._served.phase is not _READY or len(body) > self._max_body_bytes:
@@ -97,8 +127,8 @@ class FastPath:
             return None
         predictions = model.predictor.known(digests)
         if predictions is None:
-            return Inquiry(self, model, digests, given_id, started)
-        return self.write(model, predictions, len(predictions), given_id, started)
+            return Inquiry(self, model, digests, caller, peer=peer, started=started)
+        return self.write(model, predictions, len(predictions), caller, peer=peer, started=started)
 
     @property
     def open(self) -> bool:
@@ -106,14 +136,31 @@ class FastPath:
         return self._served.phase is _READY
 
     def write(
-        self, model: LoadedModel, predictions: Sequence[Prediction], l1: int, given_id: bytes, started: float
-    ) -> bytes:
-        """Count an answer, of whose texts L1 held so many and L2 the others, and return it after its status line."""
+        self,
+        model: LoadedModel,
+        predictions: Sequence[Prediction],
+        l1: int,
+        caller: Caller,
+        *,
+        peer: str,
+        started: float,
+    ) -> bytes | None:
+        """Record a hit (`l1` texts from L1, the rest from L2) and return the response without its status line.
+
+        None if the client has sent too much: the route finds the words.
+        """
+        if self._client_limit is not None:
+            try:
+                self._client_limit.check(client_name(caller.client, peer), len(predictions))
+            except RateLimitedError:
+                return None
         joined, length = write_known(predictions, model.answering)
         l2 = len(predictions) - l1
         truncated = self._accounting.known_texts(predictions, l1, l2)
         seconds = self._clock() - started
         self._accounting.request(_OK, seconds)
+        if self._spans is not None:
+            self._spans.record(caller.trace, seconds)
         return _RESPONSE % (
             length,
             l1,
@@ -121,7 +168,7 @@ class FastPath:
             seconds * _MS,
             model.digest_header[1],
             _TRUNCATED % truncated if truncated else b"",
-            self._request_ids.choose(given_id),
+            self._request_ids.choose(caller.given_id),
             joined,
         )
 
@@ -158,16 +205,24 @@ class Inquiry:
         found: what the cache holds of its texts; nothing until L2 was asked.
     """
 
-    __slots__ = ("_digests", "_fast_path", "_given_id", "_model", "found", "started")
+    __slots__ = ("_caller", "_digests", "_fast_path", "_model", "_peer", "found", "started")
 
     def __init__(
-        self, fast_path: FastPath, model: LoadedModel, digests: Digests, given_id: bytes, started: float
+        self,
+        fast_path: FastPath,
+        model: LoadedModel,
+        digests: Digests,
+        caller: Caller,
+        *,
+        peer: str,
+        started: float,
     ) -> None:
         """Keep what the answer needs; nothing is asked yet."""
         self._fast_path = fast_path
         self._model = model
         self._digests = digests
-        self._given_id = given_id
+        self._caller = caller
+        self._peer = peer
         self.started = started
         self.found: Found | None = None
 
@@ -198,23 +253,21 @@ class Inquiry:
                 predictions.append(other)
             else:
                 return None
-        return self._fast_path.write(self._model, predictions, l1, self._given_id, self.started)
+        return self._fast_path.write(self._model, predictions, l1, self._caller, peer=self._peer, started=self.started)
 
 
 def fast_paths(app: Application) -> dict[bytes, FastPath]:
-    """Return what may answer the predictions of an application, by target: nothing with tracing or a limit for clients.
-
-    Both are about each request, whether its texts are known or not. Only the native dialect is written here.
-    """
+    """Return what may answer the predictions of an application, by target. Only the native dialect is written here."""
     paths = {}
     for mount in app.mounts:
         # A body's digests are those of one model.
         bodies = KnownBodies(secrets.token_bytes(16))
         for name, route in mount.predictions.items():
             parts = route.parts
-            if app.tracing or parts.client_limit.active or not isinstance(route.dialect, NativeDialect):
+            if not isinstance(route.dialect, NativeDialect):
                 continue
-            paths[f"{mount.served.root}/{name}".encode()] = FastPath(
+            target = f"{mount.served.root}/{name}"
+            paths[target.encode()] = FastPath(
                 limits=parts.config.limits,
                 max_body_bytes=parts.config.max_body_bytes,
                 served=mount.served,
@@ -222,6 +275,9 @@ def fast_paths(app: Application) -> dict[bytes, FastPath]:
                 accounting=parts.accounting,
                 request_ids=parts.request_ids,
                 cross_origin=app.cross_origin,
+                client_limit=parts.client_limit,
+                client_header=parts.config.client_header,
+                spans=Spans(target) if app.tracing else None,
                 clock=parts.clock,
             )
     return paths

@@ -121,7 +121,7 @@ class FastHttpConnection(HttpConnection):
     def _serve(self, request: Request, body: bytes) -> bool:
         """Answer a plain request, now or when an inquiry has ended; return whether that will do."""
         fast_path = request.fast_path
-        response = fast_path.answer(request.given_id, body) if fast_path else None
+        response = fast_path.answer(request.caller, body, self._ends.peer) if fast_path else None
         if isinstance(response, bytes):
             self._send(response)
             return True

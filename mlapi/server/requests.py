@@ -34,14 +34,34 @@ class Pending(Protocol):
         """Return the response after its status line, if there is one."""
 
 
+class Caller(NamedTuple):
+    """What a head says of who asks: raw values of headers, empty where absent.
+
+    Attributes:
+        given_id: `X-Request-Id`.
+        client: the header that names the client for the limit.
+        trace: `traceparent` (W3C Trace Context).
+    """
+
+    given_id: bytes = b""
+    client: bytes = b""
+    trace: bytes = b""
+
+
 class Choosy(Protocol):
     """What answers some of the requests for a target without a task; see `mlapi.server.fast_path.FastPath`."""
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a head, of a POST with a length, asks for nothing but an answer."""
 
-    def answer(self, given_id: bytes, body: bytes) -> bytes | Pending | None:
-        """Return the response after its status line, or what may come to be one."""
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """Return what a head says of who asks."""
+
+    def answer(self, caller: Caller, body: bytes, peer: str) -> bytes | Pending | None:
+        """Return the response after its status line, or what may come to be one; `peer` is the caller's address."""
+
+
+_NOBODY: Final = Caller()
 
 
 class Request(NamedTuple):
@@ -50,13 +70,13 @@ class Request(NamedTuple):
     Attributes:
         head: what a parser read.
         fast_path: what may answer; None: only the application.
-        given_id: the header `X-Request-Id`; empty if there is none.
+        caller: who asks, as far as the fast path needs to know.
         short_bytes: how long the body is, if there is a fast path; else no length that a body has.
     """
 
     head: Head
     fast_path: Choosy | None
-    given_id: bytes
+    caller: Caller
     short_bytes: int
 
 
@@ -111,8 +131,8 @@ class Requests:
             or head.body_bytes <= 0
             or head.expects_continue
         ):
-            return Request(head, None, b"", _NEVER)
+            return Request(head, None, _NOBODY, _NEVER)
         fields = dict(head.headers)
         if not fast_path.suits(fields):
-            return Request(head, None, b"", _NEVER)
-        return Request(head, fast_path, fields.get(b"x-request-id", b""), head.body_bytes)
+            return Request(head, None, _NOBODY, _NEVER)
+        return Request(head, fast_path, fast_path.caller(fields), head.body_bytes)

@@ -58,7 +58,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
                 "www.envoyproxy.io",
                 "www.infoq.com",
             ),
-            *("www.rfc-editor.org", "scikit-learn.org", "arxiv.org", "uxlfoundation.github.io"),
+            *("www.rfc-editor.org", "scikit-learn.org", "arxiv.org", "uxlfoundation.github.io", "opentelemetry.io"),
         }
     ),
     "a service of the Prometheus operator, in its name space": frozenset({"prometheus-operated.monitoring"}),

@@ -62,3 +62,18 @@ def test_a_prediction_is_a_span_in_the_callers_trace() -> None:
     spans = b"".join(traces.received)
     assert b"/project/predict" in spans
     assert b"fantastic" not in spans
+
+
+def test_a_hit_is_a_span_in_the_callers_trace_too() -> None:
+    with collector() as traces:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        with ServiceProcess(environment=environment, engine="fake") as service:
+            for _ in range(2):
+                service.predict("known")
+            traced = {"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
+            answer = httpx.post(f"{service.url}/project/predict", json={"text": "known"}, headers=traced)
+            assert answer.headers["cache-status"].startswith("mlapi; hit")
+            eventually(lambda: any(bytes.fromhex(TRACE_ID) in item for item in traces.received), "the span arrived")
+            (batch,) = [item for item in traces.received if bytes.fromhex(TRACE_ID) in item]
+    assert batch.count(bytes.fromhex(TRACE_ID)) == 1, "one span, and not a second one of the ordinary way"
+    assert b"/project/predict" in batch

@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlapi.server.requests import Caller
 from tests.stores import until
 from tests.unit.server.http_wire import App, Connection, post
 
@@ -34,8 +35,8 @@ LAST = st.sampled_from((b"", post(b"bye", b"Connection: close"), post(b"old", ve
 class Same(App):
     """Answers the same by the short way as by the usual one."""
 
-    def answer(self, given_id: bytes, body: bytes) -> bytes:
-        self.short.append((given_id, body))
+    def answer(self, caller: Caller, body: bytes, peer: str) -> bytes:  # noqa: ARG002  the interface
+        self.short.append((caller.given_id, body))
         content = b"POST " + body
         return b"content-length: %d\r\n\r\n%b" % (len(content), content)
 

@@ -16,6 +16,7 @@ from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.limits import Limits
+from mlapi.server.requests import Caller
 from mlapi.server.shared import Shared
 from tests.stores import until
 
@@ -109,8 +110,12 @@ class App:
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         return b"x-wish" not in headers
 
-    def answer(self, given_id: bytes, body: bytes) -> "bytes | Inquiry | None":
-        self.short.append((given_id, body))
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        return Caller(headers.get(b"x-request-id", b""))
+
+    def answer(self, caller: Caller, body: bytes, peer: str) -> "bytes | Inquiry | None":
+        assert peer == "127.0.0.1"
+        self.short.append((caller.given_id, body))
         return self._answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

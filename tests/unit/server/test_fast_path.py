@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mlapi.api.accounting import Accounting
+from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.served_model import ServedModel
@@ -12,6 +13,7 @@ from mlapi.dialects.base import TextLimits
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.server.fast_path import FastPath
 from mlapi.server.known_bodies import KnownBodies
+from mlapi.server.requests import Caller
 
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
 
@@ -25,6 +27,9 @@ def fast_path(*, cross_origin: bool) -> FastPath:
         accounting=Accounting(ModelMetrics(Metrics(), "project"), "/project/predict"),
         request_ids=RequestIds(),
         cross_origin=cross_origin,
+        client_limit=ClientLimit(0, time.monotonic),
+        client_header=b"",
+        spans=None,
         clock=time.monotonic,
     )
 
@@ -48,3 +53,10 @@ def test_an_origin_matters_only_where_pages_of_other_origins_are_admitted() -> N
     crossing = JSON | {b"origin": b"https://app.example.com"}
     assert not fast_path(cross_origin=True).suits(crossing)
     assert fast_path(cross_origin=False).suits(crossing)
+
+
+def test_a_client_is_named_by_its_header_or_its_address() -> None:
+    path = fast_path(cross_origin=False)
+    caller = path.caller(JSON | {b"x-request-id": b"the-id", b"traceparent": b"00-a-b-01"})
+    assert caller == Caller(given_id=b"the-id", client=b"", trace=b"00-a-b-01")
+    assert client_name(b"", "::ffff:192.0.2.1") == client_name(b"192.0.2.1", "::1") == "192.0.2.1"

@@ -19,7 +19,7 @@ from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.protocol import HttpConnection
 from mlapi.server.shared import Shared
-from mlapi.settings import read_settings
+from mlapi.settings import DEFAULT_BUNDLE, read_settings
 from tests.stores import until
 from tests.unit.server.http_wire import DATE, LIMITS, Wire, post
 
@@ -88,9 +88,11 @@ async def test_all_but_speed_is_the_same_without_it(apps: list[Application], mon
     calls: list[bytes] = []
     original = FastPath.write
 
-    def write(self: FastPath, model: LoadedModel, *given: Any) -> bytes:  # noqa: ANN401  passed on
-        calls.append(original(self, model, *given))
-        return calls[-1]
+    def write(self: FastPath, model: LoadedModel, *given: Any, **named: Any) -> bytes:  # noqa: ANN401  passed on
+        answer = original(self, model, *given, **named)
+        assert answer is not None
+        calls.append(answer)
+        return answer
 
     monkeypatch.setattr(FastPath, "write", write)
     ours, plain, other = apps
@@ -103,9 +105,12 @@ async def test_all_but_speed_is_the_same_without_it(apps: list[Application], mon
     assert statuses == [200] * 9 + [504, 422, 422, 400, 415, 404, 200, 200, 200]
 
 
-def test_there_is_none_with_tracing_or_with_a_limit_for_clients() -> None:
-    limited = create_app(read_settings({"MLAPI_ENGINE": "fake", "MLAPI_CLIENT_TEXTS_PER_S": "5"}), {})
-    traced = create_app(read_settings({"MLAPI_ENGINE": "fake"}), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
-    open_to_all = create_app(read_settings({"MLAPI_ENGINE": "fake"}), {})
-    assert fast_paths(limited) == fast_paths(traced) == {}
-    assert set(fast_paths(open_to_all)) == {b"/project/predict", b"/project/bulk-predict"}
+@pytest.mark.parametrize(
+    ("settings", "environment"),
+    [({}, {}), ({"CLIENT_TEXTS_PER_S": "5"}, {}), ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})],
+    ids=["by default", "with a limit for clients", "with tracing"],
+)
+def test_it_is_on(settings: dict[str, str], environment: dict[str, str]) -> None:
+    given = {"MLAPI_BUNDLE": str(DEFAULT_BUNDLE)} | {f"MLAPI_{name}": value for name, value in settings.items()}
+    app = create_app(read_settings(given), environment)
+    assert set(fast_paths(app)) == {b"/project/predict", b"/project/bulk-predict"}
