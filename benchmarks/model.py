@@ -17,8 +17,6 @@ from typing import Final, Literal, TypeAlias
 from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.cli.traffic import Traffic, read_words
-from mlapi.engines.arithmetic import choose
-from mlapi.engines.instruction_set import instruction_set
 from mlapi.settings import DEFAULT_BUNDLE
 
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
@@ -36,7 +34,6 @@ _SPREAD: Final = 0.5
 
 _PROBES: Final = (4, 8, 16, 16, 24, 32, 48, 64, 128, 250, 500)
 _REPEATS: Final = 3
-_CALIBRATION: Final = (*range(6, 66, 2), *range(80, 500, 20))
 _STAMP: Final = "complete"
 
 
@@ -60,10 +57,9 @@ class Model:
         Raises:
             ModelError: it cannot be made on this machine.
         """
-        calibrated = precision == "int8" and choose(precision, instruction_set(), static=True).static
-        bundle = self.folder / f"bundle-{precision}{'-calibrated' if calibrated else ''}"
+        bundle = self.folder / f"bundle-{precision}"
         if not (bundle / "bundle.json").exists():
-            _build(self.checkpoint, bundle, precision, _write_calibration(self.folder) if calibrated else None)
+            _build(self.checkpoint, bundle, precision)
         return bundle.resolve()
 
 
@@ -157,18 +153,9 @@ def work(texts_per_s: float, lengths: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _write_calibration(folder: Path) -> Path:
-    """Write made-up texts of many lengths, by which the scales of activations are fixed."""
-    traffic = Traffic(read_words(TOKENIZER), f"calibration {_SEED}")
-    path = folder / "calibration.txt"
-    path.write_text("".join(f"{traffic.text(tokens)}\n" for tokens in _CALIBRATION), encoding="utf-8")
-    return path
-
-
-def _build(checkpoint: Path, bundle: Path, precision: str, calibration: Path | None) -> None:
+def _build(checkpoint: Path, bundle: Path, precision: str) -> None:
     command = [sys.executable, "-m", "mlapi", "bundle", "build", "--source", str(checkpoint), "--output", str(bundle)]
     command += ["--name", "distilbert-66m-random", "--precision", precision, "--no-evaluation"]
-    command += ["--calibrate", str(calibration)] if calibration else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command line
     if done.returncode:
         raise ModelError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message")

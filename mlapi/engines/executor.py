@@ -124,7 +124,7 @@ class EngineExecutor:
         Args:
             lengths: every padded length, rising.
         """
-        # The first call of all pays for more than its length.
+        # The first call of a stream pays for more than its length.
         self._on_all_streams(*self._sample(1, lengths[0]))
         started = self._clock()
         warmed = [length for length in lengths if length <= self._engine.warm_tokens] or lengths[:1]

@@ -131,6 +131,9 @@ class OpenVinoEngine:
         except RuntimeError as error:
             msg = f"OpenVINO cannot load the bundle {bundle.manifest.name}: {str(error).splitlines()[0]}"
             raise BundleError(msg) from error
+        # Fills a table of the library's Python package. Two threads that did it at once, with the first two calls of
+        # `infer`, would wait for each other for ever: one for the interpreter, the other for the table.
+        ov.Type.i64.to_dtype()
         identity = EngineIdentity("openvino", ov.get_version(), precision, chosen.name, names)
         return cls(compiled, identity, chosen, streams(chosen, threads))
 

@@ -280,7 +280,7 @@ def test_fixed_scales_are_not_taken_on_trust(
     calibration.write_text("a film\n", encoding="utf-8")
     monkeypatch.setattr("mlapi.engines.openvino.instruction_set", lambda: "x86_64:avx2,avx512f")
     order = Order(str(checkpoint), tmp_path / "bundle", evaluate=(texts,), calibrate=(calibration,))
-    assert "measured on processors with AMX; this one computes in fp32" in refused(order)
+    assert "measured on a processor with AMX; this one computes in fp32" in refused(order)
 
 
 def test_a_bundle_that_is_good_enough_on_one_data_set_alone_is_not_written(
@@ -293,7 +293,7 @@ def test_a_bundle_that_is_good_enough_on_one_data_set_alone_is_not_written(
 
     def infer_long_ones_badly(self: OpenVinoEngine, ids: TokenIds, mask: TokenIds) -> Logits:
         logits = infer(self, ids, mask)
-        return logits if ids.shape[1] <= 24 else -logits
+        return logits if ids.shape[1] < 64 else -logits
 
     assert build(Order(str(checkpoint), tmp_path / "good", evaluate=(texts, long)), say_nothing)
     monkeypatch.setattr(OpenVinoEngine, "infer", infer_long_ones_badly)
