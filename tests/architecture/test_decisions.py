@@ -7,6 +7,8 @@ import pytest
 
 from tests.architecture.source_rules import ROOT
 
+MAX_WORDS = 500
+
 FOLDER = ROOT / "docs" / "adr"
 RECORDS = sorted(path for path in FOLDER.glob("*.md") if path.name not in {"README.md", "template.md"})
 
@@ -19,6 +21,11 @@ def test_a_record_follows_the_template(record: Path) -> None:
     assert len(re.findall(r"^\*\*Decision: .+\.\*\*$", text, re.MULTILINE)) == 1
     headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert headings == ["Context", "Consequences", "Alternatives", "Enforced by"]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_record_is_short(record: Path) -> None:
+    assert len(record.read_text(encoding="utf-8").split()) <= MAX_WORDS
 
 
 def named_tests(text: str) -> list[str]:
