@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -69,20 +70,22 @@ def load_all(
     """Load several models, one after the other; arguments as for `load`.
 
     Raises:
-        ConfigurationError: one of them cannot be loaded; the message says which. Those before it are released.
+        ConfigurationError: one of them cannot be loaded; the message says which. Those before it are released,
+            whatever it is that fails.
     """
     models: list[Model] = []
-    try:
+    with ExitStack() as loaded:
         for item in wanted:
-            model = load(item.bundle, engine=engine, threads=threads, clock=clock, imported=imported)
+            try:
+                model = load(item.bundle, engine=engine, threads=threads, clock=clock, imported=imported)
+            except ConfigurationError as error:
+                if len(wanted) == 1:
+                    raise
+                msg = f"the model of {item.root}: {error.detail}"
+                raise type(error)(msg) from error
+            loaded.callback(model.executor.close)
             models.append(model)
-    except ConfigurationError as error:
-        for model in models:
-            model.executor.close()
-        if len(wanted) == 1:
-            raise
-        msg = f"the model of {wanted[len(models)].root}: {error.detail}"
-        raise type(error)(msg) from error
+        loaded.pop_all()
     return models
 
 

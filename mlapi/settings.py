@@ -32,9 +32,20 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _MIB: Final = 1024 * 1024
 
 
+_DOTS: Final = frozenset({".", ".."})
+"""Parts that clients take out of a path before they send it (RFC 3986, section 5.2.4)."""
+
+
 def _check_root_path(value: str) -> str:
     if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
         msg = "must be empty or like /project, without a slash at the end"
+        raise ValueError(msg)
+    parts = value.split("/")[1:]
+    if parts and parts[0] in _RESERVED:
+        msg = f"the path /{parts[0]} is taken"
+        raise ValueError(msg)
+    if not _DOTS.isdisjoint(parts):
+        msg = "clients take the parts . and .. out of a path"
         raise ValueError(msg)
     return value
 
@@ -66,20 +77,25 @@ class ModelSetting(NamedTuple):
 def _read_models(value: object) -> object:
     if not isinstance(value, str):
         return value
-    models = []
+    models: dict[str, ModelSetting] = {}
     for item in value.split():
         name, separator, folder = item.partition("=")
         if not (separator and folder and re.fullmatch(r"[A-Za-z0-9._~-]+", name)):
             msg = f"{item!r} is not like project=models/mine"
             raise ValueError(msg)
-        if name in _RESERVED:
-            msg = f"a model cannot be named {name}: the path is taken"
+        plain = re.sub(r"\W", "_", name)
+        if plain in models:
+            msg = f"two models are named {name}"
+            if (other := models[plain].name) != name:
+                msg = f"{other} and {name} differ only in what generated clients leave out of names"
             raise ValueError(msg)
-        models.append(ModelSetting(f"/{name}", Path(folder)))
-    if len({model.root for model in models}) < len(models):
-        msg = "two models have the same name"
-        raise ValueError(msg)
-    return tuple(models)
+        models[plain] = ModelSetting(f"/{name}", Path(folder))
+        try:
+            _check_root_path(models[plain].root)
+        except ValueError as error:
+            msg = f"a model cannot be named {name}: {error}"
+            raise ValueError(msg) from None
+    return tuple(models.values())
 
 
 def _split(value: object) -> object:

@@ -100,6 +100,7 @@ class Application(FastAPI):
         self._lifecycle = lifecycle
         self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
+        self._operation_ids: set[str] = set()
         self._dialects = [route.dialect for route in mounts[0].predictions.values()]
         for mount in mounts:
             self._mount(mount, first=mount is mounts[0])
@@ -161,7 +162,7 @@ class Application(FastAPI):
                 route,
                 methods=["POST"],
                 name=name,
-                operation_id=name.replace("-", "_"),
+                operation_id=self._operation_id(name),
                 summary=operation.summary,
                 description=operation.description,
                 tags=[operation.tag],
@@ -171,6 +172,14 @@ class Application(FastAPI):
                 openapi_extra=prediction_extra(route.dialect),
             )
         )
+
+    def _operation_id(self, name: str) -> str:
+        """Return an id for OpenAPI: `bulk-predict` of the first model reads like `predict` of a second named `bulk`."""
+        wanted = name.replace("-", "_")
+        while wanted in self._operation_ids:
+            wanted += "_"
+        self._operation_ids.add(wanted)
+        return wanted
 
 
 def _telemetry(*, on: bool) -> TelemetryConfig:

@@ -10,19 +10,26 @@ import msgspec
 import pytest
 
 from mlapi import errors
+from mlapi.app import create_app
 from mlapi.dialects.problems import MEDIA_TYPE
+from mlapi.settings import read_settings
 from tests.architecture.source_rules import Source, sources
 from tools.openapi import PATH, render
 
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
-PREDICTIONS = ("/project/predict", "/project/bulk-predict")
+ROOTS = ("/project", "/lab")
+PREDICTIONS = tuple(f"{root}/{route}" for root in ROOTS for route in ("predict", "bulk-predict"))
 
 ROUTES = {
-    "/project/predict": {"post"},
-    "/project/bulk-predict": {"post"},
-    "/project/hf": {"post"},
-    "/project/health": {"get"},
-    "/project/model": {"get"},
+    f"{root}/{route}": {method}
+    for root in ROOTS
+    for route, method in {
+        "predict": "post",
+        "bulk-predict": "post",
+        "hf": "post",
+        "health": "get",
+        "model": "get",
+    }.items()
 }
 
 SPEAKERS = ("mlapi/api/", "mlapi/batching/", "mlapi/dialects/", "mlapi/predictor.py", "mlapi/server/")
@@ -47,6 +54,37 @@ def test_the_committed_document_is_fresh() -> None:
 
 def test_it_documents_the_routes_of_the_contract() -> None:
     assert {path: set(operations) for path, operations in DOCUMENT["paths"].items()} == ROUTES
+
+
+def operation_ids(document: dict[str, Any]) -> dict[str, str]:
+    """Return the operation ids by path: no path has two methods."""
+    return {
+        path: operation["operationId"]
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+    }
+
+
+def test_the_operations_of_the_first_model_have_plain_names() -> None:
+    ids = operation_ids(DOCUMENT)
+    assert {path: ids[path] for path in (*PREDICTIONS, "/project/hf", "/lab/hf")} == {
+        "/project/predict": "predict",
+        "/project/bulk-predict": "bulk_predict",
+        "/project/hf": "hf",
+        "/lab/predict": "lab_predict",
+        "/lab/bulk-predict": "lab_bulk_predict",
+        "/lab/hf": "lab_hf",
+    }
+    assert len(set(ids.values())) == len(ids)
+
+
+@pytest.mark.parametrize("names", [["x", "bulk"], ["x", "a", "a_bulk", "b.c"], ["bulk", "x"]])
+def test_no_two_operations_share_an_id_whatever_models_are_called(names: list[str]) -> None:
+    settings = read_settings({"MLAPI_MODELS": " ".join(f"{name}=models/{name}" for name in names)})
+    document = create_app(settings, {}).openapi()
+    ids = operation_ids(document)
+    assert len(ids) == len(names) * len(ROUTES) // len(ROOTS)
+    assert len(set(ids.values())) == len(ids), ids
 
 
 def test_every_problem_code_is_listed_in_the_schema() -> None:
@@ -98,7 +136,7 @@ def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
     ]
     details = {
         example["value"].get("detail") or example["value"]["error"]
-        for path in (*PREDICTIONS, "/project/hf")
+        for path in (*PREDICTIONS, "/project/hf", "/lab/hf")
         for status, response in DOCUMENT["paths"][path]["post"]["responses"].items()
         for content in response["content"].values()
         if status != "200"

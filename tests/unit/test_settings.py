@@ -1,10 +1,12 @@
 """Settings are read once, checked, and refuse what they do not know."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from mlapi.errors import ConfigurationError
-from mlapi.settings import DEFAULT_BUNDLE, read_settings
+from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE, ModelSetting, read_settings
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -71,6 +73,75 @@ def test_a_variable_sets_its_field(name: str, value: str, field: str, expected: 
 def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         read_settings({name: value})
+
+
+def test_without_a_setting_the_shipped_models_are_served_the_large_one_first() -> None:
+    assert read_settings({}).served == (ModelSetting("/project", DEFAULT_BUNDLE), ModelSetting("/lab", LAB_BUNDLE))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"MLAPI_BUNDLE": "mine"}, ModelSetting("/project", Path("mine"))),
+        ({"MLAPI_ROOT_PATH": "/here"}, ModelSetting("/here", DEFAULT_BUNDLE)),
+        ({"MLAPI_ENGINE": "torch"}, ModelSetting("/project", DEFAULT_BUNDLE)),
+        ({"MLAPI_MODELS": "", "MLAPI_ROOT_PATH": ""}, ModelSetting("", DEFAULT_BUNDLE)),
+    ],
+)
+def test_a_setting_of_a_single_model_means_one(environment: dict[str, str], expected: ModelSetting) -> None:
+    assert read_settings(environment).served == (expected,)
+
+
+def test_models_are_served_in_the_order_in_which_they_are_named() -> None:
+    served = read_settings({"MLAPI_MODELS": " lab=models/b  project=/srv/a=1\nv1.2-x_~=c "}).served
+    assert served == (
+        ModelSetting("/lab", Path("models/b")),
+        ModelSetting("/project", Path("/srv/a=1")),
+        ModelSetting("/v1.2-x_~", Path("c")),
+    )
+    assert [model.name for model in served] == ["lab", "project", "v1.2-x_~"]
+
+
+@pytest.mark.parametrize(
+    ("models", "reason"),
+    [
+        ("a", "'a' is not like project=models/mine"),
+        ("a=", "'a=' is not like project=models/mine"),
+        ("=folder", "'=folder' is not like project=models/mine"),
+        ("/a=folder", "'/a=folder' is not like project=models/mine"),
+        ("a/b=folder", "'a/b=folder' is not like project=models/mine"),
+        ("a=folder b", "'b' is not like project=models/mine"),
+        ("a=folder with blanks", "'with' is not like project=models/mine"),
+        ("ä=folder", "'ä=folder' is not like project=models/mine"),
+        ("metrics=folder", "a model cannot be named metrics: the path /metrics is taken"),
+        ("a=folder v2=folder", "a model cannot be named v2: the path /v2 is taken"),
+        (".=folder", "a model cannot be named .: clients take the parts . and .. out of a path"),
+        ("..=folder", "a model cannot be named ..: clients take the parts . and .. out of a path"),
+        ("a=one a=two", "two models are named a"),
+        ("a=one b=one a=one", "two models are named a"),
+        ("a-b=one a_b=two", "a-b and a_b differ only in what generated clients leave out of names"),
+        ("a.b=one a~b=two", "a.b and a~b differ only in what generated clients leave out of names"),
+    ],
+)
+def test_models_that_cannot_be_served_are_refused(models: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read_settings({"MLAPI_MODELS": models})
+    assert refused.value.detail.startswith(f"MLAPI_MODELS={models!r}: ")
+    assert reason in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("MLAPI_BUNDLE", "mine"), ("MLAPI_ROOT_PATH", "/here"), ("MLAPI_ENGINE", "fake")]
+)
+def test_models_are_named_in_one_way(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be given with it"):
+        read_settings({"MLAPI_MODELS": "a=models/a", name: value})
+
+
+@pytest.mark.parametrize("root", ["/metrics", "/livez/x", "/v1", "/..", "/a/./b"])
+def test_the_path_of_a_single_model_is_not_one_that_is_taken(root: str) -> None:
+    with pytest.raises(ConfigurationError, match="MLAPI_ROOT_PATH"):
+        read_settings({"MLAPI_ROOT_PATH": root})
 
 
 def test_an_unknown_name_is_refused_with_the_name_that_was_meant() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Run
 from mlapi.batching.buckets import padded_length
+from mlapi.batching.run_gate import RunGate
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
 
@@ -89,6 +90,7 @@ class Bench:
     max_waiting_tokens: int = 1_000_000
     rate: float = 1e6
     run: Run | None = None
+    gate: RunGate | None = None
     clock: Clock = field(default_factory=Clock)
     metrics: Metrics = field(default_factory=Metrics)
     model: HeldModel = field(default_factory=HeldModel)
@@ -107,6 +109,7 @@ class Bench:
             streams=self.streams,
             clock=self.clock,
             metrics=of_model,
+            gate=self.gate,
             settle=self._rest,
         )
 
