@@ -3,14 +3,14 @@
 import exec from 'k6/execution';
 import http from 'k6/http';
 
-import { refuseOthers } from './load/agreement.js';
-import { checkService, prime, send } from './load/client.js';
-import { options as planOptions, plan as makePlan } from './load/plan.js';
-import { report } from './load/report.js';
-import { results } from './load/results.js';
-import { readSettings } from './load/settings.js';
-import { summary } from './load/summary.js';
-import { Traffic } from './load/traffic.js';
+import { refuseOthers } from './loadtest/agreement.js';
+import { checkService, prime, send } from './loadtest/client.js';
+import { options as planOptions, plan as makePlan } from './loadtest/plan.js';
+import { report } from './loadtest/report.js';
+import { results } from './loadtest/results.js';
+import { readSettings } from './loadtest/settings.js';
+import { summary } from './loadtest/summary.js';
+import { Traffic } from './loadtest/traffic.js';
 
 const settings = readSettings(__ENV);
 const plan = makePlan(settings);

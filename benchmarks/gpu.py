@@ -24,15 +24,15 @@ from benchmarks.catalogue import PEERS
 from benchmarks.model import LONGEST, TOKENIZER, Precision, prepare_checkpoint, torch_bundle
 from benchmarks.servers import Places, ServeError, Server
 from mlapi.batching.buckets import bucket_lengths
-from mlapi.cli.load import closed_loop
-from mlapi.cli.traffic import BLOCK, Traffic, read_words
+from mlapi.bench.load import closed_loop
+from mlapi.bench.traffic import BLOCK, Traffic, read_words
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.engines.executor import EngineExecutor
 from mlapi.engines.fixed_shapes import Call, FixedShapes
-from mlapi.engines.tokenizer import HfTokenizer
 from mlapi.engines.torch import CUDA_BUDGETS, TorchEngine, load_model, on_cuda
 from mlapi.postprocessing import probabilities
 from mlapi.predictions import EncodedText
+from mlapi.tokenizing.tokenizer import HfTokenizer
 
 _CLOCK: Final = time.perf_counter
 _CLOSE: Final = 0.1

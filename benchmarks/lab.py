@@ -16,7 +16,7 @@ import uvloop
 
 from mlapi.app import create_app
 from mlapi.batching.buckets import padded_length
-from mlapi.loading import Model, load
+from mlapi.model import Model, load
 from mlapi.predictor import Policy, Predictor
 from mlapi.settings import LAB_BUNDLE, read_settings
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from mlapi.bench.traffic import Traffic, read_words
 from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
-from mlapi.cli.traffic import Traffic, read_words
 from mlapi.settings import DEFAULT_BUNDLE
 
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]

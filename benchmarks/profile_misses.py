@@ -22,8 +22,8 @@ from benchmarks.model import arithmetic
 from benchmarks.targets import number
 from mlapi.bundles.store import Bundle, open_bundle
 from mlapi.engines.arithmetic import STATIC_GRAPH, Arithmetic, choose
-from mlapi.engines.instruction_set import instruction_set
 from mlapi.engines.openvino import DEVICE, compile_settings, read_graph
+from mlapi.machine.instruction_set import instruction_set
 
 _SHAPES: Final = ((1, 8), (1, 16), (4, 16), (1, 64), (1, 128), (4, 128), (1, 512))
 _KINDS: Final[Mapping[str, Sequence[str]]] = {

@@ -18,8 +18,8 @@ from typing import Final, Self
 from benchmarks.catalogue import FOLDER, Peer
 from benchmarks.dialects import Scores
 from benchmarks.processes import Memory, family, memory, processor_s
-from mlapi.cli.load import Target
-from mlapi.cli.outcome import OK
+from mlapi.bench.load import Target
+from mlapi.bench.outcome import OK
 
 HOST: Final = "127.0.0.1"
 _START_S: Final = 300.0

@@ -20,8 +20,8 @@ from benchmarks.results import MACHINE, Failure, Observation, Record
 from benchmarks.rows import HELLO_ROWS, ROWS, Row, Stage, applies
 from benchmarks.servers import Places, ServeError, Server
 from benchmarks.workloads import KNOWN_TOKENS, Drive, Effort
-from mlapi.cli.load import LoadError
-from mlapi.cli.traffic import Traffic, read_words
+from mlapi.bench.load import LoadError
+from mlapi.bench.traffic import Traffic, read_words
 
 _WARM_BATCH: Final = 32
 _PROBE: Final = "a probe"

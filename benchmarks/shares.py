@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from mlapi.cli.load import Target, closed_loop, open_loop
-from mlapi.cli.outcome import Outcome
+from mlapi.bench.load import Target, closed_loop, open_loop
+from mlapi.bench.outcome import Outcome
 from mlapi.settings import LAB_BUNDLE
 
 HOST: Final = "127.0.0.1"

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from benchmarks.catalogue import Peer
 from benchmarks.model import work
-from mlapi.cli.load import LoadError, Target, closed_loop, open_loop
-from mlapi.cli.outcome import Outcome
-from mlapi.cli.traffic import BLOCK, Traffic, mixed_lengths
+from mlapi.bench.load import LoadError, Target, closed_loop, open_loop
+from mlapi.bench.outcome import Outcome
+from mlapi.bench.traffic import BLOCK, Traffic, mixed_lengths
 
 Measures: TypeAlias = dict[str, float]
 CLOCK: Final = time.perf_counter

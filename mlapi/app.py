@@ -15,11 +15,11 @@ from typing import Final
 from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application, Mount
 from mlapi.api.body import BodyReader
+from mlapi.api.body_deadline import Expiry
 from mlapi.api.client_limit import ClientLimit
-from mlapi.api.expiry import Expiry
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle, Phase
-from mlapi.api.predict import PredictionRoute, RouteConfig, RouteParts
+from mlapi.api.route import PredictionRoute, RouteConfig, RouteParts
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
@@ -28,22 +28,22 @@ from mlapi.batching.run_gate import RunGate
 from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
-from mlapi.cache.memory import MemoryStore
-from mlapi.cache.redis import RedisServer, RedisStore, connect
+from mlapi.cache.l1 import MemoryStore
+from mlapi.cache.l2 import RedisServer, RedisStore, connect
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.base import AnsweringModel, Dialect, TextLimits
 from mlapi.dialects.hugging_face import HuggingFaceDialect
 from mlapi.dialects.native import NativeDialect
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import ModelInfo, ModelQuality
-from mlapi.engines.tokenizer_executor import TokenizerExecutor
 from mlapi.errors import ConfigurationError
-from mlapi.loading import Model, load_all
+from mlapi.model import Model, load_all
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings
+from mlapi.tokenizing.tokenizer_executor import TokenizerExecutor
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from mlapi.batching.buckets import padded_length
 from mlapi.engines.scorer import Scorer
-from mlapi.loading import Model, load
+from mlapi.model import Model, load
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import EncodedText
 

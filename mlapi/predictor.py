@@ -12,8 +12,6 @@ from mlapi.batching.batcher import Batcher, Scored
 from mlapi.cache.keys import KeyMaker
 from mlapi.cache.singleflight import Flight, SingleFlight
 from mlapi.cache.tiered import TieredStore
-from mlapi.engines.base import Tokenizer
-from mlapi.engines.tokenizer_executor import parts
 from mlapi.errors import (
     DeadlineExceededError,
     InternalError,
@@ -24,6 +22,8 @@ from mlapi.errors import (
 )
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Answer, EncodedText, Found, Prediction, Query, Source, SourceCounts
+from mlapi.tokenizing.base import Tokenizer
+from mlapi.tokenizing.tokenizer_executor import parts
 
 
 @dataclass(frozen=True, slots=True)

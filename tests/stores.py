@@ -12,8 +12,8 @@ from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.coalescer import Coalescer
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
-from mlapi.cache.memory import MemoryStore
-from mlapi.cache.redis import RedisServer, RedisStore, connect
+from mlapi.cache.l1 import MemoryStore
+from mlapi.cache.l2 import RedisServer, RedisStore, connect
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.observability.metrics import Metrics

@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_limits
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.engines.linear import IDF, WEIGHTS, LinearEngine
-from mlapi.engines.ngrams import ANALYSER, FILE, NgramTokenizer, Vocabulary
 from mlapi.postprocessing import probabilities
+from mlapi.tokenizing.ngrams import ANALYSER, FILE, NgramTokenizer, Vocabulary
 
 LABELS: Final = ("NEGATIVE", "POSITIVE")
 TOLERANCE: Final = 1e-6

@@ -15,12 +15,12 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from mlapi.api import ops
 from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.early_refusals import EarlyRefusals
-from mlapi.api.edge import Edge
+from mlapi.api.fallback import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import Methods
 from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
-from mlapi.api.predict import PredictionRoute
+from mlapi.api.route import PredictionRoute
 from mlapi.api.served_model import ServedModel
 from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation

@@ -5,8 +5,8 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
+from mlapi.api.body_deadline import Expiry
 from mlapi.api.content_coding import ContentDecoder
-from mlapi.api.expiry import Expiry
 from mlapi.errors import BodyTimeoutError, MalformedJsonError, OverloadedError, PayloadTooLargeError
 
 CLIENT_GONE: Final = 499

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mlapi.api.edge import UNKNOWN_ROUTE
+from mlapi.api.fallback import UNKNOWN_ROUTE
 from mlapi.api.headers import RequestIds
 from mlapi.dialects.problems import problem, refusal_headers
 from mlapi.errors import MlapiError

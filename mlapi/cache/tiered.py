@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from mlapi.cache.base import SharedStore
-from mlapi.cache.memory import MemoryStore
+from mlapi.cache.l1 import MemoryStore
 from mlapi.predictions import Found, Prediction
 
 

@@ -14,9 +14,9 @@ import click
 import msgspec
 import uvloop
 
-from mlapi.cli.load import LoadError, Target, closed_loop, open_loop
-from mlapi.cli.outcome import Outcome
-from mlapi.cli.traffic import Traffic, read_words
+from mlapi.bench.load import LoadError, Target, closed_loop, open_loop
+from mlapi.bench.outcome import Outcome
+from mlapi.bench.traffic import Traffic, read_words
 from mlapi.settings import DEFAULT_BUNDLE
 
 _HTTP_PORT: Final = 80

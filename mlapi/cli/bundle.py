@@ -12,10 +12,10 @@ import msgspec
 from mlapi.bundles.manifest import CachePolicy, Evaluation, Manifest
 from mlapi.bundles.store import read_manifest, verify_file
 from mlapi.engines.arithmetic import STATIC_GRAPH, choose, streams
-from mlapi.engines.instruction_set import instruction_set
-from mlapi.engines.processors import usable_processors
 from mlapi.engines.telemetry import decline
 from mlapi.errors import BundleError, ConfigurationError
+from mlapi.machine.cpus import usable_processors
+from mlapi.machine.instruction_set import instruction_set
 from mlapi.settings import DEFAULT_BUNDLE
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
@@ -109,8 +109,8 @@ def build(precision: str | None, engine: str, **options: object) -> None:
     chosen = precision or ("fp32" if engine == "torch" else "int8")
     fields = {"engine": engine, "precision": chosen, "threads": usable_processors(), **options}
     try:
-        from mlapi.pipeline.build import Order  # noqa: PLC0415
-        from mlapi.pipeline.build import build as make  # noqa: PLC0415
+        from mlapi.bundling.build import Order  # noqa: PLC0415
+        from mlapi.bundling.build import build as make  # noqa: PLC0415
 
         try:
             order = msgspec.convert(fields, Order)

@@ -20,7 +20,7 @@ from mlapi.settings import Settings, read_settings
 if TYPE_CHECKING:
     import asyncio
 
-    from mlapi.loading import Model
+    from mlapi.model import Model
     from mlapi.server.draining import DrainingServer
     from mlapi.server.limits import Limits
 
@@ -68,7 +68,7 @@ def _begin_to_load(settings: Settings) -> "Future[list[Model]]":
 
     def run() -> "list[Model]":
         try:
-            from mlapi.loading import load_all  # noqa: PLC0415  half of what there is to import
+            from mlapi.model import load_all  # noqa: PLC0415  half of what there is to import
 
             return load_all(
                 settings.served,

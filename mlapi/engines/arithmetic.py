@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from mlapi.engines.instruction_set import (
+from mlapi.machine.instruction_set import (
     has_wide_vectors,
     multiplies_bf16_tiles,
     multiplies_int8,

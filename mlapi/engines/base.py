@@ -1,13 +1,10 @@
 """The protocol that every inference engine keeps."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mlapi.predictions import EncodedText
 
 TokenIds: TypeAlias = NDArray[np.int64]
 """Token ids or an attention mask, shape [texts, padded length]."""
@@ -78,23 +75,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the model."""
-
-
-class Tokenizer(Protocol):
-    """Texts to token ids, and texts to the canonical forms that have the same token ids."""
-
-    @property
-    def ascii_fold(self) -> bytes | None:
-        """A table for `bytes.translate` that gives the canonical form of plain ASCII text; None if there is none.
-
-        Plain is text of printable ASCII without `[`, whose words are parted by single spaces, with none at its ends.
-        """
-
-    def canonical_forms(self, texts: Sequence[str]) -> list[bytes]:
-        """Return a canonical form of each text: texts with the same form have the same token ids, whatever differs.
-
-        The form of a text depends on that text alone, and is empty if there is nothing in it to read.
-        """
-
-    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
-        """Tokenise texts, truncating each as the model's own tokenizer does."""

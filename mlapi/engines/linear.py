@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mlapi.bundles.store import Bundle
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
-from mlapi.engines.ngrams import INTERCEPT
 from mlapi.errors import BundleError
+from mlapi.tokenizing.ngrams import INTERCEPT
 
 IDF: Final = "idf.npy"
 WEIGHTS: Final = "weights.npy"
@@ -32,7 +32,7 @@ _TWO: Final = 2
 
 
 class LinearEngine:
-    """Scores a text by its term ids (see `mlapi.engines.ngrams`); which of them are padding, it sees by itself.
+    """Scores a text by its term ids (see `mlapi.tokenizing.ngrams`); which of them are padding, it sees by itself.
 
     A row is computed by itself and every sum is correctly rounded (`math.fsum`), so that neither the order of the terms
     nor the other rows, the processor or the library of numbers can change a bit.

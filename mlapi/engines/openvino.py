@@ -11,8 +11,8 @@ from openvino import opset13 as ops
 from mlapi.bundles.store import Bundle
 from mlapi.engines.arithmetic import STATIC_GRAPH, Arithmetic, choose, streams
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
-from mlapi.engines.instruction_set import instruction_set
 from mlapi.errors import BundleError
+from mlapi.machine.instruction_set import instruction_set
 
 GRAPH: Final = "model.xml"
 WEIGHTS: Final = "model.bin"

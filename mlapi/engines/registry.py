@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from mlapi.bundles.store import Bundle
-from mlapi.engines.base import Engine, Tokenizer
+from mlapi.engines.base import Engine
 from mlapi.engines.telemetry import decline
 from mlapi.errors import BundleError, ConfigurationError
+from mlapi.tokenizing.base import Tokenizer
 
 ENGINES: Final = {
     "fake": "mlapi.engines.fake:FakeEngine",
@@ -19,8 +20,8 @@ ENGINES: Final = {
 }
 
 TOKENIZERS: Final = {
-    "tokenizer.json": "mlapi.engines.tokenizer:HfTokenizer",
-    "vocabulary.json": "mlapi.engines.ngrams:NgramTokenizer",
+    "tokenizer.json": "mlapi.tokenizing.tokenizer:HfTokenizer",
+    "vocabulary.json": "mlapi.tokenizing.ngrams:NgramTokenizer",
 }
 
 

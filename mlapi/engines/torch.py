@@ -16,8 +16,8 @@ from mlapi.bundles.store import Bundle
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.engines.cuda import CudaGraphs
 from mlapi.engines.fixed_shapes import FixedShapes
-from mlapi.engines.instruction_set import instruction_set
 from mlapi.errors import BundleError
+from mlapi.machine.instruction_set import instruction_set
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"

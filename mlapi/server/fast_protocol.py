@@ -13,7 +13,7 @@ from typing import Any, Final
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from mlapi.api.predict import HEAD_START, HeadStart
+from mlapi.api.route import HEAD_START, HeadStart
 from mlapi.errors import MlapiError
 from mlapi.server.heads import END
 from mlapi.server.protocol import HttpConnection

@@ -37,10 +37,10 @@ def test_the_layers_hold(copy: Path) -> None:
     ("module", "line", "said"),
     [
         ("mlapi/errors.py", "import mlapi.bundles.store", "mlapi.errors is not allowed to import mlapi.bundles"),
-        ("mlapi/cache/memory.py", "import mlapi.settings", "mlapi.cache is not allowed to import mlapi.settings"),
-        ("mlapi/cache/memory.py", "import mlapi.engines.base", "mlapi.cache is not allowed to import mlapi.engines"),
+        ("mlapi/cache/l1.py", "import mlapi.settings", "mlapi.cache is not allowed to import mlapi.settings"),
+        ("mlapi/cache/l1.py", "import mlapi.engines.base", "mlapi.cache is not allowed to import mlapi.engines"),
         ("mlapi/server/protocol.py", "import mlapi.server.fast_path", "mlapi.server.protocol is not allowed to import"),
-        ("mlapi/api/predict.py", "import mlapi.server.protocol", "mlapi.api is not allowed to import mlapi.server"),
+        ("mlapi/api/route.py", "import mlapi.server.protocol", "mlapi.api is not allowed to import mlapi.server"),
         ("mlapi/predictor.py", "def hidden() -> None:\n    import torch", "mlapi is not allowed to import torch"),
         ("mlapi/engines/linear.py", "import training.lab", "mlapi is not allowed to import training"),
         ("mlapi/engines/linear.py", "import sklearn", "mlapi is not allowed to import sklearn"),
@@ -84,7 +84,7 @@ def test_serving_the_linear_model_imports_no_heavy_library_either() -> None:
 import sys, time
 from pathlib import Path
 import mlapi.app
-from mlapi.loading import load
+from mlapi.model import load
 load(Path("models/tfidf-logreg-sst2"), engine="", threads=1, clock=time.monotonic).executor.close()
 print(*[name for name in {HEAVY} if name in sys.modules])
 """

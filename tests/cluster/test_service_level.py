@@ -21,7 +21,7 @@ from tests.cluster.replica_count import ReplicaCount, watched
 from tests.cluster.service import API, REDIS, Service
 from tests.cluster.timeline import Line, Panel, Point, render, steps
 from tests.cluster.waiting import until, wait
-from tests.load.k6 import SCRIPT, environment, k6_command
+from tests.loadtest.k6 import SCRIPT, environment, k6_command
 
 HOLD_S: Final = float(os.environ.get("CLUSTER_SLO_S", "0"))
 PICTURE: Final = os.environ.get("CLUSTER_SLO_PICTURE", "")

@@ -21,10 +21,10 @@ from mlapi.bundles.store import Bundle, open_bundle
 from mlapi.engines.base import Engine, Logits, TokenIds
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.fixed_shapes import Call, FixedShapes
-from mlapi.engines.instruction_set import instruction_set
 from mlapi.engines.openvino import OpenVinoEngine
 from mlapi.engines.registry import ENGINES, load_engine
 from mlapi.errors import BundleError
+from mlapi.machine.instruction_set import instruction_set
 from mlapi.predictions import EncodedText
 from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
@@ -65,7 +65,7 @@ class Warm:
 def tiny(folder: Path, architecture: Architecture, engine: Any, precision: Any) -> Bundle:  # noqa: ANN401
     """Make a bundle of a tiny model; needs PyTorch."""
     need_pipeline()
-    from mlapi.pipeline.build import Order, build  # noqa: PLC0415  only where it is installed
+    from mlapi.bundling.build import Order, build  # noqa: PLC0415  only where it is installed
 
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir()

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import pytest
 
-from mlapi.cache.memory import MemoryStore
-from mlapi.cache.redis import RedisStore
+from mlapi.cache.l1 import MemoryStore
+from mlapi.cache.l2 import RedisStore
 from mlapi.cache.tiered import TieredStore
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction

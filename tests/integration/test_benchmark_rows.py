@@ -9,8 +9,8 @@ from benchmarks.catalogue import PEERS
 from benchmarks.model import TOKENIZER
 from benchmarks.rows import HELLO_ROWS, ROWS, Row
 from benchmarks.workloads import KNOWN_TOKENS, Drive, Effort
-from mlapi.cli.load import Target
-from mlapi.cli.traffic import Traffic, read_words
+from mlapi.bench.load import Target
+from mlapi.bench.traffic import Traffic, read_words
 from tests.service_process import HOST, ServiceProcess
 
 LITTLE = Effort(seconds=0.1, lone=2, blocks=0.1, slow_blocks=0.1, known=20, foreground=3, bulk=50)

@@ -22,16 +22,16 @@ from transformers import pipeline
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import open_bundle
+from mlapi.bundling.build import Engine, Order, Precision, build
+from mlapi.bundling.parity import Runner
 from mlapi.cli.bundle import bundle as command
 from mlapi.engines.base import Logits, TokenIds
-from mlapi.engines.instruction_set import multiplies_int8_tiles
 from mlapi.engines.openvino import OpenVinoEngine
 from mlapi.engines.registry import load_engine
-from mlapi.engines.tokenizer import HfTokenizer
 from mlapi.errors import BundleError, ConfigurationError
-from mlapi.pipeline.build import Engine, Order, Precision, build
-from mlapi.pipeline.parity import Runner
+from mlapi.machine.instruction_set import multiplies_int8_tiles
 from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.tokenizing.tokenizer import HfTokenizer
 
 pytestmark = pytest.mark.torch
 

@@ -23,12 +23,12 @@ from transformers import pipeline
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import Bundle
+from mlapi.bundling.build import Order, build
+from mlapi.bundling.parity import Runner
+from mlapi.bundling.pull import INDEX, WEIGHTS, pull
 from mlapi.engines.registry import load_engine
-from mlapi.engines.tokenizer import FILE, HfTokenizer
 from mlapi.errors import BundleError
-from mlapi.pipeline.build import Order, build
-from mlapi.pipeline.parity import Runner
-from mlapi.pipeline.pull import INDEX, WEIGHTS, pull
+from mlapi.tokenizing.tokenizer import FILE, HfTokenizer
 
 pytestmark = pytest.mark.torch
 

@@ -21,14 +21,14 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, pipelin
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import Bundle
+from mlapi.bundling.build import Order, build
+from mlapi.bundling.original import Original, compare_reading, probing_texts
+from mlapi.bundling.parity import Runner
 from mlapi.engines.base import Engine, Logits, TokenIds
 from mlapi.engines.fake import FakeEngine
 from mlapi.engines.registry import load_engine
-from mlapi.engines.tokenizer import FILE, HfTokenizer
 from mlapi.errors import BundleError
-from mlapi.pipeline.build import Order, build
-from mlapi.pipeline.original import Original, compare_reading, probing_texts
-from mlapi.pipeline.parity import Runner
+from mlapi.tokenizing.tokenizer import FILE, HfTokenizer
 
 pytestmark = pytest.mark.torch
 

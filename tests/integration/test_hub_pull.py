@@ -19,8 +19,8 @@ from tests.integration.hub import Hub, Request, serve, sha256
 need_pipeline()
 
 from mlapi.bundles.store import open_bundle
+from mlapi.bundling.pull import CONFIG, INDEX, WEIGHTS, Checkpoint, pull
 from mlapi.errors import BundleError
-from mlapi.pipeline.pull import CONFIG, INDEX, WEIGHTS, Checkpoint, pull
 
 pytestmark = pytest.mark.torch
 

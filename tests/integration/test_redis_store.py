@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import redis_key
-from mlapi.cache.redis import RedisStore, connect
+from mlapi.cache.l2 import RedisStore, connect
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
 from tests.stores import (

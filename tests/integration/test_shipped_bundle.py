@@ -6,11 +6,11 @@ import pytest
 
 from mlapi.batching.buckets import padded_length
 from mlapi.bundles.store import open_bundle
+from mlapi.bundling.labelled import read_labelled
+from mlapi.bundling.parity import MAX_ACCURACY_LOSS, Runner, moved_by_batching, shortfalls
 from mlapi.engines.registry import load_engine
-from mlapi.engines.tokenizer import FILE, HfTokenizer
-from mlapi.pipeline.labelled import read_labelled
-from mlapi.pipeline.parity import MAX_ACCURACY_LOSS, Runner, moved_by_batching, shortfalls
 from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.tokenizing.tokenizer import FILE, HfTokenizer
 from tests.engine_checkpoints import shared_folder
 
 BUNDLE = open_bundle(DEFAULT_BUNDLE)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from mlapi.engines.ngrams import ANALYSER, FILE, NgramTokenizer
 from mlapi.settings import LAB_BUNDLE
+from mlapi.tokenizing.ngrams import ANALYSER, FILE, NgramTokenizer
 from training.lab import TOLERANCE, Fitted, export, served
 
 PIECES = [

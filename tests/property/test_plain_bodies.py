@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from mlapi.bundles.store import open_bundle
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native_body import read_texts
-from mlapi.engines.tokenizer import FILE, HfTokenizer
 from mlapi.server.plain_bodies import read_forms
 from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.tokenizing.tokenizer import FILE, HfTokenizer
 
 LIMITS = TextLimits(texts=1_000, chars=100_000)
 SEPARATORS = [(",", ":"), (", ", ": "), (",", ": "), (" ,", " :")]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from mlapi.bundles.store import open_bundle
-from mlapi.engines.tokenizer import FILE, HfTokenizer
-from mlapi.engines.tokenizer_executor import parts
 from mlapi.errors import BundleError
 from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.tokenizing.tokenizer import FILE, HfTokenizer
+from mlapi.tokenizing.tokenizer_executor import parts
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [

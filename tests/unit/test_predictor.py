@@ -9,7 +9,7 @@ import pytest
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
 from mlapi.cache.keys import KeyMaker
-from mlapi.cache.memory import MemoryStore
+from mlapi.cache.l1 import MemoryStore
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.errors import (

@@ -12,8 +12,8 @@ from backports import zstd
 from starlette.types import Message, Receive
 
 from mlapi.api.body import BodyReader, ClientGoneError
+from mlapi.api.body_deadline import Expiry
 from mlapi.api.content_coding import PIECE_BYTES, ContentDecoder, find_decoder
-from mlapi.api.expiry import Expiry
 from mlapi.errors import (
     BodyTimeoutError,
     ContentEncodingError,

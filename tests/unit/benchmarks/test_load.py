@@ -6,8 +6,8 @@ from itertools import repeat
 
 import pytest
 
-from mlapi.cli.load import LoadError, Target, closed_loop, open_loop
-from mlapi.cli.outcome import Outcome
+from mlapi.bench.load import LoadError, Target, closed_loop, open_loop
+from mlapi.bench.outcome import Outcome
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

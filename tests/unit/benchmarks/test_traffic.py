@@ -7,7 +7,7 @@ from statistics import fmean, median, pstdev
 import pytest
 from tokenizers import Tokenizer
 
-from mlapi.cli.traffic import BLOCK, LONGEST, SHORTEST, Traffic, mixed_lengths, read_words
+from mlapi.bench.traffic import BLOCK, LONGEST, SHORTEST, Traffic, mixed_lengths, read_words
 from mlapi.settings import DEFAULT_BUNDLE
 
 TOKENIZER = DEFAULT_BUNDLE / "tokenizer.json"

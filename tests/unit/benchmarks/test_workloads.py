@@ -5,8 +5,8 @@ from itertools import islice
 
 from benchmarks.catalogue import PEERS
 from benchmarks.workloads import Drive, Effort
-from mlapi.cli.load import Target
-from mlapi.cli.traffic import Traffic
+from mlapi.bench.load import Target
+from mlapi.bench.traffic import Traffic
 
 
 def drive() -> Drive:

@@ -12,9 +12,9 @@ import pytest
 from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.engines.linear import IDF, WEIGHTS, LinearEngine
-from mlapi.engines.ngrams import ANALYSER, FILE, NgramTokenizer, Vocabulary
 from mlapi.engines.registry import TOKENIZERS, import_tokenizer, load_engine
 from mlapi.errors import BundleError
+from mlapi.tokenizing.ngrams import ANALYSER, FILE, NgramTokenizer, Vocabulary
 
 IDFS = np.array([0, 1.5, 2.25, 3.0, 1e8], dtype=np.float32)
 

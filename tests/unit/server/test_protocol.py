@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlapi.api.predict import HEAD_START
+from mlapi.api.route import HEAD_START
 from mlapi.server import fast_protocol, requests
 from tests.stores import until
 from tests.unit.server.http_wire import ANSWER, LIMITS, SHORT, App, Connection, Inquiry, post

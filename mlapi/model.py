@@ -1,0 +1,148 @@
+"""Loads the model: opens and verifies its bundle, compiles it, warms it up."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from mlapi.batching.buckets import bucket_lengths
+from mlapi.bundles.manifest import Manifest, model_digest
+from mlapi.bundles.store import open_bundle, read_manifest
+from mlapi.engines.base import EngineIdentity
+from mlapi.engines.executor import EngineExecutor, WarmUp
+from mlapi.engines.registry import import_engine, import_tokenizer
+from mlapi.errors import ConfigurationError
+from mlapi.machine import heap
+from mlapi.machine.cpus import usable_processors
+from mlapi.postprocessing import POSTPROCESSING_VERSION
+from mlapi.tokenizing.base import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is loaded and warm.
+
+    Attributes:
+        manifest: what its bundle says.
+        identity: what computes its scores.
+        digest: the model digest, part of every key of the cache.
+        tokenizer: its tokenizer.
+        executor: runs it; to be closed.
+        streams: how many runs make progress side by side.
+        batch_tokens: padded tokens in a run beyond which a token gets no cheaper.
+        split_tokens: padded tokens up to which a run is not worth dividing among idle streams.
+        warm_up: what the warm-up found out.
+    """
+
+    manifest: Manifest
+    identity: EngineIdentity
+    digest: str
+    tokenizer: Tokenizer
+    executor: EngineExecutor
+    streams: int
+    batch_tokens: int
+    split_tokens: int
+    warm_up: WarmUp
+
+
+class Wanted(Protocol):
+    """A model that is to be served: where, and the folder of its bundle."""
+
+    @property
+    def root(self) -> str:
+        """What its paths begin with."""
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+
+
+def load_all(
+    wanted: Sequence[Wanted],
+    *,
+    engine: str,
+    threads: int,
+    clock: Callable[[], float],
+    imported: Callable[[], None] | None = None,
+) -> list[Model]:
+    """Load several models, one after the other; arguments as for `load`.
+
+    Raises:
+        ConfigurationError: one of them cannot be loaded; the message says which. Those before it are released,
+            whatever it is that fails.
+    """
+    models: list[Model] = []
+    with ExitStack() as loaded:
+        for item in wanted:
+            try:
+                model = load(item.bundle, engine=engine, threads=threads, clock=clock, imported=imported)
+            except ConfigurationError as error:
+                if len(wanted) == 1:
+                    raise
+                msg = f"the model of {item.root}: {error.detail}"
+                raise type(error)(msg) from error
+            loaded.callback(model.executor.close)
+            models.append(model)
+        loaded.pop_all()
+    return models
+
+
+def load(
+    bundle: Path,
+    *,
+    engine: str,
+    threads: int,
+    clock: Callable[[], float],
+    imported: Callable[[], None] | None = None,
+) -> Model:
+    """Load a model; blocks, most of the time outside the interpreter.
+
+    Args:
+        bundle: the bundle's folder.
+        engine: which engine to use; empty: the one that the bundle was made for.
+        threads: threads for inference; 0: the processors that this process may use.
+        clock: tells seconds.
+        imported: told when the libraries of the engine and the tokenizer are there.
+
+    Raises:
+        ConfigurationError: there is no such engine, or its library is not installed.
+        BundleError: no bundle there, one that was changed, or one that this machine cannot run.
+    """
+    heap.return_large_blocks()
+    with ThreadPoolExecutor(1, thread_name_prefix="loading") as beside:
+        # Digests are computed outside the interpreter.
+        opening = beside.submit(open_bundle, bundle)
+        declared = read_manifest(bundle)
+        load_engine = import_engine(engine or declared.engine)
+        tokenizer = import_tokenizer(declared.files)
+        if imported:
+            imported()
+        opened = opening.result()
+        manifest = opened.manifest
+        reading = beside.submit(tokenizer.load, opened.file(tokenizer.file), manifest.max_tokens)
+        loaded = load_engine(opened, threads or usable_processors())
+    executor = EngineExecutor(
+        loaded,
+        pad_id=manifest.pad_id,
+        clock=clock,
+        tidy=partial(heap.release, opened.folder),
+    )
+    runtime = asdict(loaded.identity) | {
+        "normalisation": tokenizer.normalisation,
+        "postprocessing": POSTPROCESSING_VERSION,
+    }
+    warm_up = executor.warm_up(bucket_lengths(manifest.max_tokens or loaded.batch_tokens))
+    return Model(
+        manifest=manifest,
+        identity=loaded.identity,
+        digest=model_digest(manifest, runtime),
+        tokenizer=reading.result(),
+        executor=executor,
+        streams=loaded.streams,
+        batch_tokens=loaded.batch_tokens,
+        split_tokens=loaded.split_tokens,
+        warm_up=warm_up,
+    )

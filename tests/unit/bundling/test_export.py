@@ -1,0 +1,98 @@
+"""The graph computes what the model computes, whatever the number of texts, their lengths and their padding."""
+
+# ruff: noqa: E402  the libraries are imported only where they are installed
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
+
+need_pipeline()
+
+import openvino as ov
+import torch
+
+from mlapi.bundling.export import TOLERANCE, export
+from mlapi.engines.torch import CONFIG, WEIGHTS, load_model
+from mlapi.errors import BundleError
+
+pytestmark = pytest.mark.torch
+
+
+def tiny(folder: Path, architecture: Literal["distilbert", "bert", "roberta"]) -> torch.nn.Module:
+    TinyCheckpoint(architecture).write(folder)
+    return load_model(folder / CONFIG, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "bert", "roberta"])
+def test_logits_are_the_models_own(tmp_path: Path, architecture: Literal["distilbert", "bert", "roberta"]) -> None:
+    model = tiny(tmp_path, architecture)
+    compiled = ov.Core().compile_model(
+        export(model, max_tokens=64, pad_id=0), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    random = np.random.default_rng(11)
+    spread = 0.0
+    for texts, tokens in ((1, 1), (1, 8), (2, 13), (5, 40), (1, 64)):
+        ids = random.integers(1, len(VOCABULARY), (texts, tokens))
+        mask = np.ones_like(ids)
+        mask[0, max(1, tokens - 3) :] = 0
+        with torch.inference_mode():
+            expected = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
+        actual = compiled({"input_ids": ids, "attention_mask": mask})[0]
+        assert np.abs(actual - expected).max() < TOLERANCE
+        spread = max(spread, float(np.abs(expected).max()))
+    assert spread > 1000 * TOLERANCE, "the tolerance would hide any difference"
+
+
+def test_the_graph_has_the_inputs_and_outputs_that_the_engine_needs(tmp_path: Path) -> None:
+    graph = export(tiny(tmp_path, "distilbert"), max_tokens=64, pad_id=0)
+    described = [
+        (port.get_any_name(), port.get_partial_shape().to_string(), port.get_element_type().get_type_name())
+        for port in (*graph.inputs, *graph.outputs)
+    ]
+    assert described == [("input_ids", "[?,?]", "i64"), ("attention_mask", "[?,?]", "i64"), ("logits", "[?,2]", "f32")]
+
+
+def test_distilbert_computes_only_the_first_two_tokens_after_the_last_layers_attention(tmp_path: Path) -> None:
+    graph = export(tiny(tmp_path, "distilbert"), max_tokens=64, pad_id=0)
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    graph.reshape({port: [4, 24] for port in graph.inputs})
+    rows = [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
+    # Two layers of six products each, then two of the classifier; the last layer needs keys and values of all tokens.
+    assert sorted(rows) == [4 * 2] * (4 + 2) + [4 * 24] * (6 + 2)
+    graph.reshape({port: [1, 8] for port in graph.inputs})
+    assert min(int(np.prod(node.get_output_shape(0)[:-1])) for node in products) == 2
+
+
+def shift_logits(model: torch.nn.Module, arguments: object, output: Any) -> None:  # noqa: ANN401
+    del model, arguments
+    output.logits.add_(0.001)
+
+
+def test_a_graph_that_differs_from_its_model_is_refused(tmp_path: Path) -> None:
+    model = tiny(tmp_path, "distilbert")
+    # A step after the classifier, which the graph's own way through the layers knows nothing of.
+    model.register_forward_hook(shift_logits)
+    with pytest.raises(BundleError, match=r"differ from the model's by 0.001 on 1 tokens"):
+        export(model, max_tokens=64, pad_id=0)
+
+
+def test_a_model_that_reads_fewer_tokens_than_promised_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot run DistilBertForSequenceClassification"):
+        export(tiny(tmp_path, "distilbert"), max_tokens=65, pad_id=0)
+
+
+def refuse(model: torch.nn.Module, arguments: object) -> None:
+    del model, arguments
+    msg = "no such kernel"
+    raise RuntimeError(msg)
+
+
+def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
+    model = tiny(tmp_path, "bert")
+    model.register_forward_pre_hook(refuse)
+    with pytest.raises(BundleError, match=r"cannot run BertForSequenceClassification: .*no such kernel"):
+        export(model, max_tokens=64, pad_id=0)
