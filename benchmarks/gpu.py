@@ -49,7 +49,6 @@ class Notes:
     """What was measured so far, on the screen and on disk."""
 
     def __init__(self, path: Path) -> None:
-        """Start empty."""
         self._path = path
         self._notes: dict[str, Any] = {}
 

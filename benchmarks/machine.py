@@ -59,7 +59,6 @@ class Meter:
     """Measures what processes other than ours took of some processors since it was made."""
 
     def __init__(self, processors: tuple[int, ...]) -> None:
-        """Start."""
         self._processors = processors
         self._started = time.perf_counter()
         self._busy = busy_s(processors)

@@ -53,7 +53,6 @@ class Wire(asyncio.Transport):
     """Counts what is written."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         super().__init__()
         self.sent = 0
 

@@ -62,7 +62,6 @@ class Table:
     _values: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Sort the observations."""
         for item in self.record.observations:
             for name, value in item.measures.items():
                 self._values.setdefault((item.peer, item.row, name), []).append(value)

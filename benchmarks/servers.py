@@ -148,13 +148,11 @@ class Server:
         self._log.close()
 
     def __enter__(self) -> Self:
-        """Use it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
         self.stop()
 
     def _start(

@@ -63,7 +63,6 @@ class Watch:
     """Says who used the processors since it was made, or since it was last told to begin."""
 
     def __init__(self, processors: tuple[int, ...], server: Server) -> None:
-        """Begin."""
         self._processors = processors
         self._server = server
         self.begin()

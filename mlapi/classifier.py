@@ -41,7 +41,6 @@ class Classifier:
     """
 
     def __init__(self, model: Model) -> None:
-        """Take over a loaded model."""
         manifest = model.manifest
         self.name = manifest.name
         self.labels = manifest.labels
@@ -97,11 +96,9 @@ class Classifier:
         self._executor.close()
 
     def __enter__(self) -> Self:
-        """Use it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Release the model."""
         self.close()

@@ -40,7 +40,6 @@ class Postprocessor:
     """Makes predictions of one model's logits, always the same prediction of the same logits."""
 
     def __init__(self, labels: Sequence[str], activation: Activation) -> None:
-        """Take the label names, in the order of the logits, and what turns logits into probabilities."""
         self.labels = tuple(labels)
         self.activation = activation
 

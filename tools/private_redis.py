@@ -131,13 +131,11 @@ class PrivateRedis:
         self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
-        """Use it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop it."""
         self.stop()
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -50,7 +50,6 @@ class _ZlibMember:
     """zlib's decoder with the interface that Python's others have."""
 
     def __init__(self, bits: int) -> None:
-        """Expect a format by its window bits."""
         self._inner = zlib.decompressobj(bits)
         self.needs_input = True
 
@@ -82,7 +81,6 @@ class ContentDecoder:
     """Decodes one body; holds no more than a piece, and the window of the coding."""
 
     def __init__(self, coding: _Coding) -> None:
-        """Prepare for a body in this coding."""
         self._coding = coding
         self._member: _Member | None = None
 

@@ -15,7 +15,6 @@ class EarlyRefusals:
     """Refuses in the form in which the routes do: a problem document with an id, and one more in the metrics."""
 
     def __init__(self, metrics: Metrics, request_ids: RequestIds) -> None:
-        """Wire the parts."""
         self._metrics = metrics
         self._request_ids = request_ids
 

@@ -51,7 +51,6 @@ class RequestIds:
     """Gives every request an id: the caller's if it is sane, else one of our own."""
 
     def __init__(self) -> None:
-        """Draw a prefix that tells this process from others."""
         self._prefix = secrets.token_hex(6).encode()
         self._numbers = itertools.count(1)
 

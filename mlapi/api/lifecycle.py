@@ -15,7 +15,6 @@ class Lifecycle:
     """The one mutable thing that routes, lifespan and signal handling share."""
 
     def __init__(self) -> None:
-        """Begin to start."""
         self.phase = Phase.STARTING
 
     def open(self) -> None:

@@ -80,7 +80,6 @@ class PredictionRoute:
     """One prediction route. Plain ASGI, because FastAPI's own machinery costs more than a cached answer does."""
 
     def __init__(self, dialect: Dialect, parts: RouteParts) -> None:
-        """Wire the parts."""
         self.dialect = dialect
         self.parts = parts
         self._config = parts.config

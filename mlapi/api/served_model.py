@@ -41,7 +41,6 @@ class LoadedModel:
     digest_header: tuple[bytes, bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write the header once, for all answers."""
         object.__setattr__(self, "digest_header", (b"model-digest", self.info.digest.encode()))
 
 
@@ -53,7 +52,6 @@ class ServedModel:
     """
 
     def __init__(self, root: str, lifecycle: Lifecycle) -> None:
-        """Start out without a model."""
         self.root = root
         self._lifecycle = lifecycle
         self._loaded: LoadedModel | None = None

@@ -30,7 +30,6 @@ class Agenda(Generic[RequestT]):
     """
 
     def __init__(self, slot_s: float) -> None:
-        """Start empty."""
         self._slot_s = slot_s
         self.tokens = 0
         self._slots: dict[int, _Slot[RequestT]] = {}

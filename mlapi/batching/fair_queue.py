@@ -136,7 +136,6 @@ class FairQueue(Generic[ItemT]):
         self._large_tokens = 0
 
     def __bool__(self) -> bool:
-        """Tell whether anything waits."""
         return bool(self._small.requests or self._large.requests)
 
     def is_large(self, request: Request[ItemT]) -> bool:

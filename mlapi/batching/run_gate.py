@@ -37,7 +37,6 @@ class RunGate:
     """
 
     def __init__(self, streams: int) -> None:
-        """Allow so many runs at a time."""
         self._free = streams
         self._lanes: list[Lane] = []
 

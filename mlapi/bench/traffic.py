@@ -59,7 +59,6 @@ class Traffic:
     """A seeded source of texts; the same words and seed always give the same texts."""
 
     def __init__(self, words: Sequence[str], seed: str) -> None:
-        """Start a source of its own."""
         self._words = words
         self._random = Random(seed)  # noqa: S311  reproducible, not secret
 

@@ -85,7 +85,6 @@ class Order:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        """Check what can be checked before anything is downloaded."""
         written = [self.licence, *self.datasets, *([] if self.name is None else [self.name])]
         unprintable = [text for text in written if not (text.strip() and text.isprintable())]
         changed = self.precision != "fp32"

@@ -33,7 +33,6 @@ class Trip:
     __slots__ = ("_callers", "began", "digests", "settled", "timer")
 
     def __init__(self, began: float) -> None:
-        """Start with no one on board."""
         self.began = began
         self.digests: dict[bytes, int] = {}
         self.settled = False

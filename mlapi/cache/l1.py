@@ -81,7 +81,6 @@ class MemoryStore:
         metrics.cache_bytes.labels("l1").set_function(lambda: self._bytes)
 
     def __len__(self) -> int:
-        """How many entries are held."""
         return len(self._entries)
 
     def __contains__(self, digest: object) -> bool:

@@ -75,7 +75,6 @@ class Claim(Generic[T]):
     __slots__ = ("flights", "leads")
 
     def __init__(self, flights: Sequence[Flight[T]], leads: Sequence[bool]) -> None:
-        """Hold flights that count this caller among their waiters already."""
         self.flights = flights
         self.leads = leads
 
@@ -110,13 +109,11 @@ class Claim(Generic[T]):
         self.flights, self.leads = (), ()
 
     def __enter__(self) -> Self:
-        """Use the claim."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the claim up, however the block ended."""
         self.release()
 
 
@@ -124,11 +121,9 @@ class SingleFlight(Generic[T]):
     """The flights under way; for one event loop."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._flights: dict[bytes, Flight[T]] = {}
 
     def __len__(self) -> int:
-        """How many flights are under way."""
         return len(self._flights)
 
     def under_way(self, keys: Sequence[bytes]) -> frozenset[bytes]:

@@ -16,7 +16,6 @@ class RankedLabels:
     """Writes the predictions of one model."""
 
     def __init__(self, postprocessor: Postprocessor) -> None:
-        """Take the model's labels, and what makes scores of its logits."""
         self.scores = postprocessor.scores
         self._openings = tuple(f'{{"label":{json.dumps(label)},"score":' for label in postprocessor.labels)
 

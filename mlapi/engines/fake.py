@@ -19,7 +19,6 @@ class FakeEngine:
     quick_tokens = 0
 
     def __init__(self, labels: int, streams: int = 1) -> None:
-        """Prepare for that many labels and calls side by side."""
         self.identity = EngineIdentity("fake", "1", "fp32", "fp32", "any")
         self.streams = streams
         self._labels = labels

@@ -49,7 +49,6 @@ class LinearEngine:
     trial_tokens = 0
 
     def __init__(self, idf: Column, weights: Matrix) -> None:
-        """Take the terms' inverse document frequencies and weights."""
         self.identity = EngineIdentity("linear", _VERSION, "fp32", "fp64", "any")
         # Lists, because a row has few terms: picking numbers out of an array costs more than adding them up.
         self._idf: list[float] = idf.tolist()

@@ -53,7 +53,6 @@ class TorchEngine:
     quick_tokens = 0
 
     def __init__(self, computing: _Computing, identity: EngineIdentity, *, streams: int, batch_tokens: int) -> None:
-        """Wrap a model that is ready to compute."""
         self.identity = identity
         self.streams = streams
         self.batch_tokens = batch_tokens

@@ -23,7 +23,6 @@ class Count:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        """Start at nothing."""
         self.value = 0.0
 
     def inc(self, amount: float = 1.0) -> None:

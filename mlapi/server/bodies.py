@@ -61,7 +61,6 @@ class SizedBody:
     __slots__ = ("_missing", "complete")
 
     def __init__(self, size: int) -> None:
-        """Expect so many bytes."""
         self._missing = size
         self.complete = not size
 
@@ -79,7 +78,6 @@ class ChunkedBody:
     __slots__ = ("_excess", "_expected", "_line", "_missing", "complete")
 
     def __init__(self) -> None:
-        """Expect the first chunk."""
         self._expected = _SIZE_LINE
         self._line = b""
         self._missing = 0

@@ -18,7 +18,6 @@ class Ends:
     """Who talks to whom on a connection."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        """Ask an open connection."""
         self._server = get_local_addr(transport)
         self._client = get_remote_addr(transport)
         self.peer = self._client[0] if self._client else ""

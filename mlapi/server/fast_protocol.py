@@ -41,7 +41,6 @@ class FastHttpConnection(HttpConnection):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn gives its protocols, behind what is this service's own."""
         super().__init__(shared, config, server_state, app_state, _loop)
         self._recognise = shared.requests.recognise
         # Whether an inquiry has begun, and the wait for the rest of a body; nobody waits for the same one twice.

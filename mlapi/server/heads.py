@@ -60,7 +60,6 @@ class _Parts:
     __slots__ = ("complete", "headers", "target")
 
     def __init__(self) -> None:
-        """Start empty."""
         self.target = b""
         self.headers: Headers = []
         self.complete = False

@@ -36,7 +36,6 @@ class KnownBodies:
         self._marks = [0] * _MARKS
 
     def __len__(self) -> int:
-        """How many bodies are known."""
         return len(self._entries)
 
     def get(self, body: bytes) -> Digests | None:

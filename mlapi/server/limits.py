@@ -63,7 +63,6 @@ class Unread:
     __slots__ = ("_bytes", "_since")
 
     def __init__(self) -> None:
-        """Start with nothing sent."""
         self._bytes = 0
         self._since = 0.0
 

@@ -33,7 +33,6 @@ class HttpConnection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Take what uvicorn gives its protocols, behind what is this service's own."""
         self._shared = shared
         self._config = config
         self._server_state = server_state

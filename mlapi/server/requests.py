@@ -88,7 +88,6 @@ class Requests:
     """
 
     def __init__(self, fast_paths: Mapping[bytes, Choosy], max_head_bytes: int) -> None:
-        """Take what may answer plain requests, by target, and the most bytes of a head."""
         self._fast_paths = fast_paths
         self._max_head_bytes = max_head_bytes
         self.recognise = lru_cache(_KNOWN_HEADS)(self.read)

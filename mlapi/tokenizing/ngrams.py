@@ -61,7 +61,6 @@ class NgramTokenizer:
     ascii_fold = None
 
     def __init__(self, terms: Sequence[str]) -> None:
-        """Take the known terms, in the order of their ids."""
         self._id_of = {term: number for number, term in enumerate(terms, start=1)}.get
 
     @classmethod

@@ -31,7 +31,6 @@ class TokenizerExecutor:
     """One tokenizer, off the event loop where it would hold up others."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Wrap a tokenizer."""
         self._encode = tokenizer.encode
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
 

@@ -16,7 +16,6 @@ class Classifier:
     """Classifies texts."""
 
     def __init__(self) -> None:
-        """Load the model."""
         self.tokenizer = AutoTokenizer.from_pretrained(os.environ["MODEL"])
         self.model = AutoModelForSequenceClassification.from_pretrained(os.environ["MODEL"]).eval()
 

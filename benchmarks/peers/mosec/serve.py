@@ -15,7 +15,6 @@ class Classifier(Worker):
     """Classifies a request's texts; a batch is several requests."""
 
     def __init__(self) -> None:
-        """Load the model."""
         super().__init__()
         self.tokenizer = AutoTokenizer.from_pretrained(os.environ["MODEL"])
         self.model = AutoModelForSequenceClassification.from_pretrained(os.environ["MODEL"]).eval()

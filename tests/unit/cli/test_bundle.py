@@ -97,7 +97,11 @@ def test_the_default_is_the_shipped_bundle() -> None:
     code, shown, _ = run("inspect", "--json")
     assert code == 0
     assert json.loads(shown)["digest"] == open_bundle(DEFAULT_BUNDLE).manifest.digest
-    assert run("verify") == (0, "ok     model.bin\nok     model.xml\nok     static.bin\nok     static.xml\nok     tokenizer.json\n", "")
+    assert run("verify") == (
+        0,
+        "ok     model.bin\nok     model.xml\nok     static.bin\nok     static.xml\nok     tokenizer.json\n",
+        "",
+    )
 
 
 def test_verify_lists_every_file_and_fails_for_one(tmp_path: Path) -> None:
