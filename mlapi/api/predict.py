@@ -19,6 +19,7 @@ from mlapi.api.headers import (
     cache_directives,
     cache_status,
     check_content_type,
+    check_model,
     read_head,
     server_timing,
 )
@@ -125,6 +126,8 @@ class PredictionRoute:
     ) -> tuple[_Headers, bytes]:
         read = self.dialect.reader(scope["query_string"])
         check_content_type(head.content_type)
+        if head.pinned:
+            check_model(scope["headers"], self._served.loaded.info.digest)
         decoder = None
         if head.encoded:
             decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")

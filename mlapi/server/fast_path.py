@@ -78,6 +78,7 @@ class FastPath:
             headers.get(b"content-type", b"") in PLAIN_JSON
             and b"cache-control" not in headers
             and b"content-encoding" not in headers
+            and b"model-digest" not in headers
             and not (self._cross_origin and b"origin" in headers)
         )
 
