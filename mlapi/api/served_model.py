@@ -31,18 +31,18 @@ class LoadedModel:
         info: which model that is.
         answering: what an answer may say of it.
         cache: how its cache is doing.
-        digest_header: the response header that says which model answered.
+        digest: the model digest, as headers have it.
     """
 
     predictor: Predictor
     info: ModelInfo
     answering: AnsweringModel
     cache: CacheState
-    digest_header: tuple[bytes, bytes] = field(init=False)
+    digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        """Write the header once, for all answers."""
-        object.__setattr__(self, "digest_header", (b"model-digest", self.info.digest.encode()))
+        """Encode the digest once, for all answers."""
+        object.__setattr__(self, "digest", self.info.digest.encode())
 
 
 class ServedModel:
