@@ -7,10 +7,12 @@
     │   ├── InvalidHttpError         400 invalid_http
     │   ├── MalformedJsonError       400 invalid_json
     │   ├── ContentEncodingError     400 invalid_content_encoding
+    │   ├── InvalidModelDigestError  400 invalid_model_digest
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── HeadTimeoutError         408 head_timeout
     │   ├── BodyTimeoutError         408 body_timeout
+    │   ├── ModelMismatchError       409 model_mismatch
     │   ├── PayloadTooLargeError     413 payload_too_large
     │   ├── BatchTooLargeError       413 batch_too_large
     │   ├── UriTooLongError          414 uri_too_long
@@ -120,6 +122,13 @@ class ContentEncodingError(RequestError):
     title = "The body cannot be decoded"
 
 
+class InvalidModelDigestError(RequestError):
+    """The request names the model that it wants by something that is no digest."""
+
+    code = "invalid_model_digest"
+    title = "The header Model-Digest is not a model digest"
+
+
 class NotFoundError(RequestError):
     """No such route."""
 
@@ -152,6 +161,14 @@ class BodyTimeoutError(RequestError):
     status = HTTPStatus.REQUEST_TIMEOUT
     title = "The body did not arrive in time"
     retryable = True
+
+
+class ModelMismatchError(RequestError):
+    """The request names the model that it wants, and another one is served here."""
+
+    code = "model_mismatch"
+    status = HTTPStatus.CONFLICT
+    title = "Another model is served here"
 
 
 class PayloadTooLargeError(RequestError):

@@ -6,10 +6,13 @@ import secrets
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
-from mlapi.errors import UnsupportedMediaError
+from mlapi.errors import InvalidModelDigestError, ModelMismatchError, UnsupportedMediaError
 from mlapi.predictions import SourceCounts
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_PINNED: Final = re.compile(rb"[0-9a-f]{12,32}")
+"""A model digest or its beginning: as many digits as tell models apart wherever one is shown short."""
+
 PLAIN_JSON: Final = frozenset(
     {b"", b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
 )
@@ -20,7 +23,8 @@ Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 class RequestHead(NamedTuple):
     """The request headers that the prediction routes read: raw values, empty where absent.
 
-    `encoded` tells whether there is a `Content-Encoding`, of which each field counts, not the last one alone.
+    `encoded` and `pinned` tell whether there is a `Content-Encoding` and a `Model-Digest`, of which each field counts,
+    not the last one alone.
 
     A tuple, as all values on the way of a cached answer: a frozen dataclass costs three times as much to make.
     """
@@ -31,6 +35,7 @@ class RequestHead(NamedTuple):
     request_id: bytes = b""
     client: bytes = b""
     encoded: bool = False
+    pinned: bool = False
 
 
 def read_head(headers: Headers, client_header: bytes) -> RequestHead:
@@ -44,6 +49,7 @@ def read_head(headers: Headers, client_header: bytes) -> RequestHead:
         value(b"x-request-id", b""),
         value(client_header, b""),
         b"content-encoding" in fields,
+        b"model-digest" in fields,
     )
 
 
@@ -81,6 +87,27 @@ def check_content_type(value: bytes) -> None:
         if name.strip() == b"charset" and charset.strip(b' "') not in {b"utf-8", b"utf8"}:
             msg = "JSON is UTF-8 (RFC 8259, section 8.1); send it without a charset, or with charset=utf-8"
             raise UnsupportedMediaError(msg)
+
+
+def check_model(headers: Headers, digest: str) -> None:
+    """Hold a request that names its model by a header `Model-Digest`, in full or by its beginning, to the one served.
+
+    Args:
+        headers: all of the request's.
+        digest: of the model that is served, in lower case.
+
+    Raises:
+        InvalidModelDigestError: the header is not 12 to 32 hexadecimal digits, or there are several.
+        ModelMismatchError: it is another model's.
+    """
+    pinned = b",".join([value for name, value in headers if name == b"model-digest"]).strip(b" \t").lower()
+    if not _PINNED.fullmatch(pinned):
+        msg = "Model-Digest is a model digest, 32 hexadecimal digits, or its first 12 or more"
+        raise InvalidModelDigestError(msg)
+    wanted = pinned.decode()
+    if not digest.startswith(wanted):
+        msg = f"the model {digest} is served here, not {wanted}"
+        raise ModelMismatchError(msg, headers=[("model-digest", digest)])
 
 
 def cache_directives(value: bytes) -> frozenset[bytes]:

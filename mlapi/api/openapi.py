@@ -10,12 +10,19 @@ from mlapi import errors
 from mlapi.api.content_coding import ACCEPTED
 from mlapi.dialects.base import Dialect
 
+_DIGEST: Final = "0f343b0931126a20f133d67c2b018a3b"
+
 _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.InvalidHttpError, "Content-Length is not one number"),
     (errors.MalformedJsonError, "JSON is malformed: invalid character (byte 9)"),
     (errors.ContentEncodingError, "the body is not gzip, as its Content-Encoding says, or is damaged"),
+    (
+        errors.InvalidModelDigestError,
+        "Model-Digest is a model digest, 32 hexadecimal digits, or its first 12 or more",
+    ),
     (errors.HeadTimeoutError, "the request's head was not complete in 10 s"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
+    (errors.ModelMismatchError, f"the model {_DIGEST} is served here, not 7a1d9c04be52"),
     (errors.PayloadTooLargeError, "a body may have 8388608 bytes"),
     (errors.BatchTooLargeError, "12000 texts; one request may hold 10000"),
     (errors.UriTooLongError, "a target may have 32768 bytes"),
@@ -52,7 +59,7 @@ _SUCCESS_HEADERS: Final = {
         "Milliseconds in the cache, in the queue and in the model.",
         "cache;dur=0.210, queue;dur=0.080, model;dur=3.100",
     ),
-    "Model-Digest": _header("Which model answered.", "0f343b0931126a20f133d67c2b018a3b"),
+    "Model-Digest": _header("Which model answered.", _DIGEST),
     "X-Truncated": _header("How many texts were cut to the model's maximum; absent if none.", "1"),
     **REQUEST_ID_HEADER,
 }
@@ -63,6 +70,7 @@ _ACCEPT_ENCODING: Final = {
     "Accept-Encoding": _header("What a body may be encoded in; absent if its media type was refused.", ACCEPTED)
 }
 _MORE_HEADERS: Final[Mapping[int, Mapping[str, object]]] = {
+    errors.ModelMismatchError.status: {"Model-Digest": _header("Which model is served.", _DIGEST)},
     errors.UnsupportedEncodingError.status: _ACCEPT_ENCODING,
     errors.RateLimitedError.status: _RETRY_AFTER,
     errors.RefusalError.status: _RETRY_AFTER,
@@ -81,6 +89,14 @@ _HEADER_PARAMETERS: Final = (
         "description": f"What the body is encoded in, one of {ACCEPTED}; absent or `identity`: not encoded (RFC 9110). "
         "The limits on a body hold for what it decodes to, too.",
         "schema": {"type": "string", "enum": ["gzip", "deflate", "zstd", "identity"]},
+    },
+    {
+        "name": "Model-Digest",
+        "in": "header",
+        "description": "The only model that may answer: its digest, or the first 12 or more digits of it. 409 if "
+        "another one is served.",
+        "schema": {"type": "string", "pattern": "^[0-9A-Fa-f]{12,32}$"},
+        "example": _DIGEST,
     },
     {
         "name": "X-Request-Id",

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 from starlette.types import Receive, Scope, Send
 
 from mlapi.api.accounting import Accounting
+from mlapi.api.answer_headers import answer_headers
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
 from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.content_coding import find_decoder
@@ -17,10 +18,9 @@ from mlapi.api.headers import (
     RequestHead,
     RequestIds,
     cache_directives,
-    cache_status,
     check_content_type,
+    check_model,
     read_head,
-    server_timing,
 )
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
@@ -97,9 +97,8 @@ class PredictionRoute:
         head = read_head(scope["headers"], self._config.client_header)
         request_id = self._request_ids.choose(head.request_id)
         try:
-            headers, body = await self._serve(scope, receive, head, started, head_start)
+            headers, body = await self._serve(scope, receive, head, started, head_start, request_id=request_id)
             status = 200
-            headers.append((b"x-request-id", request_id))
         except ClientGoneError:
             self._accounting.request(CLIENT_GONE, self._clock() - started)
             return
@@ -119,10 +118,19 @@ class PredictionRoute:
         self._accounting.request(status, self._clock() - started)
 
     async def _serve(
-        self, scope: Scope, receive: Receive, head: RequestHead, started: float, head_start: HeadStart | None
+        self,
+        scope: Scope,
+        receive: Receive,
+        head: RequestHead,
+        started: float,
+        head_start: HeadStart | None,
+        *,
+        request_id: bytes,
     ) -> tuple[_Headers, bytes]:
         read = self.dialect.reader(scope["query_string"])
         check_content_type(head.content_type)
+        if head.pinned:
+            check_model(scope["headers"], self._served.loaded.info.digest)
         decoder = None
         if head.encoded:
             decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
@@ -143,15 +151,17 @@ class PredictionRoute:
             raise
         truncated = self._accounting.texts(answer.predictions, **answer.counts._asdict())
         content = call.write(answer, model.answering)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(content)),
-            (b"cache-status", cache_status(answer.counts, stored=stored)),
-            (b"server-timing", server_timing(self._clock() - started, answer.queue_s, answer.model_s)),
-            model.digest_header,
-        ]
-        if truncated:
-            headers.append((b"x-truncated", b"%d" % truncated))
+        headers = answer_headers(
+            length=len(content),
+            counts=answer.counts,
+            stored=stored,
+            seconds=self._clock() - started,
+            queue_s=answer.queue_s,
+            model_s=answer.model_s,
+            digest=model.digest,
+            truncated=truncated,
+            request_id=request_id,
+        )
         return headers, content
 
     async def _answer(

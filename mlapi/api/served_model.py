@@ -31,17 +31,17 @@ class LoadedModel:
         info: which model that is.
         answering: what an answer may say of it.
         cache: how its cache is doing.
-        digest_header: the response header that says which model answered.
+        digest: the model digest, as headers have it.
     """
 
     predictor: Predictor
     info: ModelInfo
     answering: AnsweringModel
     cache: CacheState
-    digest_header: tuple[bytes, bytes] = field(init=False)
+    digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest_header", (b"model-digest", self.info.digest.encode()))
+        object.__setattr__(self, "digest", self.info.digest.encode())
 
 
 class ServedModel:

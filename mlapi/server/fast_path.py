@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from mlapi.api.accounting import Accounting
+from mlapi.api.answer_headers import known_head
 from mlapi.api.application import Application
 from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.headers import PLAIN_JSON, RequestIds
@@ -24,18 +25,10 @@ from mlapi.server.requests import Caller
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _READY: Final = Phase.READY
 
-_RESPONSE: Final = (
-    b"content-type: application/json\r\n"
-    b"content-length: %d\r\n"
-    b'cache-status: mlapi; hit; detail="l1=%d l2=%d collapsed=0 model=0"\r\n'
-    b"server-timing: cache;dur=%.3f\r\n"
-    b"model-digest: %b\r\n"
-    b"%b"
-    b"x-request-id: %b\r\n"
-    b"\r\n"
-    b'{"predictions":[%b]}'
-)
-_TRUNCATED: Final = b"x-truncated: %d\r\n"
+_VALUES: Final = ("length", "l1", "l2", "milliseconds", "digest", "truncated", "request_id")
+"""What `FastPath.write` fills into the headers, in this order."""
+
+_BODY: Final = b'{"predictions":[%b]}'
 _MS: Final = 1e3
 
 _OK: Final = 200
@@ -91,6 +84,9 @@ class FastPath:
         self._client_header = client_header
         self._spans = spans
         self._clock = clock
+        head = known_head(_VALUES)
+        self._response = head.format + _BODY
+        self._truncated = head.lines["truncated"]
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
         """Tell whether a head wishes for nothing but an answer.
@@ -102,6 +98,7 @@ class FastPath:
             headers.get(b"content-type", b"") in PLAIN_JSON
             and b"cache-control" not in headers
             and b"content-encoding" not in headers
+            and b"model-digest" not in headers
             and not (self._cross_origin and b"origin" in headers)
         )
 
@@ -161,13 +158,13 @@ class FastPath:
         self._accounting.request(_OK, seconds)
         if self._spans is not None:
             self._spans.record(caller.trace, seconds)
-        return _RESPONSE % (
+        return self._response % (
             length,
             l1,
             l2,
             seconds * _MS,
-            model.digest_header[1],
-            _TRUNCATED % truncated if truncated else b"",
+            model.digest,
+            self._truncated % truncated if truncated else b"",
             self._request_ids.choose(caller.given_id),
             joined,
         )

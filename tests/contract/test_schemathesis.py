@@ -36,7 +36,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceProcess]:
-    with ServiceProcess(engine="fake") as process:
+    with ServiceProcess() as process:
         yield process
         assert process.complaints == []
 

@@ -45,6 +45,8 @@ def test_a_head_that_needs_the_ordinary_way_does_not_suit(cross_origin: bool) ->
         {b"content-encoding": b"identity"},
         {b"cache-control": b"no-store"},
         {b"content-type": b"text/plain"},
+        {b"model-digest": b"0123456789ab"},
+        {b"model-digest": b""},
     ):
         assert not short.suits(JSON | more)
 

@@ -42,6 +42,8 @@ REQUESTS = [
     ask(["good"], path=b"/project/predict?detail=true"),
     ask(["good"], b"Cache-Control: no-store"),
     ask(["never seen"], b"Cache-Control: only-if-cached"),
+    ask(["good"], b"Model-Digest: 0123456789ab"),
+    ask(["good"], b"Model-Digest: latest"),
     ask([]),
     ask([1]),
     post(b"{", JSON, ID, path=b"/project/predict"),
@@ -102,7 +104,7 @@ async def test_all_but_speed_is_the_same_without_it(apps: list[Application], mon
     assert await answers(other, HttpToolsProtocol) == fast
     assert len(calls) == 4
     statuses = [int(answer[9:12]) for answer in fast]
-    assert statuses == [200] * 9 + [504, 422, 422, 400, 415, 404, 200, 200, 200]
+    assert statuses == [200] * 9 + [504, 409, 400, 422, 422, 400, 415, 404, 200, 200, 200]
 
 
 @pytest.mark.parametrize(
