@@ -18,7 +18,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
-from mlapi.cache.keys import SCHEMA, fingerprint, model_key
+from mlapi.cache.keys import ADDRESS_BYTES, SCHEMA, fingerprint, model_key
 from mlapi.errors import EngineError
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Prediction
@@ -78,7 +78,8 @@ class Codec:
             CorruptRecordError: the record is anything else.
         """
         owner, prediction = self._open(record)
-        if owner != fingerprint(digest):
+        # `fingerprint` written out: each text of each look-up comes here.
+        if owner != digest[ADDRESS_BYTES:]:
             msg = "fingerprint"
             raise CorruptRecordError(msg)
         return prediction

@@ -45,6 +45,9 @@ class MemoryStore:
 
     Below half its bound nothing will be dropped soon, and a look-up leaves the order as it is: which entry was used
     last is kept from there on, when whatever is still asked for has time to show it.
+
+    Attributes:
+        keeps: whether it stores anything.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class MemoryStore:
             jitter: uniform random numbers in [0, 1).
             metrics: where entries, bytes and operations are shown.
         """
+        self.keeps = max_bytes > 0
         self._max_bytes = max_bytes
         self._ttl_s = ttl_s
         self._clock = clock
@@ -149,7 +153,7 @@ class MemoryStore:
         Raises:
             ValueError: a logit is not finite.
         """
-        if not self._max_bytes:
+        if not self.keeps:
             return False
         if not all(map(math.isfinite, prediction.logits)):
             msg = f"not finite: {prediction.logits}"

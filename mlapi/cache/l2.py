@@ -19,7 +19,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Any, Final, Literal
 
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -31,6 +30,7 @@ from mlapi.cache.codec import Codec, CorruptRecordError
 from mlapi.cache.failures import Failure
 from mlapi.cache.mget import Mget
 from mlapi.cache.pipelined_sets import Entry, PipelinedSets
+from mlapi.cache.pool import LeanPool
 from mlapi.cache.write_behind import WriteBehind
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
@@ -45,8 +45,8 @@ _NO_ANSWER: Final = Failure("timeout", "no answer in time", "no answer within th
 _logger = logging.getLogger(__name__)
 
 
-def connect(url: str, *, timeout_s: float, models: int = 1) -> Redis:
-    """Return a client for `RedisStore`; it connects when it is first used, and again whenever it must.
+def connect(url: str, *, timeout_s: float, models: int = 1) -> LeanPool:
+    """Return connections for `RedisStore`; each is made when it is first used, and again whenever it must be.
 
     No caller waits for the time limits set here: they bound how long a connection is kept that nobody waits for any
     more. RESP2 without CLIENT SETINFO needs no greeting, and any version of Redis, or proxy in front of it, speaks it.
@@ -60,7 +60,7 @@ def connect(url: str, *, timeout_s: float, models: int = 1) -> Redis:
     Raises:
         ValueError: not such a URL.
     """
-    return Redis.from_url(
+    return LeanPool.from_url(
         url,
         protocol=2,
         driver_info=None,
@@ -75,14 +75,14 @@ class RedisServer:
     """One Redis, as all models of a process share it: its connections, and whether it works.
 
     Attributes:
-        client: from `connect`.
+        pool: from `connect`.
         look_ups: whether it is asked.
         stores: whether it is sent what is to be stored.
     """
 
-    def __init__(self, client: Redis, *, breaker: CircuitBreaker, write_breaker: CircuitBreaker) -> None:
+    def __init__(self, pool: LeanPool, *, breaker: CircuitBreaker, write_breaker: CircuitBreaker) -> None:
         """Take the connections, and a breaker each for look-ups and stores; nothing is connected yet."""
-        self.client = client
+        self.pool = pool
         self.look_ups = Circuit(breaker, stopped="Redis is not asked for now", resumed="Redis answers again")
         self.stores = Circuit(write_breaker, stopped="nothing is stored in Redis for now", resumed="Redis stores again")
 
@@ -106,7 +106,7 @@ class RedisServer:
     async def close(self) -> None:
         """Close the connections."""
         with suppress(RedisError, OSError):
-            await self.client.aclose()
+            await self.pool.aclose()
 
 
 class RedisStore:
@@ -145,8 +145,8 @@ class RedisStore:
         self.server = server
         self._codec = codec
         self._namespace = namespace
-        self._mget = Mget(server.client.connection_pool, namespace)
-        self._pipelined_sets = PipelinedSets(server.client.connection_pool, namespace)
+        self._mget = Mget(server.pool, namespace)
+        self._pipelined_sets = PipelinedSets(server.pool, namespace)
         self._clock = clock
         self._jitter = jitter
         self._ttl_ms = ttl_s * 1000
@@ -284,7 +284,7 @@ class RedisStore:
     async def _follow(self, failure: Failure) -> None:
         """Make all connections anew if the server turned out to be a replica: its name may stand for another by now."""
         if failure.new_role:
-            pool = self.server.client.connection_pool
+            pool = self.server.pool
             await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
             with suppress(RedisError, OSError):
                 await pool.disconnect(inuse_connections=False)

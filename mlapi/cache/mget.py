@@ -4,19 +4,20 @@ The pool connects, authenticates, encrypts and finds broken connections; the con
 out packs arguments of any kind, retries, and looks for plug-ins, which takes longer than the rest together.
 """
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
-from redis.asyncio import ConnectionPool
 from redis.exceptions import InvalidResponse
 
 from mlapi.cache.keys import DIGEST_BYTES, redis_key, redis_keys
+from mlapi.cache.pool import LeanPool
 
 
 class Mget:
     """The look-up of many texts' records."""
 
-    def __init__(self, pool: ConnectionPool, namespace: bytes) -> None:
+    def __init__(self, pool: LeanPool, namespace: bytes) -> None:
         """Use the connections of a pool; `namespace` from `mlapi.cache.keys`."""
         self._pool = pool
         self._namespace = namespace
@@ -35,15 +36,19 @@ class Mget:
         keys = redis_keys(self._namespace, digests)
         between = self._between
         command = b"*%d\r\n$4\r\nMGET%b%b\r\n" % (1 + len(keys), between, between.join(keys))
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await self._pool.get_connection()
+        # redis-py would time both halves, the first in a task of its own.
+        limit_s, connection.socket_timeout = connection.socket_timeout, None
         try:
-            await connection.send_packed_command((command,))
-            return _values(await connection.read_response(disable_decoding=True), len(keys))
+            async with asyncio.timeout(limit_s):
+                await connection.send_packed_command((command,))
+                return _values(await connection.read_response(disable_decoding=True), len(keys))
         except BaseException:
             # What is left of the reply must not be read as that of the next command.
             await connection.disconnect(nowait=True)
             raise
         finally:
+            connection.socket_timeout = limit_s
             await self._pool.release(connection)
 
 

@@ -7,12 +7,12 @@ redis-py's own pipeline gives up in the middle when a reply is one of the errors
 from collections.abc import Collection
 from typing import NamedTuple
 
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, RedisError
 
 from mlapi.cache.failures import refusal_code
 from mlapi.cache.keys import redis_key
+from mlapi.cache.pool import LeanPool
 
 
 class Entry(NamedTuple):
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 class PipelinedSets:
     """The store of many texts' records."""
 
-    def __init__(self, pool: ConnectionPool, namespace: bytes) -> None:
+    def __init__(self, pool: LeanPool, namespace: bytes) -> None:
         """Use the connections of a pool; `namespace` from `mlapi.cache.keys`."""
         self._pool = pool
         self._namespace = namespace
@@ -39,7 +39,7 @@ class PipelinedSets:
             OSError: the connection broke.
         """
         commands = b"".join([self._command(entry) for entry in entries])
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await self._pool.get_connection()
         try:
             await connection.send_packed_command((commands,))
             return [await _outcome(connection) for _ in entries]

@@ -49,23 +49,29 @@ class TieredStore:
         if not redis.may_ask():
             return False
         held = memory.lookup(digests)
-        missing: Sequence[bytes] = digests
-        if in_flight or any(held):
-            missing = [
-                digest for digest, item in zip(digests, held, strict=True) if item is None and digest not in in_flight
-            ]
+        keep = keep and memory.keeps
+        if not in_flight and not any(held):
+
+            def all_arrived(found: list[Prediction | None]) -> None:
+                if keep:
+                    self._keep(digests, found)
+                deliver(Found(held, found))
+
+            redis.request(digests, all_arrived)
+            return True
+
+        missing = [
+            digest for digest, item in zip(digests, held, strict=True) if item is None and digest not in in_flight
+        ]
 
         def arrived(found: list[Prediction | None]) -> None:
             if keep:
-                for digest, item in zip(missing, found, strict=True):
-                    if item is not None:
-                        memory.put(digest, item)
-            if missing is not digests:
-                by_digest = dict(zip(missing, found, strict=True))
-                found = [
-                    by_digest.get(digest) if item is None else None for digest, item in zip(digests, held, strict=True)
-                ]
-            deliver(Found(held, found))
+                self._keep(missing, found)
+            by_digest = dict(zip(missing, found, strict=True))
+            others = [
+                by_digest.get(digest) if item is None else None for digest, item in zip(digests, held, strict=True)
+            ]
+            deliver(Found(held, others))
 
         redis.request(missing, arrived)
         return True
@@ -93,3 +99,9 @@ class TieredStore:
         """Close L2."""
         if self._redis is not None:
             await self._redis.close()
+
+    def _keep(self, digests: Sequence[bytes], found: Sequence[Prediction | None]) -> None:
+        """Move what L2 holds up into L1."""
+        for digest, item in zip(digests, found, strict=True):
+            if item is not None:
+                self._memory.put(digest, item)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from mlapi.api.accounting import Accounting
 from mlapi.api.answer_headers import known_head
@@ -238,11 +238,16 @@ class Inquiry:
 
     def response(self) -> bytes | None:
         """Return the response after its status line; None if the route must serve the request, with what was found."""
-        if self.found is None or not self._fast_path.open:
+        found = self.found
+        if found is None or not self._fast_path.open:
             return None
+        if found.l2 is not None and all(found.l2):
+            # L1 held none of them: what it holds, L2 is not asked for.
+            known = cast("Sequence[Prediction]", found.l2)
+            return self._fast_path.write(self._model, known, 0, self._given_id, self.started)
         predictions = []
         l1 = 0
-        for own, other in zip(self.found.l1, self.found.l2 or self.found.l1, strict=True):
+        for own, other in zip(found.l1, found.l2 or found.l1, strict=True):
             if own is not None:
                 l1 += 1
                 predictions.append(own)
