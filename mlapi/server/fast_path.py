@@ -244,7 +244,7 @@ class Inquiry:
         if found.l2 is not None and all(found.l2):
             # L1 held none of them: what it holds, L2 is not asked for.
             known = cast("Sequence[Prediction]", found.l2)
-            return self._fast_path.write(self._model, known, 0, self._given_id, self.started)
+            return self._fast_path.write(self._model, known, 0, self._caller, peer=self._peer, started=self.started)
         predictions = []
         l1 = 0
         for own, other in zip(found.l1, found.l2 or found.l1, strict=True):

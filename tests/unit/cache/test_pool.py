@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.exceptions import RedisError
 
+from mlapi.cache.l2 import connect
 from mlapi.cache.pool import LeanPool
-from mlapi.cache.redis import connect
 from tests.scripted_redis import HANG_UP, ScriptedRedis
 
 MGET = b"*2\r\n$4\r\nMGET\r\n$1\r\na\r\n"
