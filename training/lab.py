@@ -31,10 +31,10 @@ from mlapi.postprocessing import probabilities
 
 LABELS: Final = ("NEGATIVE", "POSITIVE")
 TOLERANCE: Final = 1e-6
+"""How far a probability may be from scikit-learn's."""
+
 MEMORY_BYTES: Final = 19_000_000
 """What a process needs for the model: measured by `python -m benchmarks.memory_need`, and 20 %."""
-
-"""How far a probability may be from scikit-learn's."""
 
 _TOOLS: Final = ("numpy", "scikit-learn", "scipy")
 
