@@ -182,7 +182,14 @@ class _Shared:
 async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:
     """Wait for the models; `stack` releases them again."""
     if loading is None:
-        begin = partial(load_all, settings.served, engine=settings.engine, threads=settings.threads, clock=_CLOCK)
+        begin = partial(
+            load_all,
+            settings.served,
+            engine=settings.engine,
+            threads=settings.threads,
+            clock=_CLOCK,
+            l1_bytes=settings.l1_bytes,
+        )
         models = await asyncio.to_thread(begin)
     else:
         models = await asyncio.wrap_future(loading)

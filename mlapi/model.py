@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from mlapi.batching.buckets import bucket_lengths
 from mlapi.bundles.manifest import Manifest, model_digest
@@ -14,9 +14,10 @@ from mlapi.bundles.store import open_bundle, read_manifest
 from mlapi.engines.base import EngineIdentity
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.registry import import_engine, import_tokenizer
-from mlapi.errors import ConfigurationError
+from mlapi.errors import BundleError, ConfigurationError
 from mlapi.machine import heap
 from mlapi.machine.cpus import usable_processors
+from mlapi.machine.memory_limit import memory_limit
 from mlapi.postprocessing import POSTPROCESSING_VERSION
 from mlapi.tokenizing.base import Tokenizer
 
@@ -48,6 +49,12 @@ class Model:
     warm_up: WarmUp
 
 
+BASE_BYTES: Final = 89_000_000
+"""What a process needs before it has a model, at most: measured by `python -m benchmarks.memory_need`, and 20 %."""
+
+_MIB: Final = 1024 * 1024
+
+
 class Wanted(Protocol):
     """A model that is to be served: where, and the folder of its bundle."""
 
@@ -67,13 +74,25 @@ def load_all(
     threads: int,
     clock: Callable[[], float],
     imported: Callable[[], None] | None = None,
+    l1_bytes: int = 0,
+    limit_bytes: int | None = None,
 ) -> list[Model]:
-    """Load several models, one after the other; arguments as for `load`.
+    """Load several models, one after the other.
+
+    Args:
+        wanted: which.
+        engine: as for `load`, for each of them.
+        threads: as for `load`.
+        clock: as for `load`.
+        imported: as for `load`.
+        l1_bytes: what the cache in the process may take.
+        limit_bytes: the memory that the process may use; None: as much as this one may.
 
     Raises:
-        ConfigurationError: one of them cannot be loaded; the message says which. Those before it are released,
-            whatever it is that fails.
+        ConfigurationError: they need more memory than there is, or one of them cannot be loaded; the message says
+            which. Those before it are released, whatever it is that fails.
     """
+    _check_memory(wanted, engine, l1_bytes, memory_limit() if limit_bytes is None else limit_bytes)
     models: list[Model] = []
     with ExitStack() as loaded:
         for item in wanted:
@@ -88,6 +107,31 @@ def load_all(
             models.append(model)
         loaded.pop_all()
     return models
+
+
+def _check_memory(wanted: Sequence[Wanted], engine: str, l1_bytes: int, limit_bytes: int) -> None:
+    """Compare what the bundles say that they need with what the process may use.
+
+    A process that starts all the same would be killed later, by a request that is no larger than others.
+
+    Raises:
+        ConfigurationError: it is not enough. Bundles that say nothing, or that another engine is to run, count as
+            nothing; if all do, nothing is compared.
+    """
+    needs = {}
+    for item in wanted:
+        with suppress(BundleError):  # whoever loads it says so
+            manifest = read_manifest(item.bundle)
+            if manifest.memory_bytes is not None and engine in {"", manifest.engine}:
+                needs[item.root or "/"] = manifest.memory_bytes
+    total = BASE_BYTES + l1_bytes + sum(needs.values())
+    if needs and total > limit_bytes:
+        models = "".join(f", {need / _MIB:.0f} MiB for the model of {root}" for root, need in needs.items())
+        msg = (
+            f"this needs {total / _MIB:.0f} MiB of memory, and the process may use {limit_bytes / _MIB:.0f} MiB: "
+            f"{BASE_BYTES / _MIB:.0f} MiB for the service itself, {l1_bytes / _MIB:.0f} MiB for MLAPI_L1_BYTES{models}"
+        )
+        raise ConfigurationError(msg)
 
 
 def load(

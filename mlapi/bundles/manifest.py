@@ -100,6 +100,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         provenance: where it came from.
         evaluations: measured quality, one entry a file of labelled texts; empty when it was not evaluated.
         cache: the tiers that are worth asking before the model is: a very small one is faster than Redis.
+        memory_bytes: what a process that serves it needs for it at most, beside what every process needs and L1; None
+            where nobody measured it.
     """
 
     schema: int
@@ -114,6 +116,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     provenance: Provenance
     evaluations: tuple[Evaluation, ...] = ()
     cache: CachePolicy = "both"
+    memory_bytes: int | None = None
 
     @property
     def longest(self) -> int:
@@ -197,6 +200,7 @@ def _check(manifest: Manifest) -> None:
         (not all(map(_is_printable, manifest.labels)), "a label must be printable text"),
         (not _is_printable(manifest.name), "name must be printable text"),
         (manifest.max_tokens is not None and manifest.max_tokens < 1, "max_tokens must be positive, or null"),
+        (manifest.memory_bytes is not None and manifest.memory_bytes < 1, "memory_bytes must be positive, or absent"),
         (manifest.pad_id < 0, "pad_id must not be negative"),
         (not manifest.files, "files must not be empty"),
         (any(not _FILE_NAME.fullmatch(name) for name in manifest.files), "a file name must be a plain name"),

@@ -141,6 +141,7 @@ def _table(manifest: Manifest) -> str:
         ("reads", f"up to {manifest.max_tokens} tokens" if manifest.max_tokens else "texts of every length"),
         ("engine", f"{manifest.engine}, {manifest.precision}"),
         ("cache", _CACHE[manifest.cache]),
+        *([("memory", f"{manifest.memory_bytes / 1e6:.0f} MB")] if manifest.memory_bytes else []),
         *_here(manifest),
         *(("file", f"{name}, {entry.bytes / 1e6:.2f} MB") for name, entry in sorted(manifest.files.items())),
         ("made from", f"{provenance.source} at {provenance.revision}"),

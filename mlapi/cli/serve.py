@@ -76,6 +76,7 @@ def _begin_to_load(settings: Settings) -> "Future[list[Model]]":
                 threads=settings.threads,
                 clock=time.monotonic,
                 imported=imported.set,
+                l1_bytes=settings.l1_bytes,
             )
         finally:
             imported.set()

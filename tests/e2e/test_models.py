@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from redis import Redis
 
+from mlapi.bundles.manifest import MANIFEST_NAME, render
 from mlapi.bundles.store import read_manifest, write_bundle
 from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.e2e.problem_documents import assert_problem
@@ -121,7 +122,8 @@ def test_what_one_model_knows_is_no_hit_for_the_other_in_either_tier(
 
 def namespaces(client: Redis) -> list[str]:
     """Return which models' entries there are: keys are `mlapi:SCHEMA:MODEL DIGEST:TEXT`."""
-    return [str(key).split(":")[2] for key in client.keys("mlapi:*")]
+    keys = [key.decode() if isinstance(key, bytes) else key for key in client.keys("mlapi:*")]
+    return [key.split(":")[2] for key in keys]
 
 
 def test_the_first_level_is_one_budget_for_both(fakes: str) -> None:
@@ -156,20 +158,25 @@ def test_both_ask_one_redis_through_one_breaker(fakes: str, redis_server: Privat
     [
         ("lab=/nowhere", "the model of /lab: /nowhere is not a model bundle: bundle.json: No such file or directory"),
         ("lab={damaged}", "the model of /lab: {damaged}/vocabulary.json was changed"),
+        ("lab={large}", "this needs 9765"),
     ],
-    ids=["missing", "damaged"],
+    ids=["missing", "damaged", "too large"],
 )
 def test_a_model_that_does_not_load_stops_the_start(fakes: str, tmp_path: Path, second: str, reason: str) -> None:
-    damaged = fake_bundle(tmp_path / "damaged", "A", "B")
+    damaged, large = fake_bundle(tmp_path / "damaged", "A", "B"), fake_bundle(tmp_path / "large", "A", "B")
+    manifest = msgspec.structs.replace(read_manifest(large), memory_bytes=1024 * 10**12)
+    (large / MANIFEST_NAME).write_bytes(render(manifest))
     content = (damaged / "vocabulary.json").read_bytes()
     (damaged / "vocabulary.json").write_bytes(content.replace(b"a", b"b", 1))
-    models = f"{fakes.split(maxsplit=1)[0]} {second.format(damaged=damaged)}"
+    models = f"{fakes.split(maxsplit=1)[0]} {second.format(damaged=damaged, large=large)}"
     # It returns when the process has ended and nothing holds its output any more.
     done = run_mlapi("serve", settings={"MLAPI_MODELS": models, "MLAPI_HOST": HOST, "MLAPI_PORT": "0"}, timeout_s=30)
     assert done.returncode == 3
     records = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if line.startswith("{")]
     said = [record["message"] for record in records if record["level"] == "ERROR"]
-    assert any(f"cannot start: {reason.format(damaged=damaged)}" in message for message in said), done.stderr
+    assert any(f"cannot start: {reason.format(damaged=damaged, large=large)}" in message for message in said), (
+        done.stderr
+    )
     assert not any("listening" in record["message"] for record in records)
 
 

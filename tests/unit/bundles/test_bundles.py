@@ -103,6 +103,8 @@ def test_a_damaged_bundle_is_refused(bundle: Bundle, damage: Callable[[Path], ob
         ("name", "a\x1b[31m"),
         ("max_tokens", 0),
         ("pad_id", -1),
+        ("memory_bytes", 0),
+        ("memory_bytes", 1.5),
         ("activation", "relu"),
         ("precision", "int4"),
         ("files", {}),
@@ -152,7 +154,13 @@ def test_whatever_can_change_an_answer_changes_the_digest(change: dict[str, obje
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "other"}, {"provenance": Provenance("elsewhere", "x", "MIT", {"torch": "2"})}]
+    "change",
+    [
+        {"name": "other"},
+        {"provenance": Provenance("elsewhere", "x", "MIT", {"torch": "2"})},
+        {"memory_bytes": 300_000_000},
+        {"cache": "none"},
+    ],
 )
 def test_what_cannot_change_an_answer_does_not(change: dict[str, object]) -> None:
     base = manifest({"model.bin": FileEntry("0" * 64, 7)})
