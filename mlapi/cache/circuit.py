@@ -17,6 +17,7 @@ class Circuit:
     """A breaker that knows why it is open.
 
     Attributes:
+        allow: whether to try now; see `CircuitBreaker.allow`.
         failure: why the operation is not tried, or is only probed; None while it works, so also before the first.
     """
 
@@ -29,6 +30,7 @@ class Circuit:
             resumed: the log line for when it works again.
         """
         self._breaker = breaker
+        self.allow = breaker.allow
         self._stopped = stopped
         self._resumed = resumed
         self.failure: Failure | None = None
@@ -37,10 +39,6 @@ class Circuit:
     def open(self) -> bool:
         """Whether the operation is not to be tried, not even as a probe."""
         return self._breaker.state is _OPEN
-
-    def allow(self) -> bool:
-        """Whether to try now; see `CircuitBreaker.allow`."""
-        return self._breaker.allow()
 
     def succeeded(self, began: float) -> None:
         """Report an operation that worked, and when it began."""

@@ -100,7 +100,7 @@ class Coalescer:
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
         """Ask for at least one digest, and call back when that was answered or the time is up; never at once."""
-        trip = self._boarding()
+        trip = self._waiting[-1] if self._waiting else self._boarding()
         if len(trip.digests) + len(digests) <= self._max_keys:
             trip.join(digests, deliver)
             return

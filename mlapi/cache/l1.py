@@ -123,6 +123,8 @@ class MemoryStore:
     def lookup_all(self, digests: Sequence[bytes]) -> list[Prediction] | None:
         """Return what is stored if that is every text; else None, and nothing happened: the caller will `lookup`."""
         entries = self._entries
+        if not entries:
+            return None
         now = self._clock()
         if len(digests) > _FEW:
             held = [entry for entry in map(entries.get, digests) if entry is not None]

@@ -153,6 +153,7 @@ class RedisStore:
         self._lookups = Coalescer(self._ask, self._expired, clock=clock, timeout_s=timeout_s)
         self._writes = WriteBehind(self._write, max_pending=max_pending_writes)
         self._closed = False
+        self._allow = server.look_ups.allow
         self._gets = {result: metrics.cache_operations.labels("l2", "get", result) for result in _GET_RESULTS}
         self._sets = {result: metrics.cache_operations.labels("l2", "set", result) for result in _SET_RESULTS}
         self._get_duration = metrics.cache_operation_duration.labels("l2", "get")
@@ -161,7 +162,7 @@ class RedisStore:
 
     def may_ask(self) -> bool:
         """Whether Redis is to be asked now; a caller that gets True must follow up with `request`."""
-        return not self._closed and self.server.look_ups.allow()
+        return not self._closed and self._allow()
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
         """Ask, once `may_ask` said so, for at least one text; call back within the time budget, never synchronously."""
