@@ -142,8 +142,8 @@ def test_redis_holds_digests_and_no_texts(service: ServiceProcess, client: "Redi
     text = "a secret 4711 nobody may read in redis"
     digest = service.predict(text).headers["model-digest"]
     (key,) = eventually(lambda: keys(client), "the record")
-    assert key.startswith(f"mlapi:2:{digest}:".encode())
-    assert len(key) == len(f"mlapi:2:{digest}:") + 32
+    assert key.startswith(f"mlapi:3:{digest}:".encode())
+    assert len(key) == len(f"mlapi:3:{digest}:") + 32
     dump = key + record(client, key)
     assert not any(word.encode() in dump for word in text.split() if len(word) > 1)
     assert "4711" not in service.log

@@ -222,7 +222,7 @@ def test_a_damaged_bundle_stops_the_start_and_says_why(
 def test_an_unknown_engine_stops_the_start_and_says_which_there_are() -> None:
     done = run_mlapi("serve", settings={"MLAPI_ENGINE": "abacus", "MLAPI_PORT": "0"})
     assert done.returncode == 3
-    assert "there is no engine 'abacus'; choose one of fake, openvino, torch" in done.stderr
+    assert "there is no engine 'abacus'; choose one of fake, linear, openvino, torch" in done.stderr
 
 
 def test_a_port_in_use_stops_the_start_and_says_so() -> None:
