@@ -23,6 +23,9 @@ _STREAMS: Final = 2
 
 _TRIAL_TOKENS: Final = 64
 
+NARROW: Final = 64
+"""Fewer values in a row OpenVINO 2026.4.1 does not multiply alike alone and in batches as bf16: seen with 32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
@@ -49,7 +52,7 @@ class Arithmetic:
     streams: int = 1
 
 
-def choose(precision: Precision, names: str, *, static: bool) -> Arithmetic:
+def choose(precision: Precision, names: str, *, static: bool, narrow: bool = False) -> Arithmetic:
     """Return the arithmetic for a bundle's precision.
 
     The hint is named outright: OpenVINO would choose bf16 wherever the machine has it, and the same bundle would score
@@ -59,17 +62,18 @@ def choose(precision: Precision, names: str, *, static: bool) -> Arithmetic:
         precision: of the bundle.
         names: the processor, as `instruction_set` gives it.
         static: whether the bundle has a graph with fixed scales, too.
+        narrow: whether its matrices are narrower than `NARROW`.
     """
     tiles = multiplies_bf16_tiles(names)
     if precision == "int8" and static and tiles and multiplies_int8_tiles(names):
         return Arithmetic(
             "int8-static", "AMX multiplies int8, and the scales are fixed", "bf16", static=True, streams=_STREAMS
         )
-    if precision == "int8" and tiles:
+    if precision == "int8" and tiles and not narrow:
         return Arithmetic("bf16", "AMX multiplies bf16, and no scales are fixed for its int8", "bf16", widens=True)
     if precision == "int8" and multiplies_int8(names):
         return Arithmetic(
-            "int8-dynamic", "int8 arithmetic without AMX: activations are scaled when they are known", "f32"
+            "int8-dynamic", "int8 arithmetic, not of AMX: activations are scaled when they are known", "f32"
         )
     if precision == "bf16":
         invariant = has_wide_vectors(names) and not tiles

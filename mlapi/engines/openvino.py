@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from mlapi.bundles.store import Bundle
-from mlapi.engines.arithmetic import STATIC_GRAPH, Arithmetic, choose, streams
+from mlapi.engines.arithmetic import NARROW, STATIC_GRAPH, Arithmetic, choose, streams
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.errors import BundleError
 from mlapi.machine.instruction_set import instruction_set
@@ -62,6 +62,13 @@ def widen_few_rows(graph: ov.Model) -> list[str]:
             node.input(1).replace_source_output(wide.output(0))
             widened.append(node.get_friendly_name())
     return widened
+
+
+def is_narrow(graph: ov.Model) -> bool:
+    """Tell whether a matrix of weights reduces fewer than `NARROW` values."""
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    weighted = [node for node in products if _dequantised(node.input_value(1).get_node()) is not None]
+    return any(node.input_value(0).get_partial_shape()[-1].get_max_length() < NARROW for node in weighted)
 
 
 def _meets_few_rows(product: ov.Node) -> bool:
@@ -120,8 +127,12 @@ class OpenVinoEngine:
         """
         precision = bundle.manifest.precision
         names = processor or instruction_set()
-        chosen = choose(precision, names, static=STATIC_GRAPH in bundle.manifest.files)
+        static = STATIC_GRAPH in bundle.manifest.files
+        chosen = choose(precision, names, static=static)
         graph = read_graph(bundle, chosen)
+        if chosen.widens and is_narrow(graph):
+            chosen = choose(precision, names, static=static, narrow=True)
+            graph = read_graph(bundle, chosen)
         core = ov.Core()
         if chosen.hint == "bf16" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
             msg = f"the bundle {bundle.manifest.name} is bf16, and this processor has no bf16 arithmetic"

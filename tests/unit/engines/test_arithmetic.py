@@ -45,6 +45,10 @@ def test_amx_multiplies_bf16_where_they_are_not() -> None:
     assert chosen.invariant
 
 
+def test_narrow_matrices_are_not_multiplied_as_bf16() -> None:
+    assert choose("int8", AMX, static=False, narrow=True).name == "int8-dynamic"
+
+
 def test_amx_for_bf16_alone_does_not_run_the_graph_with_fixed_scales() -> None:
     assert choose("int8", "x86_64:amx_bf16,avx512f,avx512_vnni", static=True).name == "bf16"
 
