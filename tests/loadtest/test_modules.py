@@ -4,7 +4,7 @@ import re
 
 from tests.architecture.source_rules import ROOT
 
-MODULES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in (ROOT / "load").rglob("*.js")}
+MODULES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in (ROOT / "loadtest").rglob("*.js")}
 ENTRY = (ROOT / "load.js").read_text(encoding="utf-8")
 
 
