@@ -280,6 +280,7 @@ async def test_a_reply_that_comes_late_moves_nothing(
 async def test_what_is_refused_at_the_end_is_counted(
     server: ScriptedRedis, metrics: Metrics, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     store = redis_store(server.url, metrics, clock=clock)
     server.instead["SET"] = [b"-OOM command not allowed\r\n"]
     await store.put_many(dict.fromkeys(texts(300), FOUND))
