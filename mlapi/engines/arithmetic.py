@@ -23,9 +23,6 @@ _STREAMS: Final = 2
 
 _TRIAL_TOKENS: Final = 64
 
-NARROW: Final = 64
-"""Fewer values in a row OpenVINO 2026.4.1 does not multiply alike alone and in batches as bf16: seen with 32."""
-
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
@@ -36,7 +33,6 @@ class Arithmetic:
         reason: why this one, for people.
         hint: OpenVINO's `INFERENCE_PRECISION_HINT`: the type of all that is not int8.
         static: whether the graph whose activations have fixed scales is the one to run.
-        widens: whether matrices that meet few rows are to be widened when the graph is loaded.
         invariant: whether a row's logits are the same bytes alone and among other rows of the same padded length.
         trial_tokens: where that does not hold: padded tokens up to which it may hold and is worth trying; or 0.
         streams: how many runs pay side by side, if there are threads for them.
@@ -46,13 +42,12 @@ class Arithmetic:
     reason: str
     hint: Literal["f32", "bf16"]
     static: bool = False
-    widens: bool = False
     invariant: bool = True
     trial_tokens: int = 0
     streams: int = 1
 
 
-def choose(precision: Precision, names: str, *, static: bool, narrow: bool = False) -> Arithmetic:
+def choose(precision: Precision, names: str, *, static: bool) -> Arithmetic:
     """Return the arithmetic for a bundle's precision.
 
     The hint is named outright: OpenVINO would choose bf16 wherever the machine has it, and the same bundle would score
@@ -62,18 +57,17 @@ def choose(precision: Precision, names: str, *, static: bool, narrow: bool = Fal
         precision: of the bundle.
         names: the processor, as `instruction_set` gives it.
         static: whether the bundle has a graph with fixed scales, too.
-        narrow: whether its matrices are narrower than `NARROW`.
     """
     tiles = multiplies_bf16_tiles(names)
     if precision == "int8" and static and tiles and multiplies_int8_tiles(names):
         return Arithmetic(
             "int8-static", "AMX multiplies int8, and the scales are fixed", "bf16", static=True, streams=_STREAMS
         )
-    if precision == "int8" and tiles and not narrow:
-        return Arithmetic("bf16", "AMX multiplies bf16, and no scales are fixed for its int8", "bf16", widens=True)
     if precision == "int8" and multiplies_int8(names):
         return Arithmetic(
-            "int8-dynamic", "int8 arithmetic, not of AMX: activations are scaled when they are known", "f32"
+            "int8-dynamic",
+            "int8 arithmetic without AMX, or without scales for it",
+            "f32",
         )
     if precision == "bf16":
         invariant = has_wide_vectors(names) and not tiles

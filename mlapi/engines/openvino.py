@@ -5,11 +5,9 @@ from typing import Final, Self
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
-from openvino import opset13 as ops
 
 from mlapi.bundles.store import Bundle
-from mlapi.engines.arithmetic import NARROW, STATIC_GRAPH, Arithmetic, choose, streams
+from mlapi.engines.arithmetic import STATIC_GRAPH, Arithmetic, choose, streams
 from mlapi.engines.base import EngineIdentity, Logits, TokenIds
 from mlapi.errors import BundleError
 from mlapi.machine.instruction_set import instruction_set
@@ -19,7 +17,6 @@ WEIGHTS: Final = "model.bin"
 STATIC_WEIGHTS: Final = "static.bin"
 
 DEVICE: Final = "CPU"
-_DEQUANTISING: Final = ("Convert", "Multiply")
 
 
 def compile_settings(chosen: Arithmetic, threads: int) -> dict[str, str | int | bool]:
@@ -40,52 +37,7 @@ def read_graph(bundle: Bundle, chosen: Arithmetic) -> ov.Model:
         BundleError: the bundle holds no OpenVINO graph.
     """
     path, _ = [bundle.file(name) for name in ((STATIC_GRAPH, STATIC_WEIGHTS) if chosen.static else (GRAPH, WEIGHTS))]
-    graph = ov.Core().read_model(path)
-    if chosen.widens:
-        widen_few_rows(graph)
-    return graph
-
-
-def widen_few_rows(graph: ov.Model) -> list[str]:
-    """Widen the int8 matrices that meet a fixed number of rows a text, not one for each token; return their names.
-
-    For compressed matrices OpenVINO chooses another kernel where there are few rows, and a lone text would not have the
-    bits that it has in a batch. For others it does not.
-    """
-    widened = []
-    for node in graph.get_ordered_ops():
-        if node.get_type_name() != "MatMul" or not _meets_few_rows(node):
-            continue
-        values = _dequantised(node.input_value(1).get_node())
-        if values is not None:
-            wide = ops.constant(values, name=f"{node.get_friendly_name()}/wide")
-            node.input(1).replace_source_output(wide.output(0))
-            widened.append(node.get_friendly_name())
-    return widened
-
-
-def is_narrow(graph: ov.Model) -> bool:
-    """Tell whether a matrix of weights reduces fewer than `NARROW` values."""
-    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
-    weighted = [node for node in products if _dequantised(node.input_value(1).get_node()) is not None]
-    return any(node.input_value(0).get_partial_shape()[-1].get_max_length() < NARROW for node in weighted)
-
-
-def _meets_few_rows(product: ov.Node) -> bool:
-    sizes = list(product.input_value(0).get_partial_shape())
-    return all(size.get_max_length() > 0 for size in sizes[1:])
-
-
-def _dequantised(node: ov.Node) -> NDArray[np.float32] | None:
-    """Compute what a constant int8 matrix and its scales amount to; None if a node is anything else."""
-    kind = node.get_type_name()
-    if kind == "Constant":
-        constant: NDArray[np.float32] = node.data.astype(np.float32)
-        return constant
-    sources = [_dequantised(value.get_node()) for value in node.input_values()] if kind in _DEQUANTISING else [None]
-    if any(source is None for source in sources):
-        return None
-    return sources[0] if kind == "Convert" else np.multiply(*sources)
+    return ov.Core().read_model(path)
 
 
 class OpenVinoEngine:
@@ -127,12 +79,8 @@ class OpenVinoEngine:
         """
         precision = bundle.manifest.precision
         names = processor or instruction_set()
-        static = STATIC_GRAPH in bundle.manifest.files
-        chosen = choose(precision, names, static=static)
+        chosen = choose(precision, names, static=STATIC_GRAPH in bundle.manifest.files)
         graph = read_graph(bundle, chosen)
-        if chosen.widens and is_narrow(graph):
-            chosen = choose(precision, names, static=static, narrow=True)
-            graph = read_graph(bundle, chosen)
         core = ov.Core()
         if chosen.hint == "bf16" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
             msg = f"the bundle {bundle.manifest.name} is bf16, and this processor has no bf16 arithmetic"

@@ -92,7 +92,6 @@ SHIPPED: Final = [
 
 PROCESSORS: Final = {
     "int8-dynamic": "avx2,avx512_vnni,avx512f",
-    "bf16": "amx_bf16,avx2,avx512_bf16,avx512_vnni,avx512f",
     "int8-static": "amx_bf16,amx_int8,avx2,avx512_bf16,avx512_vnni,avx512f",
 }
 """The least processor of each arithmetic with int8 weights that a machine with AMX can take on."""

@@ -59,7 +59,7 @@ labels      NO, YES (softmax)
 reads       up to 512 tokens
 engine      openvino, int8
 cache       in-process and shared
-computes    in int8-dynamic here, 1 x 2 threads: int8 arithmetic, not of AMX: activations are scaled when they are known
+computes    in int8-dynamic here, 1 x 2 threads: int8 arithmetic without AMX, or without scales for it
 file        model.bin, 0.01 MB
 file        model.xml, 0.01 MB
 made from   owner/example at {"0" * 40}

@@ -28,29 +28,23 @@ ARM = "aarch64:asimd,asimddp"
 def test_int8_without_amx_is_computed_as_ever(names: str, arithmetic: str, *, invariant: bool, static: bool) -> None:
     chosen = choose("int8", names, static=static)
     assert (chosen.name, chosen.hint, chosen.invariant) == (arithmetic, "f32", invariant)
-    assert (chosen.static, chosen.widens, chosen.streams) == (False, False, 1)
+    assert (chosen.static, chosen.streams) == (False, 1)
     assert chosen.trial_tokens == (0 if invariant else 64)
 
 
 def test_amx_multiplies_int8_where_scales_are_fixed() -> None:
     chosen = choose("int8", AMX, static=True)
-    assert (chosen.name, chosen.hint, chosen.static, chosen.widens) == ("int8-static", "bf16", True, False)
+    assert (chosen.name, chosen.hint, chosen.static) == ("int8-static", "bf16", True)
     assert chosen.invariant
     assert "AMX" in chosen.reason
 
 
-def test_amx_multiplies_bf16_where_they_are_not() -> None:
-    chosen = choose("int8", AMX, static=False)
-    assert (chosen.name, chosen.hint, chosen.static, chosen.widens) == ("bf16", "bf16", False, True)
-    assert chosen.invariant
-
-
-def test_narrow_matrices_are_not_multiplied_as_bf16() -> None:
-    assert choose("int8", AMX, static=False, narrow=True).name == "int8-dynamic"
+def test_without_fixed_scales_amx_changes_nothing() -> None:
+    assert choose("int8", AMX, static=False) == choose("int8", VNNI, static=False)
 
 
 def test_amx_for_bf16_alone_does_not_run_the_graph_with_fixed_scales() -> None:
-    assert choose("int8", "x86_64:amx_bf16,avx512f,avx512_vnni", static=True).name == "bf16"
+    assert choose("int8", "x86_64:amx_bf16,avx512f,avx512_vnni", static=True).name == "int8-dynamic"
 
 
 @pytest.mark.parametrize(
