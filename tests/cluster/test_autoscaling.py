@@ -13,8 +13,8 @@ from tests.cluster.service import API, Service
 from tests.cluster.waiting import until, wait
 
 RATE = 8
-MISS_WORDS = 20
-"""Of four words each: more than two pods are to have, and less than the node can do without int8 arithmetic."""
+MISS_WORDS = 60
+"""Of four words each: more than two pods are to have even with AMX, and less than the node can do without int8."""
 
 STEADY_S = 60.0
 OUT_S = 180.0
@@ -27,7 +27,7 @@ CALM_S = 30
 """In place of the overlay's five minutes before a scale-in, and half of it in place of the minute between two pods: a
 test cannot wait that long. All else of the autoscaler is the overlay's."""
 
-REQUEST = "150m"
+REQUEST = "50m"
 """In place of the overlay's request: the test's node has two processors, for itself and for the load, too."""
 
 
