@@ -144,6 +144,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
     bodies = KnownBodies(bytes(16))
     for _ in range(2):
         bodies.put(body, digests)
+    caller = Caller()
     short: dict[str, Callable[[], object]] = {
         "recognise the body": lambda: bodies.get(body),
         "or fold and hash its texts in its bytes": lambda: predictor.digest_forms(read_forms(body, fold) or []),
@@ -155,12 +156,10 @@ def parts(app: Application, count: int) -> dict[str, float]:
         "of that, the hashes": lambda: predictor.digest_forms(forms),
     }
     calls: dict[str, Callable[[], object]] = {
-        "all of them": lambda: fast_path.answer(Caller(), body, ""),
+        "all of them": lambda: fast_path.answer(caller, body, ""),
         **(short if len(body) <= MAX_BODY_BYTES else long),
         "look the texts up": lambda: predictor.known(digests),
-        "count, and write the response": lambda: fast_path.write(
-            model, known, len(known), Caller(), peer="", started=0.0
-        ),
+        "count, and write the response": lambda: fast_path.write(model, known, len(known), caller, 0.0),
     }
     number = max(1, _CALLS // count // _BATCHES)
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}

@@ -42,10 +42,6 @@ class EncodedText:
     truncated: bool
 
 
-def _no_renderings() -> list[bytes | None]:
-    return [None]
-
-
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model says of one text.
@@ -55,15 +51,14 @@ class Prediction:
         label: the label with the highest score, of equal ones the first.
         tokens: how many tokens the model read, special tokens included.
         truncated: whether the text was cut to the model's maximum.
-        renderings: the prediction as bytes, made and kept by the wire formats when they first need it; each has its own
-            place in the list.
+        rendering: the prediction in the form that wire formats share, made and kept by them when they first need it.
     """
 
     logits: tuple[float, ...]
     label: str
     tokens: int
     truncated: bool
-    renderings: list[bytes | None] = field(default_factory=_no_renderings, compare=False, repr=False)
+    rendering: bytes | None = field(default=None, init=False, compare=False, repr=False)
 
 
 class Answer(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
 
-ENTRY_BYTES: Final = 554
+ENTRY_BYTES: Final = 490
 LOGIT_BYTES: Final = 32
 """What an entry costs beside its rendering: a constant part, and one float and its pointer for each logit.
 

@@ -14,12 +14,12 @@ from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, Te
 from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
 from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
 from mlapi.errors import InvalidRequestError, MlapiError
-from mlapi.predictions import Answer, Prediction
+from mlapi.predictions import Answer
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
-_OPENING: Final = b'{"predictions":['
-FRAME_BYTES: Final = len(b'{"predictions":[]}')
+FRAME: Final = b'{"predictions":[%b]}'
+FRAME_BYTES: Final = len(FRAME % b"")
 """Around the joined predictions of an answer without details."""
 
 _PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
@@ -80,7 +80,7 @@ class NativeCall:
     def write(self, answer: Answer, model: AnsweringModel) -> bytes:
         """Return the answer, with details where they were asked for."""
         if not self.options.detail:
-            return _OPENING + model.ranked.join(answer.predictions) + b"]}"
+            return FRAME % model.ranked.join(answer.predictions)
         details = [
             {
                 "cache": source.value,
@@ -139,12 +139,6 @@ def _read(options: _Options, body: bytes, limits: TextLimits) -> NativeCall:
 
 
 _READ: Final = partial(_read, _DEFAULTS)
-
-
-def write_known(predictions: Sequence[Prediction], model: AnsweringModel) -> tuple[bytes, int]:
-    """Return what stands within the answer's frame when nothing but the predictions was asked for, and its length."""
-    joined = model.ranked.join(predictions)
-    return joined, len(joined) + FRAME_BYTES
 
 
 def _read_options(query: bytes) -> _Options:

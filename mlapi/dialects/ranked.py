@@ -3,13 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
 
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Prediction
-
-PLACE: Final = 0
-"""Where `Prediction.renderings` keeps the list of all labels."""
 
 
 class RankedLabels:
@@ -21,15 +17,16 @@ class RankedLabels:
 
     def all(self, prediction: Prediction) -> bytes:
         """Return `[{"label": …, "score": …}, …]`; equal scores keep the order of the labels. Made once, then kept."""
-        kept = prediction.renderings[PLACE]
+        kept = prediction.rendering
         if kept is None:
-            kept = prediction.renderings[PLACE] = self.best(prediction, None, self.scores)
+            kept = self.best(prediction, None, self.scores)
+            object.__setattr__(prediction, "rendering", kept)  # it follows from the value, which stays frozen
         return kept
 
     def join(self, predictions: Sequence[Prediction]) -> bytes:
         """Return the lists of several predictions, with commas between them."""
         make = self.all
-        return b",".join([prediction.renderings[PLACE] or make(prediction) for prediction in predictions])
+        return b",".join([prediction.rendering or make(prediction) for prediction in predictions])
 
     def best(
         self, prediction: Prediction, count: int | None, activation: Callable[[Sequence[float]], Sequence[float]]

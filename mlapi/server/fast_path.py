@@ -12,7 +12,7 @@ from mlapi.api.headers import PLAIN_JSON, RequestIds
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.dialects.base import TextLimits
-from mlapi.dialects.native import NativeDialect, write_known
+from mlapi.dialects.native import FRAME, FRAME_BYTES, NativeDialect
 from mlapi.dialects.native_body import read_texts
 from mlapi.errors import RateLimitedError
 from mlapi.observability.tracing import Spans
@@ -28,7 +28,6 @@ _READY: Final = Phase.READY
 _VALUES: Final = ("length", "l1", "l2", "milliseconds", "digest", "truncated", "request_id")
 """What `FastPath.write` fills into the headers, in this order."""
 
-_BODY: Final = b'{"predictions":[%b]}'
 _MS: Final = 1e3
 
 _OK: Final = 200
@@ -85,7 +84,7 @@ class FastPath:
         self._spans = spans
         self._clock = clock
         head = known_head(_VALUES)
-        self._response = head.format + _BODY
+        self._response = head.format + FRAME
         self._truncated = head.lines["truncated"]
 
     def suits(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -125,33 +124,29 @@ class FastPath:
         predictions = model.predictor.known(digests)
         if predictions is None:
             return Inquiry(self, model, digests, caller, peer=peer, started=started)
-        return self.write(model, predictions, len(predictions), caller, peer=peer, started=started)
+        if self._client_limit is not None and not self.within_limit(caller, peer, len(predictions)):
+            return None
+        return self.write(model, predictions, len(predictions), caller, started)
 
     @property
     def open(self) -> bool:
         """Whether the process takes traffic."""
         return self._served.phase is _READY
 
-    def write(
-        self,
-        model: LoadedModel,
-        predictions: Sequence[Prediction],
-        l1: int,
-        caller: Caller,
-        *,
-        peer: str,
-        started: float,
-    ) -> bytes | None:
-        """Record a hit (`l1` texts from L1, the rest from L2) and return the response without its status line.
-
-        None if the client has sent too much: the route finds the words.
-        """
+    def within_limit(self, caller: Caller, peer: str, texts: int) -> bool:
+        """Charge a client for so many texts; False if it has sent too much, for which the route finds the words."""
         if self._client_limit is not None:
             try:
-                self._client_limit.check(client_name(caller.client, peer), len(predictions))
+                self._client_limit.check(client_name(caller.client, peer), texts)
             except RateLimitedError:
-                return None
-        joined, length = write_known(predictions, model.answering)
+                return False
+        return True
+
+    def write(
+        self, model: LoadedModel, predictions: Sequence[Prediction], l1: int, caller: Caller, started: float
+    ) -> bytes:
+        """Record a hit (`l1` texts from L1, the rest from L2) and return the response without its status line."""
+        joined = model.answering.ranked.join(predictions)
         l2 = len(predictions) - l1
         truncated = self._accounting.known_texts(predictions, l1, l2)
         seconds = self._clock() - started
@@ -159,7 +154,7 @@ class FastPath:
         if self._spans is not None:
             self._spans.record(caller.trace, seconds)
         return self._response % (
-            length,
+            len(joined) + FRAME_BYTES,
             l1,
             l2,
             seconds * _MS,
@@ -241,21 +236,16 @@ class Inquiry:
         found = self.found
         if found is None or not self._fast_path.open:
             return None
-        if found.l2 is not None and all(found.l2):
-            # L1 held none of them: what it holds, L2 is not asked for.
-            known = cast("Sequence[Prediction]", found.l2)
-            return self._fast_path.write(self._model, known, 0, self._caller, peer=self._peer, started=self.started)
-        predictions = []
-        l1 = 0
-        for own, other in zip(found.l1, found.l2 or found.l1, strict=True):
-            if own is not None:
-                l1 += 1
-                predictions.append(own)
-            elif other is not None:
-                predictions.append(other)
-            else:
-                return None
-        return self._fast_path.write(self._model, predictions, l1, self._caller, peer=self._peer, started=self.started)
+        predictions = found.l1
+        if found.l2 is not None:
+            predictions = [own or other for own, other in zip(found.l1, found.l2, strict=True)]
+        if not all(predictions):
+            return None
+        fast_path, caller = self._fast_path, self._caller
+        known = cast("Sequence[Prediction]", predictions)
+        if not fast_path.within_limit(caller, self._peer, len(known)):
+            return None
+        return fast_path.write(self._model, known, sum(map(bool, found.l1)), caller, self.started)
 
 
 def fast_paths(app: Application) -> dict[bytes, FastPath]:

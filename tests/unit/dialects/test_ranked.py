@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlapi.dialects.ranked import PLACE, RankedLabels
+from mlapi.dialects.ranked import RankedLabels
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Prediction
 
@@ -46,9 +46,9 @@ def test_scores_survive_json_to_the_bit(row: list[float]) -> None:
 
 def test_it_is_made_once_and_kept_beside_the_prediction() -> None:
     ranked, prediction = predict(["a", "b"], [1.0, 2.0])
-    assert prediction.renderings[PLACE] is None
+    assert prediction.rendering is None
     first = ranked.all(prediction)
-    assert prediction.renderings[PLACE] is first
+    assert prediction.rendering is first
     assert ranked.join([prediction, prediction]) == first + b"," + first
 
 
@@ -67,4 +67,4 @@ def test_the_best_labels_alone_with_other_scores(count: int | None, labels: list
     found = json.loads(ranked.best(prediction, count, list))
     assert [item["label"] for item in found] == labels
     assert found[0]["score"] == 2.5
-    assert prediction.renderings[PLACE] is None
+    assert prediction.rendering is None
