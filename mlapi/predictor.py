@@ -66,7 +66,10 @@ _Computed: TypeAlias = tuple[Flight[Outcome], EncodedText, asyncio.Future[Scored
 class Predictor:
     """Answers texts. Lives on one event loop.
 
-    `ascii_fold` is the tokenizer's; `digest_forms` digests texts whose canonical forms are known.
+    Attributes:
+        ascii_fold: the tokenizer's.
+        digest_forms: digests texts whose canonical forms are known.
+        known: returns what L1 holds if it holds every text; else None, and nothing is counted.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Predictor:
         self._tokenize = tokenize
         self.digest_forms = keys.digest_many
         self._store = store
+        self.known = store.known
         self._admission = admission
         self._batcher = batcher
         self._postprocessor = postprocessor
@@ -106,10 +110,6 @@ class Predictor:
             msg = "a text must hold at least one character that the model can read"
             raise InvalidRequestError(msg, faults=[TextFault(index, "is empty") for index in empty])
         return Query(texts, self.digest_forms(forms))
-
-    def known(self, digests: Sequence[bytes]) -> list[Prediction] | None:
-        """Return what L1 holds if it holds every text; else None, and nothing is counted."""
-        return self._store.known(digests)
 
     def look_up(self, digests: Sequence[bytes], deliver: Callable[[Found], None], *, keep: bool = True) -> bool:
         """Look up in both tiers without a task, and call back with what they hold: soon, never synchronously.

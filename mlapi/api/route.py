@@ -107,7 +107,7 @@ class PredictionRoute:
             # An error's frames hold what failed, thousands of texts perhaps, and with it the error: a cycle, which
             # would stay in memory until garbage is looked for.
             clear_frames(raised.__traceback__)
-        if self._served.phase is Phase.DRAINING:
+        if self._served.lifecycle.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -49,17 +49,13 @@ class ServedModel:
 
     Attributes:
         root: what the paths of its routes begin with.
+        lifecycle: the process's.
     """
 
     def __init__(self, root: str, lifecycle: Lifecycle) -> None:
         self.root = root
-        self._lifecycle = lifecycle
+        self.lifecycle = lifecycle
         self._loaded: LoadedModel | None = None
-
-    @property
-    def phase(self) -> Phase:
-        """The process's."""
-        return self._lifecycle.phase
 
     @property
     def loaded(self) -> LoadedModel:
@@ -70,7 +66,7 @@ class ServedModel:
             DrainingError: it was released already.
         """
         if self._loaded is None:
-            if self._lifecycle.phase is Phase.DRAINING:
+            if self.lifecycle.phase is Phase.DRAINING:
                 msg = "this instance has stopped"
                 raise DrainingError(msg, retry_after_s=1)
             msg = "the model is still loading"

@@ -13,16 +13,16 @@ class TieredStore:
 
     A text that moves up starts a new life in L1. That is sound because an entry never becomes wrong, its key covers all
     that could change the answer; ages only decide what is still worth its memory.
+
+    Attributes:
+        known: returns what L1 holds if it holds every text; else None, and nothing is counted.
     """
 
     def __init__(self, memory: MemoryStore, redis: SharedStore | None) -> None:
         """Join the tiers. L1 may be shared with other models, whose digests differ; L2 is closed with this store."""
         self._memory = memory
+        self.known = memory.lookup_all
         self._redis = redis
-
-    def known(self, digests: Sequence[bytes]) -> list[Prediction] | None:
-        """Return what L1 holds if it holds every text; else None, and nothing is counted."""
-        return self._memory.lookup_all(digests)
 
     def look_up(
         self,

@@ -19,7 +19,8 @@ class TextLimits:
     chars: int
 
 
-class AnsweringModel(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AnsweringModel:
     """What an answer may say of the model that gave it.
 
     Attributes:

@@ -25,8 +25,7 @@ class RankedLabels:
 
     def join(self, predictions: Sequence[Prediction]) -> bytes:
         """Return the lists of several predictions, with commas between them."""
-        make = self.all
-        return b",".join([prediction.rendering or make(prediction) for prediction in predictions])
+        return b",".join([prediction.rendering or self.all(prediction) for prediction in predictions])
 
     def best(
         self, prediction: Prediction, count: int | None, activation: Callable[[Sequence[float]], Sequence[float]]

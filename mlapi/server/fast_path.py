@@ -75,6 +75,7 @@ class FastPath:
         self._plain_bytes = min(MAX_BODY_BYTES, limits.chars)
         self._max_body_bytes = max_body_bytes
         self._served = served
+        self._lifecycle = served.lifecycle
         self._bodies = bodies
         self._accounting = accounting
         self._request_ids = request_ids
@@ -115,10 +116,10 @@ class FastPath:
             peer: the caller's address.
         """
         started = self._clock()
-        if self._served.phase is not _READY or len(body) > self._max_body_bytes:
+        if self._lifecycle.phase is not _READY or len(body) > self._max_body_bytes:
             return None
         model = self._served.loaded
-        digests = self._digests(body, model)
+        digests = self._bodies.get(body) or self._digests(body, model)
         if not digests:
             return None
         predictions = model.predictor.known(digests)
@@ -131,7 +132,7 @@ class FastPath:
     @property
     def open(self) -> bool:
         """Whether the process takes traffic."""
-        return self._served.phase is _READY
+        return self._lifecycle.phase is _READY
 
     def within_limit(self, caller: Caller, peer: str, texts: int) -> bool:
         """Charge a client for so many texts; False if it has sent too much, for which the route finds the words."""
@@ -165,14 +166,12 @@ class FastPath:
         )
 
     def _digests(self, body: bytes, model: LoadedModel) -> Digests | None:
-        """Return the digests of a body's texts, None if anything is wrong with it."""
-        digests = self._bodies.get(body)
-        if digests is None:
-            try:
-                digests = self._read(body, model.predictor)
-            except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
-                return None
-            self._bodies.put(body, digests)
+        """Read a body that is not known and return the digests of its texts, None if anything is wrong with it."""
+        try:
+            digests = self._read(body, model.predictor)
+        except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
+            return None
+        self._bodies.put(body, digests)
         return digests
 
     def _read(self, body: bytes, predictor: Predictor) -> Digests:

@@ -33,9 +33,9 @@ def test_it_serves_between_opening_and_closing() -> None:
     loaded = loaded_model()
     served.open(loaded)
     lifecycle.open()
-    assert (served.phase, served.loaded) == (Phase.READY, loaded)
+    assert (served.lifecycle.phase, served.loaded) == (Phase.READY, loaded)
     lifecycle.drain()
-    assert (served.phase, served.loaded) == (Phase.DRAINING, loaded)
+    assert (served.lifecycle.phase, served.loaded) == (Phase.DRAINING, loaded)
     served.close()
     with pytest.raises(DrainingError):
         assert served.loaded
