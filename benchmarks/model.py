@@ -1,8 +1,7 @@
-"""Makes the full-size model that all peers serve: random weights, reference answers, and mlapi's bundles of it.
+"""Makes the model that all peers serve: the shipped one in full size, reference answers, and mlapi's bundles of it.
 
-66 million parameters drawn from a seed: how fast a model runs does not depend on their values, and nothing needs to be
-downloaded. What it says of a text means nothing, but it means the same for every peer, so their answers can be compared
-with the reference's.
+66 million parameters, the size of DistilBERT-base, that say of every text what the shipped model says (`widening`). So
+nothing needs to be downloaded, and activations are spread like those of a trained model: scales can be fixed for them.
 """
 
 import json
@@ -11,15 +10,23 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from benchmarks.widening import read_weights, widen
 from mlapi.bench.traffic import Traffic, read_words
 from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.settings import DEFAULT_BUNDLE
 
+if TYPE_CHECKING:
+    from transformers import DistilBertForSequenceClassification
+
 Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
+
+Form: TypeAlias = Literal["fp32", "bf16", "int8", "int8-dynamic"]
+"""What a bundle of mlapi's holds. `int8` has fixed scales, too, as the shipped one has; `int8-dynamic` has none."""
 
 TOKENIZER: Final = DEFAULT_BUNDLE / "tokenizer.json"
 LABELS: Final = ("NEGATIVE", "POSITIVE")
@@ -28,13 +35,15 @@ WIDTH: Final = 768
 INNER: Final = 3072
 LONGEST: Final = 512
 
+TITLE: Final = "DistilBERT, 66 million parameters, the shipped model widened"
+_NAME: Final = "distilbert-66m-widened"
 _SEED: Final = 66
-_SPREAD: Final = 0.5
-"""Standard deviation of the classifier's weights: large enough that the texts' scores lie apart."""
-
+_CALIBRATION: Final = 300
 _PROBES: Final = (4, 8, 16, 16, 24, 32, 48, 64, 128, 250, 500)
 _REPEATS: Final = 3
 _STAMP: Final = "complete"
+_MADE: Final = f"{_NAME} 1"
+"""What is in the stamp; a folder of another model is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +60,15 @@ class Model:
     checkpoint: Path
     reference: Mapping[str, Sequence[float]]
 
-    def bundle(self, precision: Precision) -> Path:
-        """Return mlapi's bundle in a precision, making it if it is not there yet (a minute; needs PyTorch).
+    def bundle(self, form: Form) -> Path:
+        """Return one of mlapi's bundles, making it if it is not there yet (a minute; needs PyTorch).
 
         Raises:
             ModelError: it cannot be made on this machine.
         """
-        bundle = self.folder / f"bundle-{precision}"
+        bundle = self.folder / f"bundle-{form}"
         if not (bundle / "bundle.json").exists():
-            _build(self.checkpoint, bundle, precision)
+            _build(self.checkpoint, bundle, form)
         return bundle.resolve()
 
 
@@ -74,13 +83,15 @@ def prepare(folder: Path) -> Model:
 
 
 def prepare_checkpoint(folder: Path) -> Path:
-    """Return the checkpoint's folder, making it and `reference.json` beside it if it is not there yet."""
+    """Return the checkpoint's folder, making all that is in `folder` anew if it is not there yet."""
     checkpoint = folder / "checkpoint"
-    if not (checkpoint / _STAMP).exists():
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    stamp = checkpoint / _STAMP
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != _MADE:
+        # With bundles and other peers' forms of another model, if there was one.
+        shutil.rmtree(folder, ignore_errors=True)
         checkpoint.mkdir(parents=True)
         _make(checkpoint)
-        (checkpoint / _STAMP).touch()
+        stamp.write_text(_MADE, encoding="utf-8")
     return checkpoint
 
 
@@ -90,7 +101,7 @@ def torch_bundle(checkpoint: Path, folder: Path, precision: Precision) -> Bundle
     def describe(entries: Mapping[str, FileEntry]) -> Manifest:
         return Manifest(
             schema=SCHEMA,
-            name="distilbert-66m-random",
+            name=_NAME,
             labels=LABELS,
             activation="softmax",
             max_tokens=LONGEST,
@@ -99,7 +110,7 @@ def torch_bundle(checkpoint: Path, folder: Path, precision: Precision) -> Bundle
             precision=precision,
             files=dict(entries),
             provenance=Provenance(
-                source="seeded random weights", revision=str(_SEED), licence="unknown", built_with={}
+                source="the shipped model, widened", revision=_MADE, licence="Apache-2.0", built_with={}
             ),
         )
 
@@ -153,24 +164,33 @@ def work(texts_per_s: float, lengths: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _build(checkpoint: Path, bundle: Path, precision: str) -> None:
+def _build(checkpoint: Path, bundle: Path, form: Form) -> None:
     command = [sys.executable, "-m", "mlapi", "bundle", "build", "--source", str(checkpoint), "--output", str(bundle)]
-    command += ["--name", "distilbert-66m-random", "--precision", precision, "--no-evaluation"]
+    command += ["--name", _NAME, "--precision", form.partition("-")[0], "--licence", "Apache-2.0", "--no-evaluation"]
+    if form == "int8":
+        command += ["--calibrate", str(_write_calibration(checkpoint.parent / "calibration.txt"))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command line
     if done.returncode:
         raise ModelError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no message")
 
 
-def _make(folder: Path) -> None:
-    """Write checkpoint and reference answers."""
+def _write_calibration(path: Path) -> Path:
+    """Write texts of all lengths of the kind that the benchmark sends, though none that it sends."""
+    texts = islice(Traffic(read_words(TOKENIZER), f"calibration {_SEED}").mixed(), _CALIBRATION)
+    path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return path
+
+
+def widened() -> "DistilBertForSequenceClassification":
+    """Return the model itself, in fp32 (needs PyTorch)."""
     # Needed once, by those who have no model yet; and it takes seconds.
     import torch  # noqa: PLC0415
-    from tokenizers import Tokenizer  # noqa: PLC0415
     from transformers import DistilBertConfig, DistilBertForSequenceClassification  # noqa: PLC0415
 
-    vocabulary = json.loads(TOKENIZER.read_bytes())["model"]["vocab"]
+    weights = widen(read_weights(DEFAULT_BUNDLE))
+    words = "distilbert.embeddings.word_embeddings.weight"
     config = DistilBertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(weights[words]),
         dim=WIDTH,
         n_layers=LAYERS,
         n_heads=12,
@@ -179,21 +199,27 @@ def _make(folder: Path) -> None:
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
     )
-    torch.manual_seed(_SEED)
     model = DistilBertForSequenceClassification(config).eval()
-    torch.nn.init.normal_(model.classifier.weight, std=_SPREAD)
+    # Fails unless there is a value of the right shape for each.
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return model
+
+
+def _make(folder: Path) -> None:
+    """Write checkpoint and reference answers."""
+    import torch  # noqa: PLC0415  as above
+    from tokenizers import Tokenizer  # noqa: PLC0415
+
+    model = widened()
     traffic = Traffic(read_words(TOKENIZER), f"reference {_SEED}")
     texts = [traffic.text(tokens) for tokens in _PROBES * _REPEATS]
     tokenizer = Tokenizer.from_file(str(TOKENIZER))
     tokenizer.no_padding()
     with torch.inference_mode():
         logits = torch.cat([model(input_ids=torch.tensor([tokenizer.encode(text).ids])).logits for text in texts])
-        # Half of the texts get one label, half the other: a peer that always says the same must not pass.
-        shift = -logits.median(dim=0).values
-        model.classifier.bias += shift
-        scores = (logits + shift).softmax(-1).tolist()
+        scores = logits.softmax(-1).tolist()
     model.save_pretrained(folder)
-    _write_tokenizer(folder, vocabulary)
+    _write_tokenizer(folder, json.loads(TOKENIZER.read_bytes())["model"]["vocab"])
     reference = json.dumps(dict(zip(texts, scores, strict=True)), indent=1)
     (folder.parent / "reference.json").write_text(reference, encoding="utf-8")
 

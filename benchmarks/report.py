@@ -70,7 +70,7 @@ def conditions(table: Table) -> str:
     return (
         f"{machine['processor']}, {machine['used']} of {machine['processors']} processors, "
         f"{machine['memory_gib']} GiB, {' '.join(machine['flags'])}; {machine['system']}; Python {machine['python']}; "
-        f"{tools}. Model: DistilBERT, 66 million seeded random weights. Profile `{table.record.profile}`, "
+        f"{tools}. Model: {table.record.model}. Profile `{table.record.profile}`, "
         f"{table.record.started}. Medians of the rounds, (smallest-largest)."
     )
 

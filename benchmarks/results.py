@@ -42,6 +42,8 @@ class Record(msgspec.Struct):
     limits: dict[str, float | str] = msgspec.field(default_factory=dict)
     observations: list[Observation] = msgspec.field(default_factory=list)
     failures: list[Failure] = msgspec.field(default_factory=list)
+    # What runs had that do not say it.
+    model: str = "DistilBERT, 66 million seeded random weights"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,7 @@ def main(
         msg = "the benchmark needs two processors"
         raise click.ClickException(msg)
     chosen = {name: PEERS[name] for name in peers or (_SHORT if profile == "short" else list(PEERS))}
-    record = Record(
-        profile=profile,
-        started=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        machine=look(_NEEDED).describe(),
-        peers={name: peer.title for name, peer in chosen.items()},
-    )
+    record = _new_record(profile, chosen)
     _say("the model")
     made = model.prepare(workspace.resolve() / "model")
     ready = _install(chosen, workspace.resolve(), made, record)
@@ -122,6 +117,16 @@ def main(
             _bind(available)
             _publish(record, output or workspace / "results" / profile)
     check_whole(record)
+
+
+def _new_record(profile: str, chosen: dict[str, Peer]) -> Record:
+    return Record(
+        profile=profile,
+        started=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        machine=look(_NEEDED).describe(),
+        peers={name: peer.title for name, peer in chosen.items()},
+        model=model.TITLE,
+    )
 
 
 def _install(chosen: dict[str, Peer], workspace: Path, made: model.Model, record: Record) -> list[Player]:
