@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from secrets import randbits
 from typing import Final, Protocol
 
 from mlapi.batching.buckets import bucket_lengths
@@ -172,6 +173,7 @@ def load(
         loaded,
         pad_id=manifest.pad_id,
         clock=clock,
+        seed=randbits(32),
         tidy=partial(heap.release, opened.folder),
     )
     runtime = asdict(loaded.identity) | {

@@ -14,7 +14,7 @@ import msgspec
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mlapi.batching.buckets import padded_length
+from mlapi.batching.buckets import bucket_lengths, padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.bundling import parity
@@ -29,6 +29,7 @@ from mlapi.bundling.sentence_pieces import compare_conversion
 from mlapi.bundling.static import fix_scales
 from mlapi.engines.arithmetic import STATIC, STATIC_GRAPH
 from mlapi.engines.base import Engine as AnyEngine
+from mlapi.engines.invariance import scan
 from mlapi.engines.registry import load_engine
 from mlapi.engines.torch import load_model
 from mlapi.errors import BundleError, ConfigurationError
@@ -37,6 +38,9 @@ from mlapi.tokenizing.tokenizer import HfTokenizer
 
 Engine: TypeAlias = Literal["openvino", "torch"]
 Precision: TypeAlias = Literal["int8", "bf16", "fp32"]
+
+_SHOWN: Final = 3
+"""Shapes that a refusal names."""
 
 _TOOLS: Final[Mapping[Engine, Sequence[str]]] = {
     "openvino": ("nncf", "openvino", "torch", "transformers"),
@@ -246,6 +250,14 @@ def _check_readable(tokenizer: HfTokenizer, data: Sequence[LabelledTexts]) -> No
             raise BundleError(msg)
 
 
+def _scan(engine: AnyEngine, manifest: Manifest) -> list[str]:
+    """Say in which shapes of batches a text's bits are not those that it has alone; empty if in none."""
+    lengths = bucket_lengths(manifest.max_tokens or engine.batch_tokens)
+    uneven = [shape for shape, equal in scan(engine, lengths, manifest.pad_id) if not equal]
+    shown = ", ".join(f"{rows} x {length}" for rows, length in uneven[:_SHOWN])
+    return [f"texts change a bit in {len(uneven)} shapes of batches, such as {shown} tokens"] if uneven else []
+
+
 def _runner(engine: AnyEngine, manifest: Manifest) -> parity.Runner:
     padded = partial(padded_length, max_tokens=manifest.longest)
     return parity.Runner(engine, manifest.pad_id, manifest.activation, padded)
@@ -281,6 +293,7 @@ def _judge(
             tried = list(chain(*encoded)) or parity.made_up_texts(tokenizer, manifest.longest)
             say(f"comparing the scores of {len(tried)} texts alone and in batches")
             moved = parity.moved_by_batching(runner, tried)
+            problems += _scan(engine, manifest) if data else []
             if moved:
                 problems.append(f"the scores of {moved} of {len(tried)} texts depend on the other texts of a batch")
         if data and engine.identity.precision != manifest.precision:

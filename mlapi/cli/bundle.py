@@ -65,6 +65,45 @@ def verify(folder: Path) -> None:
 
 
 @bundle.command()
+@_FOLDER
+@click.option("--threads", type=click.IntRange(1), help="For computing; default: the processors it may use.")
+def scan(folder: Path, threads: int | None) -> None:
+    """Compute every shape of batch on this machine, and compare each text's bits with those it has alone.
+
+    A start of the service checks some of these shapes, other ones each time; this checks all (seconds to minutes).
+
+    \b
+    Exit codes: 0 all bits are equal, or texts are computed one by one here; 1 they are not, or it cannot be computed.
+    """  # noqa: D301  as above
+    # Not at the top: they take a second, and the other commands need none of them.
+    from mlapi.batching.buckets import bucket_lengths  # noqa: PLC0415
+    from mlapi.bundles.store import open_bundle  # noqa: PLC0415
+    from mlapi.engines import invariance  # noqa: PLC0415
+    from mlapi.engines.registry import load_engine  # noqa: PLC0415
+
+    try:
+        opened = open_bundle(folder)
+        engine = load_engine(opened.manifest.engine, opened, threads or usable_processors())
+    except (BundleError, ConfigurationError) as error:
+        raise click.ClickException(error.detail) from error
+    lengths = bucket_lengths(opened.manifest.max_tokens or engine.batch_tokens)
+    checked, wrong = 0, 0
+    for (rows, length), equal in invariance.scan(engine, lengths, opened.manifest.pad_id):
+        checked += 1
+        if not equal:
+            wrong += 1
+            click.echo(f"differs  {rows} texts of {length} padded tokens")
+    engine.close()
+    computes = f"{engine.identity.arithmetic} on {engine.identity.instruction_set}"
+    if not checked:
+        click.echo(f"texts are computed one by one here, in {computes}: there is nothing to compare")
+        return
+    click.echo(f"{checked - wrong} of {checked} shapes of batches keep every bit, in {computes}")
+    if wrong:
+        sys.exit(1)
+
+
+@bundle.command()
 @click.option("--source", required=True, help="A folder with a checkpoint, or the id of a model on the hub.")
 @click.option("--revision", help="The hub's commit, 40 hex digits; required for a hub.")
 @click.option(

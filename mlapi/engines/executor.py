@@ -3,29 +3,21 @@
 import asyncio
 import logging
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from mlapi.engines.base import Engine, Logits, TokenIds
+from mlapi.engines.invariance import is_invariant, may_be_together, on_all_streams, sample, shapes_of_a_start
 from mlapi.engines.scorer import pad
 from mlapi.errors import EngineError
 from mlapi.predictions import EncodedText
 
 _log = logging.getLogger(__name__)
-
-_CHECK_TOKENS: Final = 256
-"""Padded tokens of a batch of the invariance check: half of what a batch holds by default, so that a start does not
-wait long for what the test suite proves at length."""
-
-_FEW_ROWS: Final = (3, 5, 9, 17)
-"""Rows of the shortest length that are checked besides: kernels are chosen by powers of two of rows, if by any."""
-
-_PADDINGS: Final = 8
 
 _SETTLE_S: Final = 1.0
 """So long after the last batch, answers are sent and what they were made of is freed."""
@@ -53,6 +45,7 @@ class EngineExecutor:
         *,
         pad_id: int,
         clock: Callable[[], float],
+        seed: int,
         tidy: Callable[[], None],
     ) -> None:
         """Prepare.
@@ -61,17 +54,20 @@ class EngineExecutor:
             engine: what computes.
             pad_id: token id that fills a row up to its padded length.
             clock: tells seconds.
+            seed: decides which shapes the warm-up checks besides; another one for each start.
             tidy: returns memory that preparing kernels, or much work, has left behind; called from a worker thread when
                 a padded length was first computed, and after `settle`.
         """
         self._engine = engine
         self._pad_id = pad_id
         self._clock = clock
+        self._seed = seed
         self._tidy = tidy
         self._together_tokens = 0
         self._computed: set[int] = set()
         self._settling: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(engine.streams, thread_name_prefix="engine")
+        self._on_all_streams = partial(on_all_streams, engine, self._threads)
 
     async def run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         """Score texts of one padded length; one tuple of logits a text, one logit a label.
@@ -114,22 +110,20 @@ class EngineExecutor:
 
         Those are the lengths up to the engine's `warm_tokens`, and the shortest one in any case.
 
-        The check compares, to the bit, rows computed alone with the same rows among others: for an engine that claims
-        batch invariance at the shortest length, there in batches of several sizes, the longest of which its batch holds
-        two, and one between. For one that may have it up to some `trial_tokens`, at the shortest length alone, because
-        its batch then goes from the least rows to the most, and such processors are slow. Where it fails, texts are
-        computed one by one from then on. Every stream takes part in all of it, at the same time as the others.
+        The check compares, to the bit, rows computed alone with the same rows among others: see `shapes_of_a_start`.
+        Where it fails, texts are computed one by one from then on. Every stream takes part in all of it, at the same
+        time as the others.
         Blocks; call it before `run`.
 
         Args:
             lengths: every padded length, rising.
         """
         # The first call of a stream pays for more than its length.
-        self._on_all_streams(*self._sample(1, lengths[0]))
+        self._on_all_streams(*sample((1, lengths[0]), self._pad_id))
         started = self._clock()
         warmed = [length for length in lengths if length <= self._engine.warm_tokens] or lengths[:1]
         for length in warmed:
-            self._on_all_streams(*self._sample(1, length))
+            self._on_all_streams(*sample((1, length), self._pad_id))
         seconds = self._clock() - started
         self._together_tokens = self._check(lengths)
         if not self._together_tokens:
@@ -147,42 +141,13 @@ class EngineExecutor:
 
     def _check(self, lengths: Sequence[int]) -> int:
         """Return the padded tokens up to which texts may be computed together; 0 if none may."""
-        if self._engine.batch_invariant:
-            paired = [length for length in lengths if 2 * length <= _CHECK_TOKENS] or lengths[:1]
-            checked = sorted({paired[0], paired[len(paired) // 2], paired[-1]})
-            shapes = [(max(2, _CHECK_TOKENS // length), length) for length in checked]
-            shapes += [(rows, lengths[0]) for rows in _FEW_ROWS]
-            return sys.maxsize if all(self._is_invariant(*shape) for shape in shapes) else 0
-        tokens = self._engine.trial_tokens
-        return tokens if tokens and self._is_invariant(max(2, tokens // lengths[0]), lengths[0]) else 0
-
-    def _is_invariant(self, rows: int, length: int) -> bool:
-        """Compare rows alone with the same rows together, on every stream."""
-        ids, mask = self._sample(rows, length)
-        picked = sorted({0, rows // 2, rows - 1})
-        alone = np.concatenate([self._engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked])
-        return all(np.array_equal(together[picked], alone) for together in self._on_all_streams(ids, mask))
-
-    def _on_all_streams(self, ids: TokenIds, mask: TokenIds) -> list[Logits]:
-        """Run the same rows on every stream at the same time."""
-        together = threading.Barrier(self._engine.streams)
-
-        def infer() -> Logits:
-            together.wait()
-            return self._engine.infer(ids, mask)
-
-        running = [self._threads.submit(infer) for _ in range(self._engine.streams)]
-        return [each.result() for each in running]
-
-    def _sample(self, rows: int, length: int) -> tuple[TokenIds, TokenIds]:
-        """Make rows of small token ids that differ from row to row, as does their padding."""
-        ids = np.full((rows, length), self._pad_id, dtype=np.int64)
-        mask = np.zeros((rows, length), dtype=np.int64)
-        for row in range(rows):
-            real = max(1, length - row % _PADDINGS)
-            ids[row, :real] = (np.arange(real) + row) % 7
-            mask[row, :real] = 1
-        return ids, mask
+        if not may_be_together(self._engine):
+            return 0
+        for shape in shapes_of_a_start(self._engine, lengths, self._seed):
+            if not is_invariant(self._engine, shape, self._pad_id, self._on_all_streams):
+                _log.warning("scores depend on the batch with %d texts of %d padded tokens", *shape)
+                return 0
+        return sys.maxsize if self._engine.batch_invariant else self._engine.trial_tokens
 
     def _infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
         try:

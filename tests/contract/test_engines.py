@@ -154,6 +154,7 @@ def warm(case: Case) -> Warm:
         case.engine,
         pad_id=manifest.pad_id,
         clock=lambda: float(next(ticks)),
+        seed=1,
         tidy=lambda: None,
     )
     return Warm(executor, executor.warm_up(bucket_lengths(min(64, manifest.max_tokens or LONG))))

@@ -1,18 +1,22 @@
 """`mlapi bundle inspect` and `verify` tell people and machines what a bundle is, and whether it is still that."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
 from mlapi.bundles.store import Bundle, open_bundle, write_bundle
 from mlapi.cli.bundle import bundle as command
-from mlapi.settings import DEFAULT_BUNDLE
+from mlapi.engines.base import Logits, TokenIds
+from mlapi.engines.fake import FakeEngine
+from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.architecture.source_rules import ROOT
 
 EVALUATION = Evaluation("made up", 200, 0.875, 0.88, 0.995, ScoreDifference(0.0001, 0.02, 0.3))
@@ -125,7 +129,48 @@ def test_verify_finds_a_missing_file(tmp_path: Path, name: str) -> None:
     assert f"wrong  {name}: " in shown
 
 
-@pytest.mark.parametrize("subcommand", ["inspect", "verify"])
+class OddEngine(FakeEngine):
+    """Scores differently in one shape of batch alone."""
+
+    batch_tokens = 64
+
+    def infer(self, ids: TokenIds, mask: TokenIds) -> Logits:
+        return super().infer(ids, mask) + np.float32((ids.shape == (2, 24)) * 1e-6)
+
+
+class SingleEngine(FakeEngine):
+    """Claims nothing."""
+
+    batch_invariant = False
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "shown"),
+    [
+        (
+            OddEngine(2),
+            1,
+            "differs  2 texts of 24 padded tokens\n11 of 12 shapes of batches keep every bit, in fp32 on any\n",
+        ),
+        (SingleEngine(2), 0, "texts are computed one by one here, in fp32 on any: there is nothing to compare\n"),
+    ],
+)
+def test_scan_computes_every_shape_and_names_those_that_differ(
+    engine: FakeEngine, code: int, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlapi.engines.registry.load_engine", lambda *_: engine)
+    assert run("scan", write(tmp_path).folder)[:2] == (code, shown)
+
+
+def test_scan_of_a_bundle_of_ours_finds_nothing() -> None:
+    code, shown, _ = run("scan", LAB_BUNDLE)
+    assert code == 0
+    checked = re.fullmatch(r"([0-9]+) of \1 shapes of batches keep every bit, in .+\n", shown)
+    assert checked
+    assert int(checked[1]) > 100
+
+
+@pytest.mark.parametrize("subcommand", ["inspect", "verify", "scan"])
 def test_what_is_no_bundle_is_an_error_without_a_traceback(tmp_path: Path, subcommand: str) -> None:
     assert run(subcommand, tmp_path) == (
         1,
