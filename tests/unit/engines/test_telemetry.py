@@ -31,3 +31,7 @@ load_engine("openvino", open_bundle(DEFAULT_BUNDLE), 1)
 print(sys.modules["openvino_telemetry"])
 """
     assert run(code) == "None\n"
+
+
+def test_nor_does_whatever_test_imports_it_first() -> None:
+    assert sys.modules["openvino_telemetry"] is None
