@@ -86,14 +86,12 @@ class Traffic:
             for tokens in lengths:
                 yield self.text(tokens)
 
-    def popular(
-        self, known: Sequence[str], hit_ratio: float, fresh: Iterator[str], exponent: float = 1.0
-    ) -> Iterator[str]:
+    def popular(self, known: Sequence[str], hit_ratio: float, fresh: Iterator[str]) -> Iterator[str]:
         """Yield a known text with probability `hit_ratio`, else a fresh one.
 
-        Among the known ones the k-th is asked for 1/k^exponent as often as the first (Zipf's law).
+        Among the known ones the k-th is asked for 1/k as often as the first (Zipf's law).
         """
-        weights = list(accumulate(1 / rank**exponent for rank in range(1, len(known) + 1)))
+        weights = list(accumulate(1 / rank for rank in range(1, len(known) + 1)))
         while True:
             if self._random.random() < hit_ratio:
                 yield self._random.choices(known, cum_weights=weights)[0]

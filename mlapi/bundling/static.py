@@ -28,7 +28,6 @@ _ROWS: Final = 2000
 
 _SEED: Final = 3
 _LEAST: Final = 1e-6
-_CONSTANTS: Final = ("Constant", "Convert")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Final, Never
 
 from mlapi.dialects.base import TextLimits
+from mlapi.dialects.problems import MAX_VIOLATIONS
 from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError, Violation
 
 BOM: Final = codecs.BOM_UTF8
 """Some clients put it in front of UTF-8; it is no part of the text (RFC 8259, section 8.1)."""
-
-_MAX_VIOLATIONS: Final = 100
 
 _FRAMES_OF_ASCII: Final = b"\0\xff\xfe"
 """What a first character from ASCII has around it in UTF-16 and UTF-32, byte order marks included."""
@@ -63,7 +62,7 @@ def refuse(detail: str, violations: Sequence[Violation]) -> Never:
     Raises:
         InvalidRequestError: always.
     """
-    more = len(violations) - _MAX_VIOLATIONS
+    more = len(violations) - MAX_VIOLATIONS
     raise InvalidRequestError(
-        detail + (f" (and {more} more)" if more > 0 else ""), violations=violations[:_MAX_VIOLATIONS]
+        detail + (f" (and {more} more)" if more > 0 else ""), violations=violations[:MAX_VIOLATIONS]
     )

@@ -2,16 +2,13 @@
 
 uvicorn makes of each request a scope, a cycle and a task, and sends its answer one turn of the event loop later. That
 costs more than a cached answer does. A plain request (a POST with a length to a path that has a `FastPath`, on a
-connection that stays open, complete at once or nearly so) is therefore first shown to that. What that does not
-answer, and every other request, goes to the application.
+connection that stays open, complete when its head is, or nearly so) is therefore first shown to that. What that does
+not answer, and every other request, goes to the application.
 """
 
 import asyncio
 from functools import partial
 from typing import Any, Final
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from mlapi.api.route import HEAD_START, HeadStart
 from mlapi.errors import MlapiError
@@ -27,28 +24,22 @@ _OK: Final = 200
 _END_BYTES: Final = len(END)
 
 _PATIENCE_S: Final = 0.005
-"""How long the rest of a body is waited for: what was sent at once takes less, and the rest is in no hurry."""
+"""How long the rest of a body is waited for: what was sent in one piece takes less, and the rest is in no hurry."""
 
 
 class FastHttpConnection(HttpConnection):
     """One connection."""
 
-    def __init__(
-        self,
-        shared: Shared,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(shared, config, server_state, app_state, _loop)
+    # Whether an inquiry has begun, and the wait for the rest of a body; nobody waits for the same one twice.
+    _asking = False
+    _patience: asyncio.TimerHandle | None = None
+    _impatient = False
+    _default_headers: object = None
+    _opening = b""
+
+    def __init__(self, shared: Shared, *of_uvicorn: Any, **named: Any) -> None:  # noqa: ANN401  see `HttpConnection`
+        super().__init__(shared, *of_uvicorn, **named)
         self._recognise = shared.requests.recognise
-        # Whether an inquiry has begun, and the wait for the rest of a body; nobody waits for the same one twice.
-        self._asking = False
-        self._patience: asyncio.TimerHandle | None = None
-        self._impatient = False
-        self._default_headers: object = None
-        self._opening = b""
 
     def data_received(self, data: bytes) -> None:
         """Serve what has come; one whole plain request without a detour."""

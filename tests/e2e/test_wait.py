@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from redis import Redis
@@ -76,8 +77,9 @@ def test_a_frozen_redis_does_not_hold_it_up(redis: PrivateRedis) -> None:
         redis.resume()
 
 
-def test_a_redis_that_comes_while_it_waits_is_found(redis: PrivateRedis) -> None:
-    redis.kill()
+@contextmanager
+def waiting(redis: PrivateRedis, first: str) -> Iterator[None]:
+    """Have it wait, and yield once it has said this; it must find Redis soon after the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mlapi", "wait", "redis", "--timeout", "30"],
         env=mlapi_environment({"MLAPI_REDIS_URL": redis.url}),
@@ -86,10 +88,16 @@ def test_a_redis_that_comes_while_it_waits_is_found(redis: PrivateRedis) -> None
     )
     assert process.stderr is not None
     with process, process.stderr as said:
-        assert "waiting for Redis" in said.readline()
-        redis.restart()
+        assert first in said.readline()
+        yield
         assert "answers" in said.readline()
         assert process.wait(30) == 0
+
+
+def test_a_redis_that_comes_while_it_waits_is_found(redis: PrivateRedis) -> None:
+    redis.kill()
+    with waiting(redis, "waiting for Redis"):
+        redis.restart()
 
 
 def test_a_redis_that_refuses_the_password_is_not_waited_for(redis: PrivateRedis) -> None:
@@ -137,18 +145,8 @@ def test_a_replica_is_waited_for_until_it_is_promoted(redis: PrivateRedis) -> No
     with Redis.from_url(redis.url) as client:
         client.replicaof(HOST, "1")
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mlapi", "wait", "redis", "--timeout", "30"],
-                env=mlapi_environment({"MLAPI_REDIS_URL": redis.url}),
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            assert process.stderr is not None
-            with process, process.stderr as said:
-                assert "it refuses stores (READONLY: " in said.readline()
+            with waiting(redis, "it refuses stores (READONLY: "):
                 client.replicaof("NO", "ONE")
-                assert "answers" in said.readline()
-                assert process.wait(30) == 0
         finally:
             client.replicaof("NO", "ONE")
 

@@ -1,7 +1,7 @@
 """A bundle is opened only if it is whole, and its digest covers whatever can change an answer."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,6 @@ import pytest
 from mlapi.bundles.manifest import (
     Evaluation,
     FileEntry,
-    Manifest,
     Provenance,
     ScoreDifference,
     model_digest,
@@ -19,21 +18,7 @@ from mlapi.bundles.manifest import (
 )
 from mlapi.bundles.store import Bundle, open_bundle, write_bundle
 from mlapi.errors import BundleError
-
-
-def manifest(files: Mapping[str, FileEntry]) -> Manifest:
-    return Manifest(
-        schema=1,
-        name="tiny",
-        labels=("NEGATIVE", "POSITIVE"),
-        activation="softmax",
-        max_tokens=512,
-        pad_id=0,
-        engine="openvino",
-        precision="int8",
-        files=dict(files),
-        provenance=Provenance("source", "revision", "Apache-2.0", {}),
-    )
+from tests.manifest_example import manifest_of
 
 
 @pytest.fixture
@@ -41,7 +26,7 @@ def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "weights").write_bytes(b"weights")
     (tmp_path / "graph").write_bytes(b"graph")
     content = {"model.bin": tmp_path / "weights", "model.xml": tmp_path / "graph"}
-    return write_bundle(tmp_path / "bundle", content, manifest)
+    return write_bundle(tmp_path / "bundle", content, manifest_of)
 
 
 def test_what_was_written_can_be_opened(bundle: Bundle) -> None:
@@ -121,12 +106,12 @@ def test_a_manifest_with_a_wrong_field_is_refused(bundle: Bundle, field: str, va
 
 def test_a_bundle_is_never_written_over_another(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="exists already"):
-        write_bundle(bundle.folder, {}, manifest)
+        write_bundle(bundle.folder, {}, manifest_of)
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="absent"):
-        write_bundle(tmp_path / "bundle", {"model.bin": tmp_path / "absent"}, manifest)
+        write_bundle(tmp_path / "bundle", {"model.bin": tmp_path / "absent"}, manifest_of)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,7 +134,7 @@ def test_a_file_that_is_not_listed_is_not_handed_out(bundle: Bundle) -> None:
     ],
 )
 def test_whatever_can_change_an_answer_changes_the_digest(change: dict[str, object]) -> None:
-    base = manifest({"model.bin": FileEntry("0" * 64, 7)})
+    base = manifest_of({"model.bin": FileEntry("0" * 64, 7)})
     assert msgspec.structs.replace(base, **change).digest != base.digest
 
 
@@ -163,12 +148,12 @@ def test_whatever_can_change_an_answer_changes_the_digest(change: dict[str, obje
     ],
 )
 def test_what_cannot_change_an_answer_does_not(change: dict[str, object]) -> None:
-    base = manifest({"model.bin": FileEntry("0" * 64, 7)})
+    base = manifest_of({"model.bin": FileEntry("0" * 64, 7)})
     assert msgspec.structs.replace(base, **change).digest == base.digest
 
 
 def test_the_model_digest_covers_bundle_and_runtime() -> None:
-    one, other = (manifest({"model.bin": FileEntry(digit * 64, 7)}) for digit in "01")
+    one, other = (manifest_of({"model.bin": FileEntry(digit * 64, 7)}) for digit in "01")
     runtime = {"name": "openvino", "version": "1", "instruction_set": "x86_64:avx2"}
     digests = {
         model_digest(one, runtime),

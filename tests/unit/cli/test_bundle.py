@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
+from mlapi.bundles.manifest import Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
 from mlapi.bundles.store import Bundle, open_bundle, write_bundle
 from mlapi.cli.bundle import bundle as command
 from mlapi.engines.base import Logits, TokenIds
 from mlapi.engines.fake import FakeEngine
 from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.architecture.source_rules import ROOT
+from tests.manifest_example import manifest_of
 
 EVALUATION = Evaluation("made up", 200, 0.875, 0.88, 0.995, ScoreDifference(0.0001, 0.02, 0.3))
 LONG = Evaluation("long", 50, 0.9, 0.88, 1.0, ScoreDifference(0, 0.01, 0.02), "long.tsv", "a" * 64, 2, 48)
@@ -28,18 +29,9 @@ def write(folder: Path, *evaluations: Evaluation) -> Bundle:
         (folder / name).write_bytes(name.encode() * 1000)
 
     def manifest(entries: Mapping[str, FileEntry]) -> Manifest:
-        return Manifest(
-            schema=SCHEMA,
-            name="example",
-            labels=("NO", "YES"),
-            activation="softmax",
-            max_tokens=512,
-            pad_id=0,
-            engine="openvino",
-            precision="int8",
-            files=dict(entries),
-            provenance=Provenance("owner/example", "0" * 40, "MIT", {"torch": "2", "nncf": "3"}),
-            evaluations=evaluations,
+        provenance = Provenance("owner/example", "0" * 40, "MIT", {"torch": "2", "nncf": "3"})
+        return manifest_of(
+            entries, name="example", labels=("NO", "YES"), provenance=provenance, evaluations=evaluations
         )
 
     return write_bundle(folder / "bundle", {name: folder / name for name in ("model.bin", "model.xml")}, manifest)

@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlapi.bundles.manifest import SCHEMA, FileEntry, Manifest, Provenance
+from mlapi.bundles.manifest import FileEntry, Manifest
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.engines.linear import IDF, WEIGHTS, LinearEngine
 from mlapi.engines.registry import TOKENIZERS, import_tokenizer, load_engine
 from mlapi.errors import BundleError
 from mlapi.tokenizing.ngrams import ANALYSER, FILE, NgramTokenizer, Vocabulary
+from tests.manifest_example import manifest_of
 
 IDFS = np.array([0, 1.5, 2.25, 3.0, 1e8], dtype=np.float32)
 
@@ -24,18 +25,7 @@ def bundle(folder: Path, labels: tuple[str, ...], arrays: Mapping[str, np.ndarra
         np.save(folder / name, array)
 
     def describe(entries: Mapping[str, FileEntry]) -> Manifest:
-        return Manifest(
-            schema=SCHEMA,
-            name="tiny",
-            labels=labels,
-            activation="softmax",
-            max_tokens=None,
-            pad_id=0,
-            engine="linear",
-            precision="fp32",
-            files=dict(entries),
-            provenance=Provenance("nothing", "0", "MIT", {}),
-        )
+        return manifest_of(entries, labels=labels, max_tokens=None, engine="linear", precision="fp32")
 
     return write_bundle(folder / "bundle", {name: folder / name for name in arrays}, describe)
 
