@@ -180,7 +180,7 @@ class PayloadTooLargeError(RequestError):
 
 
 class BatchTooLargeError(RequestError):
-    """The request has more texts, or more tokens, than can ever be served at once."""
+    """The request has more texts, or more tokens, than one request can ever have."""
 
     code = "batch_too_large"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE

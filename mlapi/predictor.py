@@ -150,7 +150,7 @@ class Predictor:
             NotCachedError: `policy.compute` is off and a text was not found.
             DeadlineExceededError: the answer was not complete in time.
             OverloadedError: the model has more to do than it can finish in time.
-            BatchTooLargeError: the request can never be served at once.
+            BatchTooLargeError: the request can never be served as one.
             DrainingError: the process is stopping.
             EngineError: the model failed.
         """

@@ -16,7 +16,7 @@ unwanted=("${reporter[@]}")
 pip --python "$environment/bin/python" uninstall --yes --quiet "${unwanted[@]}"
 
 # OpenVINO: the processor's plugin and the reader of its own format; named by what stays, so that the next version's
-# new plugin or frontend does not come in by itself.
+# new plugin or frontend does not come in unnoticed.
 cd "${packages[0]}/openvino"
 find libs -type f ! \( \
   -name 'libopenvino.so.*' -o -name 'libopenvino_intel_cpu_plugin.so' -o -name 'libopenvino_arm_cpu_plugin.so' \

@@ -112,7 +112,7 @@ class BodyReader:
     def _hold(self, size: int) -> None:
         self._held += size
         if self._held > self._max_held_bytes:
-            msg = "too many large requests arrive at once"
+            msg = "too many large requests arrive together"
             raise OverloadedError(msg, retry_after_s=1)
 
     def _check_size(self, size: int) -> None:

@@ -17,7 +17,7 @@ class SharedStore(Protocol):
         """
 
     def request(self, digests: Sequence[bytes], deliver: Callable[[list[Prediction | None]], None]) -> None:
-        """Ask for at least one text; `deliver` is called within bounded time, never at once.
+        """Ask for at least one text; `deliver` is called within bounded time, never before this returns.
 
         It takes what is stored, in the order asked for; None where nothing valid is.
         """

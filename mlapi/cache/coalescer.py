@@ -99,7 +99,7 @@ class Coalescer:
         self._departure: asyncio.Handle | None = None
 
     def request(self, digests: Sequence[bytes], deliver: Deliver) -> None:
-        """Ask for at least one digest, and call back when that was answered or the time is up; never at once."""
+        """Ask for at least one digest; call back when it was answered or the time is up, never before this returns."""
         trip = self._waiting[-1] if self._waiting else self._boarding()
         if len(trip.digests) + len(digests) <= self._max_keys:
             trip.join(digests, deliver)

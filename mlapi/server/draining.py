@@ -76,7 +76,7 @@ class DrainingServer(uvicorn.Server):
         _log.info("listening on %s", " and ".join(addresses(listeners)))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain on SIGTERM; stop at once on SIGINT and on a second signal."""
+        """Begin to drain on SIGTERM; stop immediately on SIGINT and on a second signal."""
         del frame
         self._drain()
         if sig == signal.SIGINT and self.should_exit:

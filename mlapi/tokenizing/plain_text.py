@@ -1,4 +1,4 @@
-"""Recognises many texts at once as canonical but for their case, which nearly all texts are."""
+"""Recognises many texts together as canonical but for their case, which nearly all texts are."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Tokenises short requests at once, and others in a thread of its own."""
+"""Tokenises short requests where they are, and others in a thread of its own."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
