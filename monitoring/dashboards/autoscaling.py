@@ -118,7 +118,8 @@ _RESOURCES: Final = (
         "reqps",
         (
             Query(
-                f'sum by (instance) (rate(mlapi_http_requests_total{{{OURS}, route=~".*predict"}}[$__rate_interval]))',
+                f"sum by (instance) "
+                f'(rate(mlapi_http_requests_total{{{OURS}, route=~".*(predict|/hf)"}}[$__rate_interval]))',
                 "{{instance}}",
             ),
         ),

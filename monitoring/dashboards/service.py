@@ -17,9 +17,14 @@ _NUMBERS: Final = (
     ),
     Panel(
         "Requests",
-        "Predict and bulk-predict requests per second.",
+        "Requests for predictions per second, in whatever wire format.",
         "reqps",
-        (Query(f'sum(rate(mlapi_http_requests_total{{{OURS}, route=~".*predict"}}[$__rate_interval]))', "requests"),),
+        (
+            Query(
+                f'sum(rate(mlapi_http_requests_total{{{OURS}, route=~".*(predict|/hf)"}}[$__rate_interval]))',
+                "requests",
+            ),
+        ),
         columns=4,
         kind="number",
     ),
@@ -120,10 +125,10 @@ _REQUESTS: Final = (
         (Query(f"max by (model) (job_model:mlapi_shed:ratio_rate5m{{{OF_MODELS}}})", "{{model}}"),),
     ),
     Panel(
-        "Duration of predict",
+        "Duration of predict and hf",
         "From the first byte of the request's head to the end of the answer.",
         "s",
-        quantiles("mlapi_http_request_duration_seconds", f'{OURS}, route=~".*/predict"'),
+        quantiles("mlapi_http_request_duration_seconds", f'{OURS}, route=~".*/(predict|hf)"'),
     ),
     Panel(
         "Duration of bulk-predict",

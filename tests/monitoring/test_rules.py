@@ -1,5 +1,6 @@
 """The rules are valid, every alert is tested both ways, and every alert leads to its heading in the runbook."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -128,3 +129,21 @@ def test_a_pair_of_windows_fires_when_its_share_of_thirty_days_is_spent() -> Non
         if window:
             factors = {float(factor) for factor in re.findall(r"> ([\d.]+) \*", alert["expr"])}
             assert list(factors) == pytest.approx([shares[window] * 30 * 24 / hours[window]]), alert["alert"]
+
+
+def test_the_objectives_count_every_route_that_predicts() -> None:
+    """Availability all of them; latency those that are not for bulk."""
+    paths = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+    routes = {path for path, operations in paths.items() if "post" in operations}
+    assert len(routes) >= 3
+    for group, counted in (
+        ("mlapi-availability", routes),
+        ("mlapi-latency", {route for route in routes if "bulk" not in route}),
+    ):
+        groups = yaml.safe_load((FOLDER / "recording.yaml").read_text(encoding="utf-8"))["groups"]
+        (rules,) = [found["rules"] for found in groups if found["name"] == group]
+        for rule in rules:
+            patterns = set(re.findall(r'route=~"([^"]+)"', rule["expr"]))
+            assert len(patterns) == 1, rule["record"]
+            matched = {route for route in routes for pattern in patterns if re.fullmatch(pattern, route)}
+            assert matched == counted, rule["record"]
