@@ -27,6 +27,14 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
 
 
+class CalibrationFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of texts by which scales were fixed: its name without its folder, its SHA-256 (hex), the texts taken."""
+
+    file: str
+    sha256: str
+    texts: int
+
+
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where the weights came from and what made the bundle.
 
@@ -36,6 +44,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         licence: SPDX identifier of the weights' licence, or "unknown".
         built_with: versions of the libraries that trained, converted and quantised.
         parameters: what the training was told, the seed included; empty where it is not known.
+        calibration: the files by whose texts scales were fixed; empty where none are fixed, or it was not noted.
     """
 
     source: str
@@ -43,6 +52,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     licence: str
     built_with: dict[str, str]
     parameters: dict[str, int | float | str] = {}
+    calibration: tuple[CalibrationFile, ...] = ()
 
 
 class ScoreDifference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,10 +18,11 @@ from mlapi.batching.buckets import bucket_lengths, padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.bundling import parity
-from mlapi.bundling.calibration import read_calibration
+from mlapi.bundling.calibration import Calibration, read_calibration
 from mlapi.bundling.describe import Description, describe
 from mlapi.bundling.export import export
 from mlapi.bundling.labelled import LabelForm, LabelledTexts, read_labelled
+from mlapi.bundling.licence import UNKNOWN_LICENCE, spdx
 from mlapi.bundling.original import Original, compare_reading, probing_texts
 from mlapi.bundling.pull import CONFIG, WEIGHTS, Checkpoint, pull
 from mlapi.bundling.quantise import store, store_static
@@ -66,7 +67,8 @@ class Order:
         calibrate: files of texts, by which the scales of a further graph's activations are fixed, for processors with
             AMX; DistilBERT in int8 only.
         unevaluated: whether a precision that changes the scores may go without.
-        licence: SPDX identifier of the weights' licence.
+        licence: SPDX identifier of the weights' licence, or an expression of several; or "unknown".
+        memory_bytes: what a process that serves it needs for it at most, where somebody measured it.
         threads: processor threads to evaluate with.
 
     Raises:
@@ -85,7 +87,8 @@ class Order:
     labels_are: LabelForm | None = None
     calibrate: tuple[Path, ...] = ()
     unevaluated: bool = False
-    licence: str = "unknown"
+    licence: str = UNKNOWN_LICENCE
+    memory_bytes: int | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -110,6 +113,10 @@ class Order:
                 f"--dataset names each of the files in turn: {len(self.dataset)} names, {len(self.evaluate)} files",
             ),
             (bool(unprintable), f"names and the licence must be printable text, unlike {unprintable}"),
+            (
+                spdx(self.licence) is None,
+                f"--licence takes SPDX identifiers, such as Apache-2.0, or {UNKNOWN_LICENCE}, not {self.licence!r}",
+            ),
             (
                 len(set(self.datasets)) != len(self.evaluate),
                 f"two data sets are called alike ({', '.join(self.datasets)}): tell them apart with --dataset",
@@ -150,17 +157,19 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
     calibration = read_calibration(order.calibrate, data)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        reference = _draft_reference(order, checkpoint, description, folder)
+        reference = _draft_reference(order, checkpoint, description, calibration, folder)
         original = Original(checkpoint.folder, labels=description.labels, max_tokens=description.max_tokens)
         _check_reading(reference, original, say)
         say(f"making the bundle for {order.engine}, {order.precision}")
-        candidate = _draft_candidate(order, reference, calibration, folder)
+        candidate = _draft_candidate(order, reference, calibration.texts, folder)
         evaluations = _judge(candidate, original, data, order.threads, say)
         files = {name: candidate.file(name) for name in candidate.manifest.files}
         return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluations))
 
 
-def _draft_reference(order: Order, checkpoint: Checkpoint, description: Description, folder: Path) -> Bundle:
+def _draft_reference(
+    order: Order, checkpoint: Checkpoint, description: Description, calibration: Calibration, folder: Path
+) -> Bundle:
     """Make the checkpoint itself a bundle, for the reference engine."""
     tokenizer = folder / TOKENIZER
     tokenizer.write_text(description.tokenizer, encoding="utf-8")
@@ -179,8 +188,9 @@ def _draft_reference(order: Order, checkpoint: Checkpoint, description: Descript
             provenance=Provenance(
                 source=checkpoint.source,
                 revision=checkpoint.revision,
-                licence=order.licence,
+                licence=spdx(order.licence) or UNKNOWN_LICENCE,
                 built_with={tool: version(tool) for tool in _TOOLS[order.engine]},
+                calibration=calibration.files,
             ),
         )
 
@@ -221,7 +231,12 @@ def _complete(
     manifest: Manifest, order: Order, evaluations: tuple[Evaluation, ...], entries: Mapping[str, FileEntry]
 ) -> Manifest:
     return msgspec.structs.replace(
-        manifest, engine=order.engine, precision=order.precision, files=dict(entries), evaluations=evaluations
+        manifest,
+        engine=order.engine,
+        precision=order.precision,
+        files=dict(entries),
+        evaluations=evaluations,
+        memory_bytes=order.memory_bytes,
     )
 
 

@@ -1,9 +1,12 @@
 """Reads the texts by which scales are fixed, and refuses those that a bundle is measured on."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mlapi.bundles.manifest import CalibrationFile
 from mlapi.bundling.labelled import LabelledTexts
 from mlapi.errors import BundleError
 
@@ -12,7 +15,15 @@ _MOST: Final = 300
 """Texts taken of a file, evenly spaced."""
 
 
-def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Texts by which scales are fixed, and the files that they were read from."""
+
+    texts: Sequence[str]
+    files: tuple[CalibrationFile, ...]
+
+
+def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts]) -> Calibration:
     """Read UTF-8 files of a text a line; what follows a tab, such as a label, and a line of headings are left out.
 
     Texts should be as long as those that will be classified, long ones included: scales that were fixed by short ones
@@ -31,9 +42,11 @@ def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts])
     """
     measured = {_plain(text): data.name for data in evaluation for text in data.texts}
     found: list[str] = []
+    files = []
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            content = path.read_bytes()
+            lines = content.decode("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{path} cannot be read: {error}"
             raise BundleError(msg) from error
@@ -48,8 +61,10 @@ def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts])
             name = measured[_plain(both[0])]
             msg = f"{path} holds {len(both)} texts of {name}, such as {both[0][:60]!r}: leave them out"
             raise BundleError(msg)
-        found += texts[:: -(-len(texts) // _MOST)]
-    return found
+        taken = texts[:: -(-len(texts) // _MOST)]
+        found += taken
+        files.append(CalibrationFile(path.name, hashlib.sha256(content).hexdigest(), len(taken)))
+    return Calibration(found, tuple(files))
 
 
 def _plain(text: str) -> str:

@@ -133,7 +133,18 @@ def scan(folder: Path, threads: int | None) -> None:
     help="Texts, a line each, none of them evaluated: fixes scales for AMX; several files are taken together.",
 )
 @click.option("--no-evaluation", "unevaluated", is_flag=True, help="Go without, in a precision that changes scores.")
-@click.option("--licence", default="unknown", show_default=True, help="SPDX identifier of the weights' licence.")
+@click.option(
+    "--licence",
+    default="unknown",
+    show_default=True,
+    help="SPDX identifier of the weights' licence, or an expression of several.",
+)
+@click.option(
+    "--memory-bytes",
+    type=click.IntRange(1),
+    help="What a process needs to serve it at most, beside what every process needs; compared with the memory limit at "
+    "a start. Measure it once it is made: python -m benchmarks.memory_need.",
+)
 def build(precision: str | None, engine: str, **options: object) -> None:
     """Make a bundle from a Hugging Face sequence classification checkpoint.
 
@@ -186,6 +197,7 @@ def _table(manifest: Manifest) -> str:
         ("made from", f"{provenance.source} at {provenance.revision}"),
         ("licence", provenance.licence),
         ("made with", ", ".join(f"{tool} {version}" for tool, version in sorted(provenance.built_with.items()))),
+        *(("calibration", f"{each.texts} texts of {each.file}") for each in provenance.calibration),
         *(("parameter", f"{name} = {value}") for name, value in sorted(provenance.parameters.items())),
         *chain.from_iterable(map(_evaluation, manifest.evaluations)),
         *([] if manifest.evaluations else [("evaluation", "none")]),

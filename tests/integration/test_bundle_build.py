@@ -253,6 +253,12 @@ def test_every_data_set_has_a_name_of_its_own(evaluate: tuple[str, ...], dataset
         Order("source", Path("bundle"), evaluate=tuple(map(Path, evaluate)), dataset=dataset, unevaluated=True)
 
 
+@pytest.mark.parametrize("licence", ["Apache", "my own", "MIT AND", "Apache 2.0"])
+def test_a_licence_that_is_no_spdx_identifier_is_refused(licence: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"--licence takes SPDX identifiers.* not '{licence}'"):
+        Order("source", Path("bundle"), unevaluated=True, licence=licence)
+
+
 def test_scales_are_fixed_for_int8_on_openvino_alone() -> None:
     with pytest.raises(ConfigurationError, match="--calibrate is for"):
         Order("source", Path("bundle"), precision="fp32", calibrate=(Path("texts"),))
@@ -261,8 +267,13 @@ def test_scales_are_fixed_for_int8_on_openvino_alone() -> None:
 def test_a_bundle_with_fixed_scales_holds_both_graphs(checkpoint: Path, tmp_path: Path) -> None:
     calibration = tmp_path / "calibration.txt"
     calibration.write_text("\n".join(SENTENCES), encoding="utf-8")
-    order = Order(str(checkpoint), tmp_path / "bundle", calibrate=(calibration,), unevaluated=True)
+    order = Order(
+        str(checkpoint), tmp_path / "bundle", calibrate=(calibration,), unevaluated=True, memory_bytes=123_000_000
+    )
     made = build(order, say_nothing)
+    (noted,) = made.manifest.provenance.calibration
+    assert (noted.file, noted.texts) == ("calibration.txt", len(SENTENCES))
+    assert made.manifest.memory_bytes == 123_000_000
     assert {"model.xml", "model.bin", "static.xml", "static.bin"} < set(made.manifest.files)
     with closing(load_engine("openvino", made, 1)) as engine:
         assert (engine.identity.arithmetic == "int8-static") == multiplies_int8_tiles(engine.identity.instruction_set)

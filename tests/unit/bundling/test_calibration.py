@@ -1,9 +1,11 @@
 """Scales are never fixed by texts that a bundle is measured on."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from mlapi.bundles.manifest import CalibrationFile
 from mlapi.bundling.calibration import read_calibration
 from mlapi.bundling.labelled import LabelledTexts
 from mlapi.errors import BundleError
@@ -18,13 +20,16 @@ def write(path: Path, *lines: str) -> Path:
 
 def test_labels_headings_and_empty_lines_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "texts.tsv", "sentence\tlabel", "good\t1", "", "bad, but long\t0", "plain")
-    assert read_calibration([path], [MEASURED]) == ["good", "bad, but long", "plain"]
+    assert read_calibration([path], [MEASURED]).texts == ["good", "bad, but long", "plain"]
 
 
 def test_at_most_300_of_each_file_are_taken_from_all_over_it(tmp_path: Path) -> None:
     long, short = write(tmp_path / "a", *map(str, range(1000))), write(tmp_path / "b", "one", "two")
-    found = read_calibration([long, short], [])
+    read = read_calibration([long, short], [])
+    found = read.texts
     assert (len(found), found[0], found[249], found[250:]) == (252, "0", "996", ["one", "two"])
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (long, short)]
+    assert [*read.files] == [CalibrationFile("a", digests[0], 250), CalibrationFile("b", digests[1], 2)]
 
 
 @pytest.mark.parametrize("text", ["A fine film .", "a  FINE film . ", "dull\t1"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mlapi.bundles.manifest import Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
+from mlapi.bundles.manifest import CalibrationFile, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
 from mlapi.bundles.store import Bundle, open_bundle, write_bundle
 from mlapi.cli.bundle import bundle as command
 from mlapi.engines.base import Logits, TokenIds
@@ -29,7 +29,13 @@ def write(folder: Path, *evaluations: Evaluation) -> Bundle:
         (folder / name).write_bytes(name.encode() * 1000)
 
     def manifest(entries: Mapping[str, FileEntry]) -> Manifest:
-        provenance = Provenance("owner/example", "0" * 40, "MIT", {"torch": "2", "nncf": "3"})
+        provenance = Provenance(
+            "owner/example",
+            "0" * 40,
+            "MIT",
+            {"torch": "2", "nncf": "3"},
+            calibration=(CalibrationFile("mixed.txt", "c" * 64, 300),),
+        )
         return manifest_of(
             entries, name="example", labels=("NO", "YES"), provenance=provenance, evaluations=evaluations
         )
@@ -61,6 +67,7 @@ file        model.xml, 0.01 MB
 made from   owner/example at {"0" * 40}
 licence     MIT
 made with   nncf 3, torch 2
+calibration 300 texts of mixed.txt
 evaluation  made up, 200 texts, against the reference
 accuracy    0.8750 (reference 0.8800)
 agreement   99.50 % of the labels
