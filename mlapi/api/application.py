@@ -9,6 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -18,7 +19,7 @@ from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
-from mlapi.api.methods import Methods
+from mlapi.api.methods import HeadAsGet, Methods
 from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
 from mlapi.api.route import PredictionRoute
 from mlapi.api.served_model import ServedModel
@@ -91,6 +92,7 @@ class Application(FastAPI):
             openapi_url=None,
             redirect_slashes=False,
             lifespan=lifespan,
+            middleware=[Middleware(HeadAsGet)],
             telemetry=_telemetry(on=tracing),
         )
         self.mounts = mounts

@@ -57,5 +57,18 @@ class Methods:
             msg = f"{method} is not served here"
             raise MethodNotAllowedError(msg, headers=[("allow", allowed)])
         else:
-            # To a HEAD the server sends the head of the answer to a GET, and no body (RFC 9110, section 9.3.2).
-            await self._app({**scope, "method": "GET"} if method == "HEAD" else scope, receive, send)
+            await self._app(scope, receive, send)
+
+
+class HeadAsGet:
+    """Middleware within FastAPI, so that telemetry, which is around that, still sees which method was asked for.
+
+    To a HEAD the server sends the head of the answer to a GET, and no body (RFC 9110, section 9.3.2).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
