@@ -40,7 +40,7 @@ def end(service: ServiceProcess, timeout_s: float) -> float:
 
 
 def test_a_sigterm_under_load_fails_no_request() -> None:
-    drain_s = 3.0
+    drain_s = 2.0
     with ServiceProcess(engine="fake", drain_s=str(drain_s)) as service:
         texts = [f"asked for during the drain, number {number}" for number in range(20)]
         with Traffic(service, texts) as traffic:

@@ -25,7 +25,7 @@ def base_url(service: ServiceProcess) -> str:
 
 def test_smoke_passes_and_its_numbers_are_the_services_own(service: ServiceProcess, tmp_path: Path) -> None:
     with service.counting() as rises:
-        done = run_load(tmp_path, scenario="smoke", duration="4s", rate="25", base_url=base_url(service), seed="smoke")
+        done = run_load(tmp_path, scenario="smoke", duration="3s", rate="25", base_url=base_url(service), seed="smoke")
     assert done.exit_code == 0, done.output + done.errors
     assert "Every goal was held." in done.output
     report = done.report
