@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -91,18 +91,36 @@ def without(data: Texts, held_out: Sequence[str]) -> Texts:
 
 
 def fit(data: Texts, parameters: Parameters) -> Fitted:
-    """Choose the terms and fit the classifier; on one thread, because how a sum is split changes its last bits."""
+    """Choose the terms and fit the classifier."""
+    vectorizer = choose_terms(data, min_df=parameters.min_df, terms=parameters.terms)
+    features = vectorizer.transform(data.texts)
+    return Fitted(vectorizer, classify(features, data.labels, C=parameters.C, seed=parameters.seed))
+
+
+def choose_terms(data: Texts, *, min_df: int, terms: int) -> TfidfVectorizer:
+    """Fit a vectoriser of the terms that are in `min_df` texts: of them the `terms` that tell the labels apart best."""
     analyser = msgspec.to_builtins(ANALYSER)
     with threadpool_limits(1):
-        candidates = TfidfVectorizer(**analyser, min_df=parameters.min_df)
+        candidates = TfidfVectorizer(**analyser, min_df=min_df)
         statistic, _ = chi2(candidates.fit_transform(data.texts), data.labels)
         # Stable, so that of equal terms the first in the alphabet are kept.
-        best = np.sort(np.argsort(-statistic, kind="stable")[: parameters.terms])
+        best = np.sort(np.argsort(-statistic, kind="stable")[:terms])
         vectorizer = TfidfVectorizer(**analyser, vocabulary=candidates.get_feature_names_out()[best].tolist())
-        features = vectorizer.fit_transform(data.texts)
-        classifier = LogisticRegression(C=parameters.C, max_iter=1000, random_state=parameters.seed)
-        classifier.fit(features, data.labels)
-    return Fitted(vectorizer, classifier)
+        return vectorizer.fit(data.texts)
+
+
+def classify(
+    features: Any,  # noqa: ANN401  a sparse matrix of scipy, which has no types
+    labels: NDArray[np.int64],
+    *,
+    C: float,  # noqa: N803  scikit-learn's name
+    seed: int,
+    class_weight: str = "none",
+) -> LogisticRegression:
+    """Fit a logistic regression; on one thread, because how a sum is split changes its last bits."""
+    weight = None if class_weight == "none" else class_weight
+    with threadpool_limits(1):
+        return LogisticRegression(C=C, class_weight=weight, max_iter=1000, random_state=seed).fit(features, labels)
 
 
 def export(fitted: Fitted, folder: Path) -> dict[str, Path]:
