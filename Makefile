@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh) build-push.sh deploy.sh
 
-.PHONY: help run test test-quick test-cluster check format bench monitor tools lock clean
+.PHONY: help run test test-quick test-cluster check format train bench monitor tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -19,6 +19,7 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 	@tools/install.sh full
 	@$(MAKE) --no-print-directory check
 	@tools/go_tools.sh || test -z "$${CI:-}" # without them their tests are skipped, except in CI
+	@tools/training_tools.sh || test -z "$${CI:-}"
 	@tools/clients.sh || test -z "$${CI:-}"
 	@$(BIN)/python -m pytest
 
@@ -44,6 +45,9 @@ format: ## Format the code and apply the safe fixes.
 	@tools/install.sh quick
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+train: ## Train the small model on made-up sentences; MODELS="lab project" both, PROFILE=full on the sets in SHARED_DIR.
+	@tools/train.sh $(or $(PROFILE),small) $(MODELS)
 
 bench: ## Compare mlapi with the naive service; PROFILE=full with every peer. Also PEERS=, ROWS=, ROUNDS=, SECONDS=.
 	@tools/install.sh full

@@ -25,6 +25,12 @@ def find_schemas() -> Path:
     return folder if (folder / "stamp").exists() else _miss("tools/go_tools.sh schemas")
 
 
+def find_environment(name: str) -> Path:
+    """Return the folder of the programs that `tools/training_tools.sh` installed for a tool; else the same as above."""
+    folder = programs.BUILT.parent / name
+    return folder / "bin" if (folder / "installed").exists() else _miss(f"tools/training_tools.sh {name}")
+
+
 def _miss(command: str) -> NoReturn:
     message = f"missing: run {command}"
     if os.environ.get("CI"):

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Resolve pyproject.toml into poetry.lock, and export the lock into requirements/, all with one pinned Poetry.
+# Resolve pyproject.toml into poetry.lock, and export the lock into requirements/, all with one pinned Poetry. The tools
+# of training, which must not meet those packages, are resolved by themselves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${1:?usage: tools/lock.sh PYTHON}
 venv=.tools/poetry
-pins=(poetry==2.5.1 poetry-plugin-export==1.10.1)
+pins=(poetry==2.5.1 poetry-plugin-export==1.10.1 uv==0.13.9)
 
 if [[ "$(cat "$venv/pins" 2>/dev/null)" != "${pins[*]}" ]]; then
   "$python" -m venv --clear "$venv"
@@ -25,3 +26,8 @@ export_set full --all-groups --all-extras
 # What images are made of besides: the build backend, and the service with PyTorch.
 export_set build --only build
 export_set torch --only main --extras torch
+
+for name in dvc mlflow tracking; do
+  "$venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    --upgrade --output-file "requirements/$name.txt" "requirements/$name.in"
+done

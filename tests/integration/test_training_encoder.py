@@ -1,0 +1,70 @@
+"""The encoder goes through the same stages: it learns, a teacher helps, its bundle passes the known comparison."""
+
+# ruff: noqa: E402  the libraries are imported only where they are installed
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.engine_checkpoints import need_pipeline
+
+need_pipeline()
+
+from mlapi.bundles.store import open_bundle
+from training import model_building
+from training.params import DEFAULT
+from training.pipeline import main
+from training.sample import make_up
+from training.workspace import read_json, sha256
+
+pytestmark = pytest.mark.torch
+
+QUICK = """
+models:
+  project:
+    data: {{train: [{{name: few, file: few.tsv, sha256: {few}, labels: {{"0": NEGATIVE, "1": POSITIVE}}}}]}}
+    building: {{fresh: {{dim: 32, layers: 1}}, epochs: 2, batch: 32, learning_rate: 0.01, {more}}}
+    gate: {{accuracy: {{held out: 0.4}}}}
+"""
+
+
+def options(tmp_path: Path, name: str, more: str = "seed: 7") -> list[str]:
+    few = tmp_path / "data/few.tsv"
+    few.parent.mkdir(exist_ok=True)
+    few.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in make_up(300)), encoding="utf-8")
+    over = tmp_path / f"{name}.yaml"
+    over.write_text(QUICK.format(few=sha256(few), more=more), encoding="utf-8")
+    files = (DEFAULT, DEFAULT.with_name("small.yaml"), over)
+    params = [part for path in files for part in ("--params", str(path))]
+    return ["project", *params, "--results", str(tmp_path / "results"), "--shared", str(tmp_path)]
+
+
+def teacher(digest: str) -> str:
+    return f"distillation: 0.9, teacher: {{folder: teacher, sha256: '{digest}'}}"
+
+
+@pytest.mark.timeout(240)
+def test_a_model_is_trained_and_teaches_another(tmp_path: Path) -> None:
+    main(options(tmp_path, "plain"))
+    made = tmp_path / "results/project"
+    manifest = open_bundle(made / "bundle/project-sample").manifest
+    (evaluation,) = manifest.evaluations
+    assert (manifest.engine, manifest.precision, evaluation.dataset) == ("openvino", "int8", "held out")
+    assert evaluation.agreement >= 0.99
+    alone = read_json(made / "model/training.json")
+    assert alone["curve"][-1]["lines"]["loss"] < alone["curve"][0]["lines"]["loss"]
+
+    weights = shutil.copytree(made / "model", tmp_path / "models/teacher") / "model.safetensors"
+    model_building.main(options(tmp_path, "taught", teacher(sha256(weights))))
+    taught = read_json(made / "model/training.json")
+    assert taught["chosen"]["teacher"] == sha256(weights)
+    assert taught["curve"] != alone["curve"]
+
+
+def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    main_options = options(tmp_path, "wrong", teacher("0" * 64))
+    (tmp_path / "models/teacher").mkdir(parents=True)
+    (tmp_path / "models/teacher/model.safetensors").write_bytes(b"other")
+    with pytest.raises(SystemExit, match="is not the checkpoint that the parameters name"):
+        main(main_options)
