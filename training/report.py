@@ -1,5 +1,6 @@
 """Writes an evaluation for people: one HTML file that needs nothing from anywhere."""
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -71,31 +72,25 @@ def render(
 
 def write_plots(folder: Path, judgement: Judgement, training: Mapping[str, Any]) -> None:
     """Write the points of the plots as CSV, for programs that draw their own, such as DVC."""
-    rows: dict[str, list[str]] = {
-        "confusion.csv": ["set,actual,predicted,count"],
-        "calibration.csv": ["set,confidence,right"],
-        "precision_recall.csv": ["set,label,recall,precision"],
-        "learning_curve.csv": ["x,line,value"],
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "confusion.csv": [("set", "actual", "predicted", "count")],
+        "calibration.csv": [("set", "confidence", "right")],
+        "precision_recall.csv": [("set", "label", "recall", "precision")],
+        "learning_curve.csv": [("x", "line", "value")],
     }
     for name, judged in judgement.sets.items():
-        for row, counts in enumerate(judged.figures.confusion):
-            rows["confusion.csv"] += [
-                f"{name},{judgement.labels[row]},{judgement.labels[column]},{count}"
-                for column, count in enumerate(counts)
-            ]
-        rows["calibration.csv"] += [
-            f"{name},{part.confidence:.6f},{part.right.value:.6f}" for part in judged.figures.calibration
-        ]
+        for row, counts in zip(judgement.labels, judged.figures.confusion, strict=True):
+            rows["confusion.csv"] += [(name, row, *cell) for cell in zip(judgement.labels, counts, strict=True)]
+        rows["calibration.csv"] += [(name, part.confidence, part.right.value) for part in judged.figures.calibration]
         for index, label in enumerate(judgement.labels):
             if label in judged.figures.labels:
                 points = _thinned(precision_recall(judged.data, judged.scores, index))
-                rows["precision_recall.csv"] += [
-                    f"{name},{label},{recall:.6f},{precision:.6f}" for recall, precision in points
-                ]
+                rows["precision_recall.csv"] += [(name, label, *point) for point in points]
     for point in training["curve"]:
-        rows["learning_curve.csv"] += [f"{point['x']},{line},{value:.6f}" for line, value in point["lines"].items()]
+        rows["learning_curve.csv"] += [(point["x"], line, value) for line, value in point["lines"].items()]
     for file, lines in rows.items():
-        (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with (folder / file).open("w", encoding="utf-8", newline="") as plot:
+            csv.writer(plot, lineterminator="\n").writerows(lines)
 
 
 def _set(name: str, judged: SetJudged, labels: Sequence[str]) -> Iterable[str]:

@@ -1,5 +1,6 @@
 """The stages one by one, as DVC runs them: what they leave can be served, repeats, and is refused where it must be."""
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,17 @@ def test_the_report_is_one_file_that_asks_nobody(made: Path) -> None:
     assert "wonderful" in page.partition("Words that decide")[2]
 
 
-def test_the_plots_are_there_for_other_programs_too(made: Path) -> None:
-    for name in ("confusion", "calibration", "precision_recall", "learning_curve"):
-        assert len((made / f"evaluation/{name}.csv").read_text(encoding="utf-8").splitlines()) > 3, name
+def test_the_plots_are_there_for_other_programs_too(tmp_path: Path) -> None:
+    digest = sha256(DEFAULT.with_name("sample") / "texts.tsv")
+    again = f"name: 'again, with a comma', file: sample/texts.tsv, sha256: {digest}, overlap: evaluation"
+    again += ", labels: {'0': NEGATIVE, '1': POSITIVE}"
+    over = f"models: {{lab: {{data: {{evaluate: [{{{again}}}]}}, building: {{search: {{trials: 0}}}}}}}}"
+    main(["lab", *options(tmp_path, over=over)])
+    for name, columns in (("confusion", 4), ("calibration", 3), ("precision_recall", 4), ("learning_curve", 3)):
+        with (tmp_path / f"results/lab/evaluation/{name}.csv").open(encoding="utf-8", newline="") as plot:
+            rows = list(csv.reader(plot))
+        assert len(rows) > 3, name
+        assert {len(row) for row in rows} == {columns}, name
 
 
 def test_all_at_once_gives_the_same_bytes_as_stage_by_stage(made: Path, tmp_path: Path) -> None:
