@@ -31,6 +31,8 @@ case $profile in
     fi
     tools/install.sh "$needed"
     tools/training_tools.sh dvc tracking
+    # DVC reads pickled files from there; its own choice is a folder that every user of the machine shares.
+    export DVC_SITE_CACHE_DIR=${DVC_SITE_CACHE_DIR:-$PWD/.tools/dvc-site} DVC_NO_ANALYTICS=1
     # DVC starts the stages with the first `python` there is.
     PATH=$bin:$PATH .tools/dvc/bin/dvc --cd training repro "${models[@]/#/model_registration@}"
     for model in "${models[@]}"; do
