@@ -156,11 +156,11 @@ def calibration(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> li
 def slices(texts: Sequence[str], right: NDArray[np.bool_]) -> dict[str, Ratio]:
     """Return the accuracy on texts of some length, and those with and without a negation; empty ones are left out."""
     words = [len(text.split()) for text in texts]
-    bounds = (0, *_LENGTHS, max([*words, _LENGTHS[-1] + 1]))
     parts: dict[str, Callable[[int], bool]] = {
         f"{low + 1} to {high} words": lambda place, low=low, high=high: low < words[place] <= high  # type: ignore[misc]
-        for low, high in pairwise(bounds)
+        for low, high in pairwise((0, *_LENGTHS))
     }
+    parts[f"more than {_LENGTHS[-1]} words"] = lambda place: words[place] > _LENGTHS[-1]
     parts["with a negation"] = lambda place: bool(_NEGATION.search(texts[place]))
     parts["without a negation"] = lambda place: not _NEGATION.search(texts[place])
     found = {}

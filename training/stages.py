@@ -68,7 +68,7 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--shared",
         type=Path,
-        default=os.environ.get("SHARED_DIR") or None,
+        default=Path(os.environ["SHARED_DIR"]) if os.environ.get("SHARED_DIR") else None,
         help="the folder with data/ and models/ (default: the variable SHARED_DIR)",
     )
     return options

@@ -24,8 +24,8 @@ STAGES = (
     "feature_engineering",
     "model_building",
     "model_evaluation",
-    "model_registration",
 )
+"""All but the last, which takes nothing that these do not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ def bucket() -> Iterator[str]:
 
 @pytest.mark.timeout(180)
 def test_it_repeats_nothing_and_s3_gives_everything_back(clone: Clone, bucket: str) -> None:
-    assert clone.repro("model_registration") == [*STAGES]
-    assert clone.repro("model_registration") == []
+    assert clone.repro("model_evaluation") == [*STAGES]
+    assert clone.repro("model_evaluation") == []
 
     (clone.root / ".dvc/config.local").write_text(
         "[core]\n    remote = store\n['remote \"store\"']\n"
@@ -126,8 +126,7 @@ def test_it_repeats_nothing_and_s3_gives_everything_back(clone: Clone, bucket: s
     results = clone.root / "training/results/lab"
     files = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
     clone.dvc("push")
-    kept = [results / "metrics.json", results / "experiment_info.json"]
-    for folder in [*(path for path in results.iterdir() if path not in kept), clone.root / ".dvc/cache"]:
+    for folder in [*(path for path in results.iterdir() if path.is_dir()), clone.root / ".dvc/cache"]:
         shutil.rmtree(folder)
     clone.dvc("pull", *(f"{stage}@lab" for stage in STAGES))
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == files
