@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -17,6 +17,7 @@ from mlapi.api.application import Application, Mount
 from mlapi.api.body import BodyReader
 from mlapi.api.body_deadline import Expiry
 from mlapi.api.client_limit import ClientLimit
+from mlapi.api.feedback_route import JudgedModel
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.route import PredictionRoute, RouteConfig, RouteParts
@@ -37,6 +38,8 @@ from mlapi.dialects.native import NativeDialect
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.errors import ConfigurationError
+from mlapi.feedback.keys import FeedbackKeys
+from mlapi.feedback_app import Feedback, answer_ids, find_keys, identify, open_feedback
 from mlapi.model import Model, load_all
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
@@ -75,14 +78,16 @@ def create_app(
     metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
     request_ids = RequestIds()
     of_models = [ModelMetrics(metrics, model.name) for model in settings.served]
-    mounts = _mount(settings, of_models, lifecycle, request_ids)
+    keys = find_keys(settings)
+    feedback = open_feedback(settings, keys, metrics.registry) if keys and settings.feedback_url else None
+    mounts = _mount(settings, of_models, lifecycle, request_ids, feedback)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
                 models = await _load(settings, loading, stack)
-                shared = _share(settings, models, metrics, stack)
+                shared = _share(settings, models, metrics, keys, stack)
                 loaded = [
                     await _start(settings, model, of_model, shared, stack)
                     for model, of_model in zip(models, of_models, strict=True)
@@ -90,6 +95,9 @@ def create_app(
             except ConfigurationError as error:
                 _log.error("cannot start: %s", error.detail)
                 raise
+            if feedback is not None:
+                feedback.writer.start()
+                stack.push_async_callback(feedback.writer.close)
             for mount, model in zip(mounts, loaded, strict=True):
                 mount.served.open(model)
                 stack.callback(mount.served.close)
@@ -115,9 +123,13 @@ def create_app(
 
 
 def _mount(
-    settings: Settings, of_models: Sequence[ModelMetrics], lifecycle: Lifecycle, request_ids: RequestIds
+    settings: Settings,
+    of_models: Sequence[ModelMetrics],
+    lifecycle: Lifecycle,
+    request_ids: RequestIds,
+    feedback: Feedback | None,
 ) -> list[Mount]:
-    """Build the routes of each model: one for each dialect."""
+    """Build the routes of each model: one for each dialect, and one for opinions where they are taken."""
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
@@ -147,8 +159,15 @@ def _mount(
             )
             for name, dialect in _DIALECTS.items()
         }
-        mounts.append(Mount(served, predictions))
+        opinions = feedback.route(model.name, partial(_judged, served), reader) if feedback is not None else None
+        mounts.append(Mount(served, predictions, opinions))
     return mounts
+
+
+def _judged(served: ServedModel) -> JudgedModel:
+    """Return a model as its feedback route knows it, once it is loaded."""
+    loaded = served.loaded
+    return JudgedModel(loaded.info.labels, loaded.predictor.canonical_form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +189,14 @@ class _CacheState:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all models of the process use: L1, or one that keeps nothing, Redis, and the processors."""
+    """What all models of the process use: L1, or one that keeps nothing, Redis, the processors, a secret for ids."""
 
     memory: MemoryStore
     no_memory: MemoryStore
     redis: RedisServer | None
     gate: RunGate
     metrics: Metrics
+    keys: FeedbackKeys | None
 
 
 async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:
@@ -198,7 +218,9 @@ async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: 
     return models
 
 
-def _share(settings: Settings, models: Sequence[Model], metrics: Metrics, stack: AsyncExitStack) -> _Shared:
+def _share(
+    settings: Settings, models: Sequence[Model], metrics: Metrics, keys: FeedbackKeys | None, stack: AsyncExitStack
+) -> _Shared:
     """Make what there is once a process."""
     open_memory = partial(MemoryStore, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM)
     memory = open_memory(max_bytes=settings.l1_bytes, metrics=metrics)
@@ -212,7 +234,7 @@ def _share(settings: Settings, models: Sequence[Model], metrics: Metrics, stack:
             write_breaker=_breaker(metrics.cache_write_breaker_state.set),
         )
         stack.push_async_callback(redis.close)
-    return _Shared(memory, no_memory, redis, RunGate(max(model.streams for model in models)), metrics)
+    return _Shared(memory, no_memory, redis, RunGate(max(model.streams for model in models)), metrics, keys)
 
 
 async def _start(
@@ -263,6 +285,9 @@ async def _start(
     info = _describe(model)
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
     answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
+    if shared.keys is not None:
+        ids = answer_ids(settings, shared.keys, metrics.name)
+        answering = replace(answering, identify=identify(ids, info.digest, postprocessor))
     return LoadedModel(predictor, info, answering, _CacheState(redis))
 
 

@@ -21,10 +21,12 @@
     │   ├── InvalidRequestError      422 invalid_request (names each bad item)
     │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
     │   ├── HeadersTooLargeError     431 headers_too_large
-    │   └── RateLimitedError         429 rate_limited
+    │   ├── RateLimitedError         429 rate_limited
+    │   └── TooManyVotesError        429 too_many_votes
     ├── RefusalError                 the same request may succeed later or elsewhere
     │   ├── OverloadedError          503 overloaded
     │   ├── DrainingError            503 draining
+    │   ├── FeedbackUnavailableError 503 feedback_unavailable
     │   ├── DeadlineExceededError    504 deadline_exceeded
     │   └── NotCachedError           504 not_cached (`only-if-cached`)
     ├── InternalError                500 internal_error
@@ -244,6 +246,15 @@ class RateLimitedError(RequestError):
     retryable = True
 
 
+class TooManyVotesError(RequestError):
+    """This subject has sent as many opinions as it may for now."""
+
+    code = "too_many_votes"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many opinions from this subject"
+    retryable = True
+
+
 class RefusalError(MlapiError):
     """The service cannot serve the request now; the same request may succeed later."""
 
@@ -265,6 +276,13 @@ class DrainingError(RefusalError):
 
     code = "draining"
     title = "This instance is shutting down"
+
+
+class FeedbackUnavailableError(RefusalError):
+    """The store of opinions is not there, or too slow; predictions do not need it."""
+
+    code = "feedback_unavailable"
+    title = "Opinions cannot be taken now"
 
 
 class DeadlineExceededError(RefusalError):

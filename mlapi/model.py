@@ -135,6 +135,17 @@ def _check_memory(wanted: Sequence[Wanted], engine: str, l1_bytes: int, limit_by
         raise ConfigurationError(msg)
 
 
+def load_tokenizer(bundle: Path) -> tuple[Manifest, Tokenizer]:
+    """Read what a bundle says of its model, and its tokenizer, without the model itself.
+
+    Raises:
+        BundleError: no bundle there, or one that was changed.
+    """
+    opened = open_bundle(bundle)
+    kind = import_tokenizer(opened.manifest.files)
+    return opened.manifest, kind.load(opened.file(kind.file), opened.manifest.max_tokens)
+
+
 def load(
     bundle: Path,
     *,

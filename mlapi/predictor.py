@@ -111,6 +111,10 @@ class Predictor:
             raise InvalidRequestError(msg, faults=[TextFault(index, "is empty") for index in empty])
         return Query(texts, self.digest_forms(forms))
 
+    def canonical_form(self, text: str) -> bytes:
+        """Return the canonical form of a text, empty if there is nothing in it to read."""
+        return self._canonical_forms([text])[0]
+
     def look_up(self, digests: Sequence[bytes], deliver: Callable[[Found], None], *, keep: bool = True) -> bool:
         """Look up in both tiers without a task, and call back with what they hold: soon, never synchronously.
 

@@ -62,6 +62,30 @@ def _check_redis_url(value: str) -> str:
     return value
 
 
+_SQLITE: Final = "sqlite:///"
+
+
+def _check_feedback_url(value: str) -> str:
+    msg = "must be empty, a file like sqlite:///data/feedback.db, or like postgresql://user:password@host:5432/name"
+    if not value:
+        return value
+    if value.startswith(_SQLITE):
+        if not value.removeprefix(_SQLITE) or value.endswith("/"):
+            raise ValueError(msg)
+    elif not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError(msg)
+    elif "," not in value:  # between commas stand the servers of a cluster, each with a port
+        try:
+            urlsplit(value).port  # noqa: B018  reading it is what checks it
+        except ValueError:
+            raise ValueError(msg) from None
+    return value
+
+
+_SECRET: Final = frozenset({"redis_url", "feedback_url"})
+"""Settings whose value is not shown: a URL may hold a password, and messages go to a log."""
+
+
 class ModelSetting(NamedTuple):
     """One model to serve: what its paths begin with, and the folder of its bundle."""
 
@@ -184,6 +208,25 @@ class Settings(BaseModel):
     client_header: str = Field(
         "", description="Header that names the client for the limit, such as x-forwarded-for; empty: the peer address."
     )
+    feedback_url: Annotated[str, AfterValidator(_check_feedback_url)] = Field(
+        "",
+        description="Where opinions are kept, `sqlite:///FILE` on a disk of this machine or `postgresql://…`; empty: "
+        "this process takes none.",
+    )
+    feedback_key_file: str = Field(
+        "",
+        description="File with the secret that signs the ids of answers, for all processes of a deployment; empty: "
+        "beside the file of SQLite, made when it is missing, or no signed ids.",
+    )
+    feedback_ask_share: float = Field(
+        0.01, ge=0, le=1, description="Share of texts, and of answers, for which an opinion is asked at random."
+    )
+    feedback_text_days: float = Field(
+        180.0, gt=0, le=3_650, description="How long a text that was given with consent is kept, days."
+    )
+    feedback_votes_per_minute: float = Field(
+        60.0, ge=0, le=1_000_000, description="Opinions a minute that one subject may send; 0: no limit."
+    )
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)] = Field(
         (),
         description="Origins whose web pages may read the answers, such as https://app.example.com, between commas; "
@@ -197,6 +240,11 @@ class Settings(BaseModel):
             msg = f"MLAPI_MODELS says which models are served and where; {names} cannot be given with it"
             raise ValueError(msg)
         return self
+
+    @property
+    def feedback_file(self) -> Path | None:
+        """The file of SQLite, if that is where opinions are kept."""
+        return Path(self.feedback_url.removeprefix(_SQLITE)) if self.feedback_url.startswith(_SQLITE) else None
 
     @property
     def served(self) -> tuple[ModelSetting, ...]:
@@ -230,8 +278,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
                 continue
             field = str(item["loc"][0])
             name = f"{PREFIX}{field.upper()}"
-            # A URL may hold a password, and this goes to a log.
-            shown = name if field == "redis_url" else f"{name}={given[name]!r}"
+            shown = name if field in _SECRET else f"{name}={given[name]!r}"
             problems.append(f"{shown}: {item['msg']}{_hint(given[name])}")
     if problems:
         raise ConfigurationError("\n".join(problems))

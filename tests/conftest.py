@@ -2,7 +2,7 @@
 
 from mlapi.engines.telemetry import decline
 
-pytest_plugins = ("tests.redis_fixture",)
+pytest_plugins = ("tests.postgres_fixture", "tests.redis_fixture")
 
 # Whichever test module imports OpenVINO first: with the reporter, every conversion of a model forks a process that
 # sends an event, and a whole run of the tests spends a minute on that.

@@ -68,11 +68,19 @@ class ServiceProcess:
         client: an HTTP client of it.
     """
 
-    def __init__(self, *, environment: Mapping[str, str] | None = None, module: str = "mlapi", **settings: str) -> None:
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        module: str = "mlapi",
+        command: Sequence[str] = ("serve",),
+        **settings: str,
+    ) -> None:
         """Start it and wait until it is ready.
 
         Args:
             module: what has its command line.
+            command: what it is told to do.
             environment: variables beside the settings.
             settings: `MLAPI_*` settings by their names without the prefix, in lower case. By default it has no Redis,
                 is the only one on its port, and stops without a time to drain.
@@ -81,7 +89,7 @@ class ServiceProcess:
         self.root = chosen.get("root_path", "/project")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "serve"],
+            [sys.executable, "-m", module, *command],
             env=mlapi_environment(
                 {f"MLAPI_{name.upper()}": value for name, value in chosen.items()} | dict(environment or {})
             ),

@@ -21,10 +21,11 @@ export_set() {
 }
 export_set serve --only main
 export_set run --only main,build,redis
-export_set quick --all-groups --extras tracing
+export_set quick --all-groups --extras tracing --extras learn
 export_set full --all-groups --all-extras
-# What images are made of besides: the build backend, and the service with PyTorch.
+# What images are made of besides: the build backend, and the service with PostgreSQL's driver, or with PyTorch.
 export_set build --only build
+export_set learn --only main --extras learn
 export_set torch --only main --extras torch
 
 for name in dvc mlflow tracking; do

@@ -1,4 +1,4 @@
-"""What `make run` runs: a command with a Redis of its own, as the terminal's foreground job.
+"""What `make run` runs: a command with a Redis and a store of opinions of its own, as the terminal's foreground job.
 
 Without the second half Ctrl-C would reach make too, and make ends by the signal even when the service stopped cleanly
 and said so with exit code 0. Nothing can be done for a signal that is sent to make itself: make passes SIGTERM on,
@@ -10,8 +10,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
 from tools import private_redis
+
+FEEDBACK_VARIABLE: Final = "MLAPI_FEEDBACK_URL"
+DATA: Final = Path(__file__).resolve().parent.parent / "data"
+"""Kept from one run to the next; not part of the repository."""
 
 
 @contextmanager
@@ -40,6 +46,8 @@ def foreground() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    # Set to nothing, it stays so: then no opinions are taken.
+    os.environ.setdefault(FEEDBACK_VARIABLE, f"sqlite:///{DATA / 'feedback.db'}")
     with foreground():
         status = private_redis.run(sys.argv[1:])
     sys.exit(status)

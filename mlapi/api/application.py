@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,9 +13,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
+from mlapi.api.asgi_route import AsgiRoute
 from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
+from mlapi.api.feedback_documents import feedback_route
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import HeadAsGet, Methods
@@ -28,29 +29,18 @@ from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violati
 from mlapi.observability.metrics import Metrics
 
 
-class AsgiRoute(APIRoute):
-    """A route that FastAPI documents and matches, and that plain ASGI answers."""
-
-    def __init__(self, path: str, asgi: ASGIApp, **documentation: Any) -> None:  # noqa: ANN401  FastAPI's own keywords
-        """Document `path` with APIRoute's keywords; `asgi` serves it."""
-
-        def documented() -> None:
-            """Stand for the operation; `asgi` serves it."""
-
-        super().__init__(path, documented, **documentation)
-        self.app = asgi
-
-
 class Mount(NamedTuple):
     """One model's routes, by the last part of their paths.
 
     Attributes:
         served: the model.
         predictions: its prediction routes.
+        feedback: takes opinions on its answers; None where that is another process's business.
     """
 
     served: ServedModel
     predictions: Mapping[str, PredictionRoute]
+    feedback: ASGIApp | None = None
 
 
 class Application(FastAPI):
@@ -108,7 +98,7 @@ class Application(FastAPI):
             self._mount(mount, first=mount is mounts[0])
         self.include_router(ops.cluster_routes(lifecycle, metrics.registry))
         for error in (MlapiError, HTTPException, RequestValidationError):
-            self.add_exception_handler(error, _answer_problem)
+            self.add_exception_handler(error, answer_problem)
         self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
@@ -144,6 +134,9 @@ class Application(FastAPI):
         prefix = "" if first else f"{root[1:]}_"
         for name, route in mount.predictions.items():
             self._add_prediction_route(f"{root}/{name}", f"{prefix}{name}", route)
+        if mount.feedback is not None:
+            name = f"{prefix}feedback"
+            self.router.routes.append(feedback_route(f"{root}/feedback", self._operation_id(name), mount.feedback))
         self.include_router(ops.model_routes(mount.served))
 
         async def openapi(_: Request) -> Response:
@@ -189,7 +182,8 @@ def _telemetry(*, on: bool) -> TelemetryConfig:
     return {"tracing": on, "auto_configure": on, "metrics": False, "logs": False}
 
 
-async def _answer_problem(request: Request, raised: Exception) -> Response:
+async def answer_problem(request: Request, raised: Exception) -> Response:
+    """Write an error that FastAPI's machinery met as a problem document."""
     if isinstance(raised, MlapiError):
         error = raised
     elif isinstance(raised, RequestValidationError):

@@ -40,8 +40,13 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.NotCachedError, "1 of the request's texts are not in the cache"),
 )
 
-_ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (errors.NotFoundError, errors.MethodNotAllowedError)
-"""What only paths and methods that are not documented here answer with."""
+_ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (
+    errors.NotFoundError,
+    errors.MethodNotAllowedError,
+    errors.FeedbackUnavailableError,
+    errors.TooManyVotesError,
+)
+"""What only other paths and methods than those that are documented here answer with."""
 
 
 def _header(description: str, example: str) -> dict[str, object]:

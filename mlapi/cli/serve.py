@@ -19,6 +19,10 @@ from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+
+    import uvicorn
+    from starlette.types import ASGIApp
 
     from mlapi.model import Model
     from mlapi.server.draining import DrainingServer
@@ -92,8 +96,6 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
     # FastAPI's models of OpenAPI documents are built when the first document is, not now: a tenth of the imports.
     BaseModel.model_config["defer_build"] = True
     # Half a second of imports, while the model is loaded.
-    import uvicorn  # noqa: PLC0415  as the line above says
-
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
@@ -101,16 +103,21 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
     from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
-    config = uvicorn.Config(
+    connect = partial(FastHttpConnection, Shared(fast_paths(app), app.refusals, connection_limits(settings)))
+    return DrainingServer(server_config(app, connect, settings), app.drain, settings.drain_s)
+
+
+def server_config(app: "ASGIApp", connect: "Callable[..., asyncio.Protocol]", settings: Settings) -> "uvicorn.Config":
+    """Return how uvicorn is to serve an application; `connect` makes what serves one connection."""
+    import uvicorn  # noqa: PLC0415  half a second of imports, while the model is loaded
+
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
         # uvicorn calls it as it calls a class, for each connection.
-        http=cast(
-            "type[asyncio.Protocol]",
-            partial(FastHttpConnection, Shared(fast_paths(app), app.refusals, _limits(settings))),
-        ),
+        http=cast("type[asyncio.Protocol]", connect),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -120,10 +127,10 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
         backlog=_BACKLOG,
         timeout_graceful_shutdown=int(settings.deadline_s + _GRACE_S) + 1,
     )
-    return DrainingServer(config, app.drain, settings.drain_s)
 
 
-def _limits(settings: Settings) -> "Limits":
+def connection_limits(settings: Settings) -> "Limits":
+    """Return the bounds of each connection; fewer of them where the process may open fewer files."""
     from mlapi.server.limits import Limits  # noqa: PLC0415  uvicorn comes with it
 
     connections = settings.max_connections

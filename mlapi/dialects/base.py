@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.errors import MlapiError
-from mlapi.predictions import Answer
+from mlapi.predictions import Answer, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class TextLimits:
     chars: int
 
 
+class Identify(Protocol):
+    """Gives answers the ids that feedback refers to."""
+
+    def __call__(self, digest: bytes, prediction: Prediction) -> tuple[str, bool]:
+        """Return the id of the answer to the text with this digest, and whether an opinion on it is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnsweringModel:
     """What an answer may say of the model that gave it.
@@ -27,11 +34,13 @@ class AnsweringModel:
         name: from its bundle.
         digest: the model digest.
         ranked: writes its labels and their scores.
+        identify: gives its answers ids; None where there is no feedback, and an id only tells texts apart.
     """
 
     name: str
     digest: str
     ranked: RankedLabels
+    identify: Identify | None = None
 
 
 class Call(Protocol):

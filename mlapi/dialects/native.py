@@ -14,7 +14,7 @@ from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, Te
 from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
 from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
 from mlapi.errors import InvalidRequestError, MlapiError
-from mlapi.predictions import Answer
+from mlapi.predictions import Answer, Prediction
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -82,12 +82,8 @@ class NativeCall:
         if not self.options.detail:
             return FRAME % model.ranked.join(answer.predictions)
         details = [
-            {
-                "cache": source.value,
-                "tokens": prediction.tokens,
-                "truncated": prediction.truncated,
-                "id": text_id(digest, model.digest),
-            }
+            {"cache": source.value, "tokens": prediction.tokens, "truncated": prediction.truncated}
+            | _identity(digest, prediction, model)
             for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
         ]
         return b'{"predictions":[%b],"details":%b,"model":%b}' % (
@@ -95,6 +91,14 @@ class NativeCall:
             msgspec.json.encode(details),
             msgspec.json.encode({"name": model.name, "digest": model.digest}),
         )
+
+
+def _identity(digest: bytes, prediction: Prediction, model: AnsweringModel) -> dict[str, object]:
+    """Return the members of a text's details that feedback refers to."""
+    if model.identify is None:
+        return {"id": text_id(digest, model.digest)}
+    answer_id, asked = model.identify(digest, prediction)
+    return {"id": answer_id, "ask": True} if asked else {"id": answer_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ class TextDetail(BaseModel):
     tokens: int = Field(ge=1, description="Tokens that the model read, special tokens included.")
     truncated: bool = Field(description="Whether the text was cut to the model's maximum.")
     id: str = Field(description="Identifies text and model without telling either: refer to it in feedback.")
+    ask: bool | None = Field(
+        None,
+        description="There, and true, where an opinion on this answer is asked for: it belongs to the random sample "
+        "that the model is judged by.",
+    )
 
 
 class ModelReference(BaseModel):

@@ -129,17 +129,43 @@ class Metrics:
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
 
 
+class FeedbackMetrics:
+    """The metrics of a process that takes feedback; one that does not has none of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them beside the others of the process."""
+        self.votes = TallyCounter(
+            "mlapi_feedback_votes_total",
+            "Opinions taken, by the label that the model had given and whether they agree with it.",
+            ("model", "label", "verdict"),
+            registry=registry,
+        )
+        self.store_up = Gauge(
+            "mlapi_feedback_store_up",
+            "1 if the store of opinions answered when it was last asked, else 0.",
+            registry=registry,
+        )
+        self.waiting = Gauge("mlapi_feedback_waiting_votes", "Opinions waiting to be written.", registry=registry)
+        self.commit_duration = Histogram(
+            "mlapi_feedback_commit_duration_seconds",
+            "Time of one transaction of the store of opinions, whatever the number of opinions in it.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+
+
 class ModelMetrics:
     """The metrics of one model: those of the service that have the label `model`, with the model's name in it.
 
     Attributes:
         service: the metrics of the process that serves it.
+        name: the label's value.
     """
 
     def __init__(self, service: Metrics, model: str) -> None:
         """Resolve what has no further label; `model` is the name that the model is served under."""
         self.service = service
-        self._model = model
+        self.name = model
         self.texts = partial(service.texts.labels, model)
         self.predictions = partial(service.predictions.labels, model)
         self.shed = partial(service.shed.labels, model)
@@ -153,4 +179,4 @@ class ModelMetrics:
 
     def describe(self, **facts: str) -> None:
         """Say which model this is."""
-        self.service.model.labels(self._model).info(facts)
+        self.service.model.labels(self.name).info(facts)

@@ -127,10 +127,49 @@ _COST: Final = (
     ),
 )
 
+_VOTES: Final = "mlapi_feedback_votes_total"
+
+_FEEDBACK: Final = (
+    Panel(
+        "Opinions",
+        "Taken per second, by whether they agree with what the model had said. People correct more than they confirm: "
+        "this is no accuracy.",
+        "ops",
+        (Query(f"sum by (model, verdict) (rate({_VOTES}{{{OF_MODELS}}}[$__rate_interval]))", "{{model}} {{verdict}}"),),
+    ),
+    Panel(
+        "Corrections",
+        "Of the opinions on answers with a label, the share that corrects it. A rise of one label is worth a look.",
+        "percentunit",
+        (
+            Query(
+                f'sum by (model, label) (rate({_VOTES}{{{OF_MODELS}, verdict="corrects"}}[$__rate_interval]))'
+                f" / sum by (model, label) (rate({_VOTES}{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{label}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Store of opinions",
+        "Processes whose store does not answer, and opinions that wait for it. Predictions need neither.",
+        "short",
+        (
+            Query(f"sum(1 - mlapi_feedback_store_up{{{OURS}}})", "without store"),
+            Query(f"sum(mlapi_feedback_waiting_votes{{{OURS}}})", "waiting"),
+        ),
+    ),
+    Panel(
+        "Time of a commit",
+        "All opinions that wait are written together.",
+        "s",
+        quantiles("mlapi_feedback_commit_duration_seconds", OURS),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
     "model",
     "mlapi: model",
-    "Of each model: batches, padding, waiting, arithmetic, tokens, truncation, cost.",
-    (Row("Work", _WORK), Row("Batches", _BATCHES), Row("Cost", _COST)),
+    "Of each model: batches, padding, waiting, arithmetic, tokens, truncation, cost, opinions.",
+    (Row("Work", _WORK), Row("Batches", _BATCHES), Row("Cost", _COST), Row("Feedback", _FEEDBACK)),
     inputs=(("price", "Price of a processor's hour, $", "0.04"),),
 )

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from tests.architecture.source_rules import ROOT
 
 SETS = ("serve", "run", "quick", "full")
-IMAGES = ("build", "torch")
+IMAGES = ("build", "learn", "torch")
 
 
 class Pin(NamedTuple):
@@ -79,7 +79,8 @@ def test_each_set_holds_the_one_before_it() -> None:
 
 
 def test_images_are_made_of_the_same_packages() -> None:
-    assert requirements("serve").items() < requirements("torch").items() < requirements("full").items()
+    for name in ("learn", "torch"):
+        assert requirements("serve").items() < requirements(name).items() < requirements("full").items()
     assert set(requirements("build")) == {"poetry-core"}
     assert requirements("build").items() < requirements("run").items()
 

@@ -1,6 +1,7 @@
 """`/metrics` holds exactly the published catalogue: dashboards, alerts and other people's queries rely on it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
@@ -33,6 +34,14 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_ready": ("gauge", set()),
 }
 """Family, type, labels; of a counter the family's name is without the `_total` of its samples."""
+
+FEEDBACK_CATALOGUE: dict[str, tuple[str, set[str]]] = {
+    "mlapi_feedback_votes": ("counter", {"model", "label", "verdict"}),
+    "mlapi_feedback_store_up": ("gauge", set()),
+    "mlapi_feedback_waiting_votes": ("gauge", set()),
+    "mlapi_feedback_commit_duration_seconds": ("histogram", set()),
+}
+"""What a process that takes opinions has besides."""
 
 VALUES = {
     ("mlapi_texts", "source"): {"l1", "l2", "collapsed", "model"},
@@ -84,6 +93,21 @@ def test_every_sample_has_the_labels_of_the_catalogue(families: dict[str, Metric
 def test_labels_take_the_values_of_the_catalogue(families: dict[str, Metric]) -> None:
     for (name, label), values in VALUES.items():
         assert {sample.labels[label] for sample in families[name].samples} == values, name
+
+
+def test_a_process_that_takes_opinions_has_a_few_more(families: dict[str, Metric], tmp_path: Path) -> None:
+    with ServiceProcess(engine="fake", feedback_url=f"sqlite:///{tmp_path}/feedback.db") as service:
+        details = service.predict(["one", "two"], query="?detail=true").json()["details"]
+        for label in ("NEGATIVE", "POSITIVE"):
+            votes = {"feedback": [{"id": detail["id"], "label": label} for detail in details]}
+            assert service.client.post("/project/feedback", json=votes).status_code == 201
+        found = {family.name: family for family in text_string_to_metric_families(service.client.get("/metrics").text)}
+    ours = {name: found[name].type for name in found.keys() - families.keys()}
+    assert ours == {name: kind for name, (kind, _) in FEEDBACK_CATALOGUE.items()}
+    for name, (kind, labels) in FEEDBACK_CATALOGUE.items():
+        for sample in found[name].samples:
+            assert set(sample.labels) - ({"le"} if kind == "histogram" else set()) == labels, sample
+    assert {sample.labels["verdict"] for sample in found["mlapi_feedback_votes"].samples} == {"agrees", "corrects"}
 
 
 def test_the_breaker_is_told_by_a_number(families: dict[str, Metric]) -> None:

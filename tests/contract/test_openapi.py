@@ -39,6 +39,15 @@ ABSTRACT = {errors.RequestError, errors.RefusalError}
 """Never raised themselves: only what they have in common."""
 
 
+ELSEWHERE = {
+    errors.NotFoundError,
+    errors.MethodNotAllowedError,
+    errors.FeedbackUnavailableError,
+    errors.TooManyVotesError,
+}
+"""What other paths and methods answer with."""
+
+
 def sent_to_clients(root: type[errors.MlapiError] = errors.MlapiError) -> set[type[errors.MlapiError]]:
     """Every class that a client may get to see."""
     found = set()
@@ -94,8 +103,7 @@ def test_every_problem_code_is_listed_in_the_schema() -> None:
 
 @pytest.mark.parametrize("path", PREDICTIONS)
 def test_every_problem_of_a_prediction_is_documented_with_an_example(path: str) -> None:
-    # These two are what other paths and methods answer with.
-    expected = sent_to_clients() - {errors.NotFoundError, errors.MethodNotAllowedError}
+    expected = sent_to_clients() - ELSEWHERE
     responses = DOCUMENT["paths"][path]["post"]["responses"]
     documented = {
         (int(status), code)

@@ -30,6 +30,9 @@ CONTRADICTORY: Final = (
     {"external-redis", "redis-persistent"},
 )
 
+NEEDS: Final = {"istio-learning": "learning"}
+"""What a component is part of: alone it would lead nowhere."""
+
 Object = Mapping[str, Any]
 
 
@@ -82,6 +85,7 @@ STACKS: Final = [
     for count in ((0, 1, 2) if overlay == "overlays/prod" else (0, 1))
     for chosen in itertools.combinations(COMPONENTS, count)
     if set(chosen) not in CONTRADICTORY
+    if all(NEEDS.get(name, name) in chosen for name in chosen)
     if not (overlay == "overlays/prod" and set(chosen) & set(PRODUCTION))
 ]
 BASE, DEV, PROD = Stack("base"), Stack("overlays/dev"), Stack("overlays/prod")

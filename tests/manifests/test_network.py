@@ -115,10 +115,25 @@ def test_the_small_model_is_reached_by_clients_and_the_gateway_and_reaches_nobod
     assert not reaches(stack, lab, DNS, 53, "UDP")
 
 
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if "learning" in stack.components], ids=str)
+def test_opinions_reach_their_database_which_nobody_else_does(stack: Stack) -> None:
+    (learn,), (postgres,) = pods(stack, "learn"), pods(stack, "feedback")
+    client = pod(stack, LABELS_OF_A_CLIENT)
+    assert reaches(stack, learn, postgres, 5432)
+    assert reaches(stack, client, learn, 8000)
+    assert reaches(stack, GATEWAY, learn, 8000) == (stack.overlay == PROD.overlay)
+    strays = [pod(stack), client, elsewhere(learn), *pods(stack, "api"), *pods(stack, "lab"), GATEWAY, INTERNET]
+    assert [stray for stray in strays if reaches(stack, stray, postgres, 5432)] == []
+    assert not any(reaches(stack, stray, learn, 8000) for stray in (pod(stack), elsewhere(client), INTERNET))
+    others = [INTERNET, CONTROL_PLANE, NEIGHBOUR, *pods(stack, "cache")]
+    assert not any(reaches(stack, learn, other, port) for other in others for port in (80, 443, 5432, 6379))
+    assert not any(reaches(stack, postgres, other, port) for other in (*others, DNS, learn) for port in (53, 443, 8000))
+
+
 @pytest.mark.parametrize("stack", [stack for stack in STACKS if "monitoring" in stack.components], ids=str)
 def test_prometheus_reaches_every_model(stack: Stack) -> None:
     prometheus = Endpoint("10.1.4.1", "monitoring", {"app.kubernetes.io/name": "prometheus"})
-    for model in (*pods(stack, "api"), *pods(stack, "lab")):
+    for model in (*pods(stack, "api"), *pods(stack, "lab"), *pods(stack, "learn")):
         assert reaches(stack, prometheus, model, 8000)
         assert not reaches(stack, dataclasses.replace(prometheus, namespace="elsewhere"), model, 22)
 

@@ -179,6 +179,45 @@ def test_a_canary_gets_a_tenth_and_has_an_image_of_its_own() -> None:
     )
 
 
+with_learning = pytest.mark.parametrize("stack", [stack for stack in STACKS if "learning" in stack.components], ids=str)
+
+
+@with_learning
+def test_opinions_have_a_process_and_a_secret_of_their_own(stack: Stack) -> None:
+    learn = stack.find("Deployment", "learn")
+    (container,) = containers(learn)
+    config = stack.find("ConfigMap", container["envFrom"][0]["configMapRef"]["name"])["data"]
+    given = {variable["name"]: variable.get("value", "postgresql://host/name") for variable in container["env"]}
+    # `env` takes the image's own MLAPI_BUNDLE away: with MLAPI_MODELS it would stop the start.
+    assert container["command"] + container["args"] == ["env", "--unset=MLAPI_BUNDLE", "mlapi", "learn", "serve"]
+    chosen = read_settings({name: value for name, value in (config | given).items() if name != "MLAPI_BUNDLE"})
+    assert [model.root for model in chosen.served] == ["/project", "/lab"]
+    assert [Path("/app") / model.bundle.relative_to(ROOT) for model in read_settings({}).served] == [
+        model.bundle for model in chosen.served
+    ]
+    assert ports(learn) == {"http": chosen.port}
+    for name, path in PROBES.items():
+        assert container[name]["httpGet"] == {"path": path, "port": "http"}
+    for workload in (learn, *stack.apis):
+        pod = pod_template(workload)["spec"]
+        (serving,) = pod["containers"]
+        environment = {variable["name"]: variable for variable in serving["env"]}
+        (mount,) = (found for found in serving["volumeMounts"] if found["name"] == "feedback")
+        assert environment["MLAPI_FEEDBACK_KEY_FILE"]["value"] == f"{mount['mountPath']}/key"
+        assert ("MLAPI_FEEDBACK_URL" in environment) == (workload is learn)
+        (volume,) = (found["secret"] for found in pod["volumes"] if found["name"] == "feedback")
+        # The password of the database is not for those who sign ids.
+        assert (volume["secretName"], volume["items"]) == ("mlapi-feedback", [{"key": "key", "path": "key"}])
+
+
+def test_the_gateway_leads_opinions_past_the_models() -> None:
+    (routes,) = Stack(PROD.overlay, ("istio-learning", "learning")).of_kind("VirtualService")
+    first = routes["spec"]["http"][0]
+    roots = [model.root for model in read_settings({}).served]
+    assert first["match"] == [{"uri": {"exact": f"{root}/feedback"}} for root in roots]
+    assert {target["destination"]["host"] for target in first["route"]} == {"learn-service"}
+
+
 @pytest.mark.parametrize(
     "stack", [stack for stack in STACKS if "lab" in stack.components or stack.overlay == PROD.overlay], ids=str
 )

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.dashboards.catalogue import DASHBOARDS
 from monitoring.dashboards.panels import Dashboard
 from monitoring.render import COMPONENT, rendered
-from tests.contract.test_metrics_catalogue import CATALOGUE
+from tests.contract.test_metrics_catalogue import CATALOGUE as ALWAYS
+from tests.contract.test_metrics_catalogue import FEEDBACK_CATALOGUE
 from tests.monitoring.queries import (
     Query,
     dashboard_queries,
@@ -25,6 +26,7 @@ from tests.monitoring.queries import (
     variable_queries,
 )
 
+CATALOGUE: Final = ALWAYS | FEEDBACK_CATALOGUE
 FOREIGN: Final = (Path(__file__).parent / "foreign.prom").read_text(encoding="utf-8")
 TARGET_LABELS: Final = {"namespace", "job", "instance", "pod"}
 """What Prometheus itself attaches to every series of a target."""

@@ -147,6 +147,11 @@ def touch_everything(service: ServiceProcess, number: int) -> None:
     for model in MODELS:
         texts = [*known[:5], f"only of {model} {number}"]
         assert service.client.post(f"/{model}/predict", json={"text": texts}).is_success
+    for model in MODELS:
+        body = service.client.post(f"/{model}/predict?detail=true", json={"text": [f"judged {number}"]}).json()
+        for label in ("NEGATIVE", "POSITIVE"):
+            vote = {"id": body["details"][0]["id"], "label": label}
+            assert service.client.post(f"/{model}/feedback", json=vote).status_code == 201
     with ThreadPoolExecutor(6) as callers:
         bursts = [[f"burst {number} {caller} {index}: " + "word " * 10 for index in range(25)] for caller in range(6)]
         list(callers.map(service.predict, bursts))
@@ -171,6 +176,8 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
             redis_url=redis_process.url,
             l1_bytes="10000",
             max_waiting_tokens="1024",
+            feedback_url=f"sqlite:///{folder}/feedback.db",
+            feedback_votes_per_minute="0",
         ) as service,
         exporter(FOREIGN) as port,
     ):

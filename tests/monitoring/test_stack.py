@@ -16,6 +16,7 @@ from tests.programs import find_program
 
 COMPOSE: Final = ROOT / "compose.yaml"
 BASE: Final = ROOT / ".k8s" / "base"
+LEARNING = ROOT / ".k8s" / "components" / "learning"
 LAB = ROOT / ".k8s" / "components" / "lab"
 
 
@@ -93,7 +94,7 @@ def test_both_ways_to_find_the_pods_name_the_same_ones() -> None:
     (expression,) = monitor["selector"]["matchExpressions"]
     components = {
         load(file)["metadata"]["labels"]["app.kubernetes.io/component"]
-        for file in (BASE / "service-mlapi.yaml", LAB / "service-lab.yaml")
+        for file in (BASE / "service-mlapi.yaml", LAB / "service-lab.yaml", LEARNING / "service-learn.yaml")
     }
     assert (expression["key"], expression["operator"]) == ("app.kubernetes.io/component", "In")
     assert set(expression["values"]) == components

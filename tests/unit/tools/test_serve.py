@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_rules import ROOT
+from tools.serve import FEEDBACK_VARIABLE
 
 CTRL_C = b"\x03"
 CTRL_Z = b"\x1a"
@@ -71,3 +72,20 @@ def test_suspending_does_not_strand_the_terminal(makefile: Path) -> None:
 def test_the_terminal_is_given_back(makefile: Path) -> None:
     command = f"make -f {makefile} clean; read -r answer; echo answered $answer"
     assert "answered yes" in on_a_terminal(command, CTRL_C + b"yes\n")
+
+
+@pytest.mark.parametrize("given", [None, "", "sqlite:///mine.db"])
+def test_opinions_are_kept_in_the_data_folder_unless_something_else_is_said(given: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != FEEDBACK_VARIABLE}
+    if given is not None:
+        environment[FEEDBACK_VARIABLE] = given
+    show = f"import os; print(os.environ['{FEEDBACK_VARIABLE}'])"
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.serve", sys.executable, "-c", show],
+        cwd=ROOT,
+        env={**environment, "MLAPI_REDIS_URL": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == (f"sqlite:///{ROOT}/data/feedback.db" if given is None else given)

@@ -1,0 +1,98 @@
+"""What a database does for the store of feedback: transactions, and statements in the SQL that all of them know."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol, TypeAlias
+
+from mlapi.feedback.base import StoreError
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Session(Protocol):
+    """A transaction that is going on. Parameters stand in statements as `?`, which stands for nothing else there."""
+
+    def run(self, statement: str, *values: object) -> int:
+        """Run a statement; return how many rows it changed."""
+
+    def row(self, statement: str, *values: object) -> Row | None:
+        """Return the first row of what a query finds."""
+
+    def rows(self, statement: str, *values: object) -> Iterator[Row]:
+        """Yield the rows of what a query finds, in parts: not all of them are in memory."""
+
+
+class Database(Protocol):
+    """A place with tables, opened when it is first needed, and again after a failure."""
+
+    def writing(self) -> AbstractContextManager[Session]:
+        """Open a transaction that is alone in writing; commit it at the end of the block, or roll it back.
+
+        Raises:
+            StoreError: the database failed.
+        """
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Open a transaction that sees one state of everything.
+
+        Raises:
+            StoreError: the database failed.
+        """
+
+    def close(self) -> None:
+        """Close it."""
+
+
+SCHEMA_VERSION: Final = "1"
+
+TABLES: Final[Sequence[str]] = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS chain (id INTEGER PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL, hash TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS events (
+        seq BIGINT PRIMARY KEY, time_ms BIGINT NOT NULL, kind TEXT NOT NULL, content TEXT NOT NULL, hash TEXT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS subjects (
+        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, pseudonym TEXT NOT NULL, UNIQUE (tenant, pseudonym)
+    )""",
+    """CREATE TABLE IF NOT EXISTS items (
+        id TEXT PRIMARY KEY, model TEXT NOT NULL, text_key TEXT, UNIQUE (model, text_key)
+    )""",
+    "CREATE TABLE IF NOT EXISTS answers (answer TEXT PRIMARY KEY, item TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS answers_of_item ON answers (item)",
+    """CREATE TABLE IF NOT EXISTS opinions (
+        item TEXT NOT NULL, subject TEXT NOT NULL, seq BIGINT NOT NULL, time_ms BIGINT NOT NULL, label TEXT NOT NULL,
+        served_label TEXT NOT NULL, served_score DOUBLE PRECISION NOT NULL, model_digest TEXT NOT NULL,
+        sample INTEGER NOT NULL, PRIMARY KEY (item, subject)
+    )""",
+    "CREATE INDEX IF NOT EXISTS opinions_of_subject ON opinions (subject)",
+    """CREATE TABLE IF NOT EXISTS texts (
+        item TEXT PRIMARY KEY, subject TEXT NOT NULL, text BYTEA NOT NULL, expires BIGINT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS comments (
+        item TEXT NOT NULL, subject TEXT NOT NULL, comment BYTEA NOT NULL, expires BIGINT NOT NULL,
+        PRIMARY KEY (item, subject)
+    )""",
+)
+"""Events are the record; the others hold what follows from them, and what may be erased.
+
+What people wrote is kept as UTF-8 bytes, because PostgreSQL has no text with the character NUL. To SQLite the type's
+name means nothing, and it keeps bytes as they are.
+"""
+
+
+def check_meta(session: Session, fingerprint: str) -> None:
+    """Note whose store a new one is, and refuse one of another version or another secret.
+
+    Raises:
+        StoreError: it is another one's.
+    """
+    session.run("INSERT INTO meta VALUES ('schema', ?) ON CONFLICT (name) DO NOTHING", SCHEMA_VERSION)
+    session.run("INSERT INTO meta VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING", fingerprint)
+    session.run("INSERT INTO chain VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING")
+    found: dict[str, str] = dict(session.rows("SELECT name, value FROM meta"))
+    if found["schema"] != SCHEMA_VERSION:
+        msg = f"its tables are of version {found['schema']}; this program reads version {SCHEMA_VERSION}"
+        raise StoreError(msg)
+    if found["secret"] != fingerprint:
+        msg = "it was begun with another secret: with this one no opinion would find those of before"
+        raise StoreError(msg)

@@ -1,0 +1,202 @@
+"""Builds the feedback out of its parts, for the service and for a process of its own."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+
+from mlapi.api.body import BodyReader
+from mlapi.api.body_deadline import Expiry
+from mlapi.api.feedback_application import FeedbackApplication
+from mlapi.api.feedback_route import FeedbackParts, FeedbackRoute, JudgedModel
+from mlapi.api.lifecycle import Lifecycle, Phase
+from mlapi.api.votes_limit import VotesLimit
+from mlapi.dialects.base import Identify, TextLimits
+from mlapi.errors import ConfigurationError
+from mlapi.feedback.answer_ids import AnswerIds
+from mlapi.feedback.base import Store
+from mlapi.feedback.database import Database
+from mlapi.feedback.keys import FeedbackKeys, read_keys
+from mlapi.feedback.sql_store import SqlStore
+from mlapi.feedback.sqlite import SqliteDatabase
+from mlapi.feedback.votes import Sample
+from mlapi.feedback.writer import FeedbackWriter
+from mlapi.model import load_tokenizer
+from mlapi.observability.metrics import FeedbackMetrics, Metrics
+from mlapi.postprocessing import Postprocessor
+from mlapi.predictions import Prediction
+from mlapi.settings import Settings
+from mlapi.tokenizing.base import Tokenizer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_HELD_BODIES: Final = 8
+_TOKEN_BYTES: Final = 8
+
+
+def find_keys(settings: Settings) -> FeedbackKeys | None:
+    """Return the keys of the feedback; None where there is none.
+
+    Raises:
+        ConfigurationError: the secret cannot be read, or nothing says where it is.
+    """
+    if settings.feedback_key_file:
+        return read_keys(Path(settings.feedback_key_file), create=False)
+    if (file := settings.feedback_file) is not None:
+        return read_keys(file.with_name(f"{file.name}.key"), create=True)
+    if settings.feedback_url:
+        msg = "with a server in MLAPI_FEEDBACK_URL, MLAPI_FEEDBACK_KEY_FILE must name the secret of all its processes"
+        raise ConfigurationError(msg)
+    return None
+
+
+def require_keys(settings: Settings) -> FeedbackKeys:
+    """Return the keys of the feedback, for a process that is of no use without a store.
+
+    Raises:
+        ConfigurationError: the secret cannot be read, or nothing says where opinions are kept.
+    """
+    keys = find_keys(settings)
+    if keys is None or not settings.feedback_url:
+        msg = "MLAPI_FEEDBACK_URL must say where opinions are kept"
+        raise ConfigurationError(msg)
+    return keys
+
+
+def open_store(settings: Settings, keys: FeedbackKeys) -> Store:
+    """Return the store that the settings name; it is opened when it is first used.
+
+    Raises:
+        ConfigurationError: its library is not installed, or its URL is not usable.
+    """
+    return SqlStore(
+        _database(settings, keys.fingerprint),
+        text_days=settings.feedback_text_days,
+        token=lambda: token_hex(_TOKEN_BYTES),
+    )
+
+
+def _database(settings: Settings, fingerprint: str) -> Database:
+    if (file := settings.feedback_file) is not None:
+        return SqliteDatabase(file, fingerprint)
+    try:
+        from mlapi.feedback.postgres import PostgresDatabase  # noqa: PLC0415  its library is an extra
+    except ImportError as error:
+        msg = "a feedback store in PostgreSQL needs the package psycopg: pip install 'mlapi[learn]'"
+        raise ConfigurationError(msg) from error
+    return PostgresDatabase(settings.feedback_url, fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What takes opinions in a process, once for all of its models."""
+
+    settings: Settings
+    keys: FeedbackKeys
+    writer: FeedbackWriter
+    metrics: FeedbackMetrics
+    votes_limit: VotesLimit
+
+    def route(self, name: str, model: Callable[[], JudgedModel], reader: BodyReader) -> FeedbackRoute:
+        """Return the route of one model; `name` is what it is served under."""
+        return FeedbackRoute(
+            FeedbackParts(
+                name=name,
+                model=model,
+                ids=answer_ids(self.settings, self.keys, name),
+                keys=self.keys,
+                writer=self.writer,
+                votes_limit=self.votes_limit,
+                reader=reader,
+                limits=TextLimits(self.settings.max_texts, self.settings.max_text_chars),
+                client_header=self.settings.client_header.lower().encode(),
+                metrics=self.metrics,
+                wall_clock=time.time,
+            )
+        )
+
+
+def open_feedback(settings: Settings, keys: FeedbackKeys, registry: CollectorRegistry) -> Feedback:
+    """Build what takes opinions; its writer is still to be started.
+
+    Raises:
+        ConfigurationError: there is no usable store.
+    """
+    metrics = FeedbackMetrics(registry)
+    writer = FeedbackWriter(open_store(settings, keys), metrics)
+    return Feedback(settings, keys, writer, metrics, VotesLimit(settings.feedback_votes_per_minute, time.monotonic))
+
+
+def answer_ids(settings: Settings, keys: FeedbackKeys, name: str) -> AnswerIds:
+    """Return what writes and reads the ids of one model's answers."""
+    return AnswerIds(keys, name, share=settings.feedback_ask_share, draw=random.random)
+
+
+def identify(ids: AnswerIds, model_digest: str, postprocessor: Postprocessor) -> Identify:
+    """Return what gives the answers of a model, by its digest, their signed ids."""
+    place = {label: index for index, label in enumerate(postprocessor.labels)}
+
+    def of_answer(digest: bytes, prediction: Prediction) -> tuple[str, bool]:
+        label = place[prediction.label]
+        score = postprocessor.scores(prediction.logits)[label]
+        answer_id, sample = ids.write(digest, model_digest, label, score)
+        return answer_id, sample is not Sample.NONE
+
+    return of_answer
+
+
+def create_feedback_app(settings: Settings) -> FeedbackApplication:
+    """Build the application that takes opinions and makes no predictions.
+
+    Raises:
+        ConfigurationError: a model's bundle cannot be read, or there is no usable store.
+    """
+    keys = require_keys(settings)
+    metrics = Metrics()
+    lifecycle = Lifecycle()
+    metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
+    feedback = open_feedback(settings, keys, metrics.registry)
+    reader = BodyReader(
+        settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, time.monotonic)
+    )
+    routes: dict[str, ASGIApp] = {}
+    for served in settings.served:
+        manifest, tokenizer = load_tokenizer(served.bundle)
+        judged = JudgedModel(manifest.labels, partial(_canonical_form, tokenizer))
+        routes[served.root] = feedback.route(served.name, partial(_itself, judged), reader)
+
+    @asynccontextmanager
+    async def lifespan(_: FeedbackApplication) -> AsyncIterator[None]:
+        feedback.writer.start()
+        lifecycle.open()
+        try:
+            yield
+        finally:
+            lifecycle.drain()
+            await feedback.writer.close()
+
+    return FeedbackApplication(
+        routes_by_root=routes,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        lifespan=lifespan,
+        version=version("mlapi"),
+        clock=time.monotonic,
+    )
+
+
+def _canonical_form(tokenizer: Tokenizer, text: str) -> bytes:
+    return tokenizer.canonical_forms([text])[0]
+
+
+def _itself(judged: JudgedModel) -> JudgedModel:
+    return judged
