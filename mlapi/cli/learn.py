@@ -1,9 +1,12 @@
 """`mlapi learn`: takes opinions on answers, and tends the store of them."""
 
+import json
+import os
 import sys
 import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,10 +17,12 @@ from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlapi.feedback.base import Store
     from mlapi.feedback.keys import FeedbackKeys
+    from mlapi.feedback.votes import Served
+    from mlapi.learn.evaluation import Subject as Judged
 
 EXIT_FAULTS: Final = 1
 EXIT_NO_STORE: Final = 4
@@ -115,6 +120,129 @@ def verify(head: str | None) -> None:
     for fault in faults:
         click.echo(f"mlapi: {fault}", err=True)
     sys.exit(EXIT_FAULTS if faults else 0)
+
+
+_MODEL: Final = click.option(
+    "--model", default="project", show_default=True, help="The name that the model is served under."
+)
+
+
+@learn.command()
+@_MODEL
+@click.option("--digest", default="", help="Which of the models behind the name: its digest, or the beginning of it.")
+@click.option("--against", default="", help="Another one to compare it with, likewise.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Judge this bundle, on the texts that are kept.")
+@click.option("--against-bundle", type=click.Path(path_type=Path), help="Compare with this bundle, likewise.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def evaluate(
+    model: str, digest: str, against: str, bundle: Path | None, against_bundle: Path | None, *, as_json: bool
+) -> None:
+    """Judge a model by the opinions on its answers; by default the model that the latest opinion is about.
+
+    How often it is right is told by the opinions that were asked for at random. The agreement of all opinions is not
+    that: people correct more than they confirm. It serves to compare labels, and models with each other.
+    """
+    from mlapi.learn.evaluation import evaluate as judge_by  # noqa: PLC0415  NumPy, which the help does not need
+    from mlapi.learn.evaluation import latest_digest  # noqa: PLC0415
+
+    if (bundle and digest) or (against_bundle and against):
+        msg = "a model is named by a digest or by a bundle, not by both"
+        raise click.UsageError(msg)
+    with _store() as (settings, _, store):
+        opinions = list(store.opinions(model))
+        served = list(store.served(model))
+        labels = _labels(settings, model)
+    texts = {opinion.item: opinion.text for opinion in opinions if opinion.text is not None}
+    if bundle is None and not (digest or opinions):
+        click.echo(f"mlapi: there is no opinion on an answer of {model}", err=True)
+        sys.exit(EXIT_FAULTS)
+    judged = _of_bundle(bundle, texts) if bundle else _of_digest(served, digest or latest_digest(opinions) or "")
+    champion = None
+    if against or against_bundle:
+        champion = _of_bundle(against_bundle, texts) if against_bundle else _of_digest(served, against)
+    report = judge_by(opinions, judged, labels, champion)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        from mlapi.learn.report import in_words  # noqa: PLC0415  as above
+
+        click.echo(in_words(report))
+
+
+@learn.command()
+@_MODEL
+@click.option("--only-agreed", is_flag=True, help="Leave out texts that a single subject has an opinion on.")
+@click.option(
+    "--subject-share",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="The most of the texts that may be there because of one subject alone.",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def export(model: str, file: Path, subject_share: float, *, only_agreed: bool) -> None:
+    """Write the texts to learn from into FILE, as JSON Lines, whole or not at all.
+
+    They are the texts that are kept with consent and whose label most of their subjects agree on. The digest that is
+    printed is the SHA-256 of the file: the same opinions give the same file.
+    """
+    from mlapi.learn.training_set import choose  # noqa: PLC0415  the help does not need it
+
+    with _store() as (_, _, store):
+        chosen = choose(store.opinions(model), single=not only_agreed, subject_share=subject_share)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(chosen.lines)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        msg = f"{file}: {error.strerror}"
+        raise click.UsageError(msg) from error
+    click.echo(f"sha256  {chosen.digest}")
+    for label, count in chosen.labels.items():
+        click.echo(f"label   {label}: {count}")
+    for reason, count in chosen.left_out.items():
+        click.echo(f"without {reason}: {count}")
+
+
+def _labels(settings: Settings, model: str) -> "Sequence[str]":
+    """Return the labels of a model that is served under a name; none where it is not, and the opinions tell."""
+    from mlapi.bundles.store import read_manifest  # noqa: PLC0415  as above
+
+    for served in settings.served:
+        if served.name == model:
+            try:
+                return read_manifest(served.bundle).labels
+            except ConfigurationError:
+                return ()
+    return ()
+
+
+def _of_digest(served: "Sequence[Served]", beginning: str) -> "Judged":
+    """Return what the one model whose digest begins so has said."""
+    from mlapi.learn.evaluation import from_served  # noqa: PLC0415  as above
+
+    found = sorted({row.model_digest for row in served if row.model_digest.startswith(beginning.lower())})
+    if len(found) != 1:
+        known = ", ".join(sorted({row.model_digest for row in served})) or "none"
+        msg = f"{len(found)} models have a digest that begins with {beginning!r}; there are opinions on: {known}"
+        raise click.UsageError(msg)
+    return from_served(served, found[0])
+
+
+def _of_bundle(bundle: Path, texts: "Mapping[str, str]") -> "Judged":
+    """Return what a bundle says of texts."""
+    from mlapi.classifier import Classifier  # noqa: PLC0415  as above
+    from mlapi.learn.evaluation import Said, Subject  # noqa: PLC0415  as above
+
+    try:
+        with Classifier.open(bundle) as classifier:
+            answers = classifier.predict(list(texts.values())) if texts else []
+            said = {item: Said(answer.label, max(answer.scores)) for item, answer in zip(texts, answers, strict=True)}
+            return Subject(classifier.digest, said)
+    except ConfigurationError as error:
+        click.echo(f"mlapi: {error.detail}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from mlapi.feedback.votes import Opinion, Status, Vote
+from mlapi.feedback.votes import Opinion, Served, Status, Vote
 
 
 class StoreError(Exception):
@@ -60,6 +60,9 @@ class Store(Protocol):
 
     def opinions(self, model: str) -> Iterator[Opinion]:
         """Yield the current opinions on texts of one model, by item and subject."""
+
+    def served(self, model: str) -> Iterator[Served]:
+        """Yield what the models behind one name said of texts that there are opinions on, by item and digest."""
 
     def verify(self) -> Verdict:
         """Compute all hashes anew, and compare the opinions with what the events lead to."""

@@ -65,6 +65,10 @@ TABLES: Final[Sequence[str]] = (
         sample INTEGER NOT NULL, PRIMARY KEY (item, subject)
     )""",
     "CREATE INDEX IF NOT EXISTS opinions_of_subject ON opinions (subject)",
+    """CREATE TABLE IF NOT EXISTS served (
+        item TEXT NOT NULL, model_digest TEXT NOT NULL, label TEXT NOT NULL, score DOUBLE PRECISION NOT NULL,
+        sample INTEGER NOT NULL, PRIMARY KEY (item, model_digest)
+    )""",
     """CREATE TABLE IF NOT EXISTS texts (
         item TEXT PRIMARY KEY, subject TEXT NOT NULL, text BYTEA NOT NULL, expires BIGINT NOT NULL
     )""",

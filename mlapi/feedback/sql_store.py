@@ -16,7 +16,7 @@ from mlapi.feedback.events import (
     event_hash,
 )
 from mlapi.feedback.verification import verify
-from mlapi.feedback.votes import Opinion, Sample, Status, Vote
+from mlapi.feedback.votes import Opinion, Sample, Served, Status, Vote
 
 _DAY_MS: Final = 86_400_000
 
@@ -82,6 +82,7 @@ class SqlStore:
             texts = session.run("DELETE FROM texts WHERE item = ?", item)
             session.run("DELETE FROM comments WHERE item = ?", item)
             session.run("DELETE FROM answers WHERE item = ?", item)
+            session.run("DELETE FROM served WHERE item = ?", item)
             session.run("DELETE FROM items WHERE id = ?", item)
             _append(session, now, ItemErased(item))
             return Erased(opinions, texts)
@@ -120,6 +121,20 @@ class SqlStore:
                 text = None if row[8] is None else bytes(row[8]).decode()
                 item, subject, label, served_label, score, digest = row[:6]
                 yield Opinion(item, subject, label, served_label, score, digest, Sample(row[6]), row[7], text)
+
+    def served(self, model: str) -> Iterator[Served]:
+        """Yield what the models behind one name said of texts that there are opinions on, by item and digest.
+
+        Raises:
+            StoreError: the database failed.
+        """
+        with self._database.reading() as session:
+            for item, digest, label, score, sample in session.rows(
+                "SELECT s.item, s.model_digest, s.label, s.score, s.sample FROM served s "
+                "JOIN items i ON i.id = s.item WHERE i.model = ? ORDER BY s.item, s.model_digest",
+                model,
+            ):
+                yield Served(item, digest, label, score, Sample(sample))
 
     def verify(self) -> Verdict:
         """Compute all hashes anew, and compare the opinions with what the events lead to.
@@ -181,6 +196,11 @@ class SqlStore:
             *(item, subject, seq, vote.time_ms, vote.label),
             *(vote.served_label, vote.served_score, vote.model_digest, vote.sample.value),
         )
+        session.run(
+            "INSERT INTO served VALUES (?, ?, ?, ?, ?) ON CONFLICT (item, model_digest) DO UPDATE SET "
+            "sample = served.sample | excluded.sample",
+            *(item, vote.model_digest, vote.served_label, vote.served_score, vote.sample.value),
+        )
         return Status.CREATED if before is None else Status.REPLACED
 
     def _keep_text(self, session: Session, vote: Vote, item: str, subject: str) -> bool:
@@ -238,6 +258,12 @@ def _merge(session: Session, item: str, into: str, at: int) -> None:
         *(into, item),
     )
     session.run("UPDATE comments SET item = ? WHERE item = ?", into, item)
+    session.run(
+        "DELETE FROM served AS o WHERE o.item = ? AND "
+        "EXISTS (SELECT 1 FROM served t WHERE t.item = ? AND t.model_digest = o.model_digest)",
+        *(item, into),
+    )
+    session.run("UPDATE served SET item = ? WHERE item = ?", into, item)
     session.run("UPDATE answers SET item = ? WHERE item = ?", into, item)
     session.run("DELETE FROM items WHERE id = ?", item)
     _append(session, at, ItemsMerged(item, into))

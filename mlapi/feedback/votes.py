@@ -104,3 +104,21 @@ class Opinion(NamedTuple):
     sample: Sample
     time_ms: int
     text: str | None
+
+
+class Served(NamedTuple):
+    """What one model said of a text that there are opinions on.
+
+    Attributes:
+        item: the text, by the random number that the store gave it.
+        model_digest: which model.
+        label: what it said.
+        score: with which probability.
+        sample: why opinions on it were asked for, of anybody.
+    """
+
+    item: str
+    model_digest: str
+    label: str
+    score: float
+    sample: Sample
