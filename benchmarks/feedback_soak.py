@@ -1,9 +1,9 @@
 """Sends opinions for minutes while PostgreSQL is killed once, and looks for every one that was acknowledged.
 
 `python -m benchmarks.feedback_soak --rate 200 --seconds 300`. It starts a PostgreSQL of its own, whose commits
-reach the disk, and `mlapi learn serve`. Opinions are sent at their times, whatever became of those before them. It fails if an
-acknowledged opinion is not in the store, if anything but 201 and 503 was answered, if the rate was not kept, or if
-nothing was refused: then the outage was not seen.
+reach the disk, and `mlapi learn serve`. Opinions are sent at their times, whatever became of those before them. It
+fails if an acknowledged opinion is not in the store, if anything but 201 and 503 was answered, if the rate was not
+kept, or if nothing was refused: then the outage was not seen.
 """
 
 import argparse

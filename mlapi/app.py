@@ -10,14 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application, Mount
 from mlapi.api.body import BodyReader
 from mlapi.api.body_deadline import Expiry
 from mlapi.api.client_limit import ClientLimit
-from mlapi.api.feedback_route import JudgedModel
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.route import PredictionRoute, RouteConfig, RouteParts
@@ -38,8 +37,6 @@ from mlapi.dialects.native import NativeDialect
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.errors import ConfigurationError
-from mlapi.feedback.keys import FeedbackKeys
-from mlapi.feedback_app import Feedback, answer_ids, find_keys, identify, open_feedback
 from mlapi.model import Model, load_all
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
@@ -47,6 +44,11 @@ from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings
 from mlapi.tokenizing.tokenizer_executor import TokenizerExecutor
+
+if TYPE_CHECKING:
+    from mlapi.api.feedback_route import JudgedModel
+    from mlapi.feedback.keys import FeedbackKeys
+    from mlapi.feedback_app import Feedback
 
 _log = logging.getLogger(__name__)
 
@@ -78,8 +80,7 @@ def create_app(
     metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
     request_ids = RequestIds()
     of_models = [ModelMetrics(metrics, model.name) for model in settings.served]
-    keys = find_keys(settings)
-    feedback = open_feedback(settings, keys, metrics.registry) if keys and settings.feedback_url else None
+    keys, feedback = _open_feedback(settings, metrics)
     mounts = _mount(settings, of_models, lifecycle, request_ids, feedback)
 
     @asynccontextmanager
@@ -122,12 +123,22 @@ def create_app(
     )
 
 
+def _open_feedback(settings: Settings, metrics: Metrics) -> "tuple[FeedbackKeys | None, Feedback | None]":
+    """Return the secret that signs ids, and what takes opinions; what is not configured is not even imported."""
+    if not (settings.feedback_url or settings.feedback_key_file):
+        return None, None
+    from mlapi.feedback_app import open_feedback, require_keys  # noqa: PLC0415  as said above
+
+    keys = require_keys(settings)
+    return keys, open_feedback(settings, keys, metrics.registry) if settings.feedback_url else None
+
+
 def _mount(
     settings: Settings,
     of_models: Sequence[ModelMetrics],
     lifecycle: Lifecycle,
     request_ids: RequestIds,
-    feedback: Feedback | None,
+    feedback: "Feedback | None",
 ) -> list[Mount]:
     """Build the routes of each model: one for each dialect, and one for opinions where they are taken."""
     reader = BodyReader(
@@ -164,8 +175,10 @@ def _mount(
     return mounts
 
 
-def _judged(served: ServedModel) -> JudgedModel:
+def _judged(served: ServedModel) -> "JudgedModel":
     """Return a model as its feedback route knows it, once it is loaded."""
+    from mlapi.api.feedback_route import JudgedModel  # noqa: PLC0415  imported where there is a route
+
     loaded = served.loaded
     return JudgedModel(loaded.info.labels, loaded.predictor.canonical_form)
 
@@ -196,7 +209,7 @@ class _Shared:
     redis: RedisServer | None
     gate: RunGate
     metrics: Metrics
-    keys: FeedbackKeys | None
+    keys: "FeedbackKeys | None"
 
 
 async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:
@@ -219,7 +232,7 @@ async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: 
 
 
 def _share(
-    settings: Settings, models: Sequence[Model], metrics: Metrics, keys: FeedbackKeys | None, stack: AsyncExitStack
+    settings: Settings, models: Sequence[Model], metrics: Metrics, keys: "FeedbackKeys | None", stack: AsyncExitStack
 ) -> _Shared:
     """Make what there is once a process."""
     open_memory = partial(MemoryStore, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM)
@@ -286,6 +299,8 @@ async def _start(
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
     answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
     if shared.keys is not None:
+        from mlapi.feedback_app import answer_ids, identify  # noqa: PLC0415  imported where there are keys
+
         ids = answer_ids(settings, shared.keys, metrics.name)
         answering = replace(answering, identify=identify(ids, info.digest, postprocessor))
     return LoadedModel(predictor, info, answering, _CacheState(redis))

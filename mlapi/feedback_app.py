@@ -22,11 +22,7 @@ from mlapi.api.votes_limit import VotesLimit
 from mlapi.dialects.base import Identify, TextLimits
 from mlapi.errors import ConfigurationError
 from mlapi.feedback.answer_ids import AnswerIds
-from mlapi.feedback.base import Store
-from mlapi.feedback.database import Database
 from mlapi.feedback.keys import FeedbackKeys, read_keys
-from mlapi.feedback.sql_store import SqlStore
-from mlapi.feedback.sqlite import SqliteDatabase
 from mlapi.feedback.votes import Sample
 from mlapi.feedback.writer import FeedbackWriter
 from mlapi.model import load_tokenizer
@@ -39,12 +35,17 @@ from mlapi.tokenizing.base import Tokenizer
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from mlapi.feedback.base import Store
+    from mlapi.feedback.database import Database
+    from mlapi.feedback.registry import Registry
+
 _HELD_BODIES: Final = 8
 _TOKEN_BYTES: Final = 8
+_NO_STORE: Final = "MLAPI_FEEDBACK_URL must say where opinions are kept"
 
 
-def find_keys(settings: Settings) -> FeedbackKeys | None:
-    """Return the keys of the feedback; None where there is none.
+def require_keys(settings: Settings) -> FeedbackKeys:
+    """Return the keys of the feedback.
 
     Raises:
         ConfigurationError: the secret cannot be read, or nothing says where it is.
@@ -56,28 +57,28 @@ def find_keys(settings: Settings) -> FeedbackKeys | None:
     if settings.feedback_url:
         msg = "with a server in MLAPI_FEEDBACK_URL, MLAPI_FEEDBACK_KEY_FILE must name the secret of all its processes"
         raise ConfigurationError(msg)
-    return None
+    raise ConfigurationError(_NO_STORE)
 
 
-def require_keys(settings: Settings) -> FeedbackKeys:
+def require_store(settings: Settings) -> FeedbackKeys:
     """Return the keys of the feedback, for a process that is of no use without a store.
 
     Raises:
         ConfigurationError: the secret cannot be read, or nothing says where opinions are kept.
     """
-    keys = find_keys(settings)
-    if keys is None or not settings.feedback_url:
-        msg = "MLAPI_FEEDBACK_URL must say where opinions are kept"
-        raise ConfigurationError(msg)
-    return keys
+    if not settings.feedback_url:
+        raise ConfigurationError(_NO_STORE)
+    return require_keys(settings)
 
 
-def open_store(settings: Settings, keys: FeedbackKeys) -> Store:
+def open_store(settings: Settings, keys: FeedbackKeys) -> "Store":
     """Return the store that the settings name; it is opened when it is first used.
 
     Raises:
         ConfigurationError: its library is not installed, or its URL is not usable.
     """
+    from mlapi.feedback.sql_store import SqlStore  # noqa: PLC0415  of no use where there is no feedback
+
     return SqlStore(
         _database(settings, keys.fingerprint),
         text_days=settings.feedback_text_days,
@@ -85,8 +86,22 @@ def open_store(settings: Settings, keys: FeedbackKeys) -> Store:
     )
 
 
-def _database(settings: Settings, fingerprint: str) -> Database:
+def open_registry(settings: Settings, keys: FeedbackKeys) -> "tuple[Registry, Database]":
+    """Return the registry of models in the store that the settings name, and the database that is to be closed.
+
+    Raises:
+        ConfigurationError: its library is not installed, or its URL is not usable.
+    """
+    from mlapi.feedback.registry import Registry  # noqa: PLC0415  likewise
+
+    database = _database(settings, keys.fingerprint)
+    return Registry(database), database
+
+
+def _database(settings: Settings, fingerprint: str) -> "Database":
     if (file := settings.feedback_file) is not None:
+        from mlapi.feedback.sqlite import SqliteDatabase  # noqa: PLC0415  likewise
+
         return SqliteDatabase(file, fingerprint)
     try:
         from mlapi.feedback.postgres import PostgresDatabase  # noqa: PLC0415  its library is an extra
@@ -160,7 +175,7 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
     Raises:
         ConfigurationError: a model's bundle cannot be read, or there is no usable store.
     """
-    keys = require_keys(settings)
+    keys = require_store(settings)
     metrics = Metrics()
     lifecycle = Lifecycle()
     metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))

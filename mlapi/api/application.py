@@ -17,7 +17,6 @@ from mlapi.api.asgi_route import AsgiRoute
 from mlapi.api.cross_origin import CrossOrigin
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
-from mlapi.api.feedback_documents import feedback_route
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import HeadAsGet, Methods
@@ -135,6 +134,8 @@ class Application(FastAPI):
         for name, route in mount.predictions.items():
             self._add_prediction_route(f"{root}/{name}", f"{prefix}{name}", route)
         if mount.feedback is not None:
+            from mlapi.api.feedback_documents import feedback_route  # noqa: PLC0415  its schemas cost milliseconds
+
             name = f"{prefix}feedback"
             self.router.routes.append(feedback_route(f"{root}/feedback", self._operation_id(name), mount.feedback))
         self.include_router(ops.model_routes(mount.served))

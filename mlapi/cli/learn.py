@@ -4,28 +4,26 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from mlapi.cli.opened_store import opened_registry, opened_store
+from mlapi.cli.registry import COMMANDS
 from mlapi.cli.serve import EXIT_CONFIGURATION, EXIT_START_FAILED, connection_limits, server_config
 from mlapi.errors import ConfigurationError
 from mlapi.observability.logs import configure_logging
 from mlapi.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from mlapi.feedback.base import Store
-    from mlapi.feedback.keys import FeedbackKeys
     from mlapi.feedback.votes import Served
     from mlapi.learn.evaluation import Subject as Judged
 
 EXIT_FAULTS: Final = 1
-EXIT_NO_STORE: Final = 4
 
 _MS: Final = 1000
 
@@ -79,7 +77,7 @@ def purge(answer_id: str | None, model: str, subject: str | None) -> None:
     if answer_id is not None and subject is not None:
         msg = "--id and --subject cannot be given together"
         raise click.UsageError(msg)
-    with _store() as (settings, keys, store):
+    with opened_store() as (settings, keys, store):
         now = int(time.time() * _MS)
         if answer_id is not None:
             from mlapi.feedback_app import answer_ids  # noqa: PLC0415  as above
@@ -111,7 +109,7 @@ def verify(head: str | None) -> None:
     \b
     Exit codes: 0 all is well, 1 it is not, and what is wrong is printed; 2 and 4 as for all commands.
     """  # noqa: D301  \b keeps click from refilling the paragraph
-    with _store() as (_, _, store):
+    with opened_store() as (_, _, store):
         verdict = store.verify()
         faults = list(verdict.faults)
         if head is not None and not store.has_event(head):
@@ -148,7 +146,7 @@ def evaluate(
     if (bundle and digest) or (against_bundle and against):
         msg = "a model is named by a digest or by a bundle, not by both"
         raise click.UsageError(msg)
-    with _store() as (settings, _, store):
+    with opened_store() as (settings, _, store):
         opinions = list(store.opinions(model))
         served = list(store.served(model))
         labels = _labels(settings, model)
@@ -188,7 +186,7 @@ def export(model: str, file: Path, subject_share: float, *, only_agreed: bool) -
     """
     from mlapi.learn.training_set import choose  # noqa: PLC0415  the help does not need it
 
-    with _store() as (_, _, store):
+    with opened_store() as (_, _, store):
         chosen = choose(store.opinions(model), single=not only_agreed, subject_share=subject_share)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -198,6 +196,8 @@ def export(model: str, file: Path, subject_share: float, *, only_agreed: bool) -
         draft.unlink(missing_ok=True)
         msg = f"{file}: {error.strerror}"
         raise click.UsageError(msg) from error
+    with opened_registry() as registry:
+        registry.note_dataset(chosen.digest, model, sum(chosen.labels.values()), int(time.time() * _MS))
     click.echo(f"sha256  {chosen.digest}")
     for label, count in chosen.labels.items():
         click.echo(f"label   {label}: {count}")
@@ -245,23 +245,5 @@ def _of_bundle(bundle: Path, texts: "Mapping[str, str]") -> "Judged":
         sys.exit(EXIT_CONFIGURATION)
 
 
-@contextmanager
-def _store() -> "Iterator[tuple[Settings, FeedbackKeys, Store]]":
-    """Open the store that the settings name; end the program where that, or what is done with it, fails."""
-    from mlapi.feedback.base import StoreError  # noqa: PLC0415  the help needs none of it
-    from mlapi.feedback_app import open_store, require_keys  # noqa: PLC0415
-
-    try:
-        settings = read_settings()
-        keys = require_keys(settings)
-        store = open_store(settings, keys)
-    except ConfigurationError as error:
-        click.echo(f"mlapi: {error.detail}", err=True)
-        sys.exit(EXIT_CONFIGURATION)
-    try:
-        yield settings, keys, store
-    except StoreError as error:
-        click.echo(f"mlapi: the store does not answer: {error}", err=True)
-        sys.exit(EXIT_NO_STORE)
-    finally:
-        store.close()
+for _command in COMMANDS:
+    learn.add_command(_command)

@@ -76,6 +76,19 @@ TABLES: Final[Sequence[str]] = (
         item TEXT NOT NULL, subject TEXT NOT NULL, comment BYTEA NOT NULL, expires BIGINT NOT NULL,
         PRIMARY KEY (item, subject)
     )""",
+    """CREATE TABLE IF NOT EXISTS datasets (
+        digest TEXT PRIMARY KEY, model TEXT NOT NULL, texts BIGINT NOT NULL, events BIGINT NOT NULL,
+        time_ms BIGINT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS models (
+        digest TEXT PRIMARY KEY, model TEXT NOT NULL, facts TEXT NOT NULL, time_ms BIGINT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS decisions (
+        seq BIGINT PRIMARY KEY, digest TEXT NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL,
+        time_ms BIGINT NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS decisions_on_model ON decisions (digest)",
+    "CREATE TABLE IF NOT EXISTS champions (model TEXT PRIMARY KEY, digest TEXT NOT NULL)",
 )
 """Events are the record; the others hold what follows from them, and what may be erased.
 

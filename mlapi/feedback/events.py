@@ -60,7 +60,50 @@ class TextsExpired(msgspec.Struct, frozen=True, tag="texts-expired", forbid_unkn
     count: int
 
 
-Event = VoteCast | ItemsMerged | ItemErased | SubjectErased | TextsExpired
+class DatasetExported(msgspec.Struct, frozen=True, tag="dataset-exported", forbid_unknown_fields=True):
+    """Texts to learn from were written: the SHA-256 of the file, and how many; from all events before this one."""
+
+    digest: str
+    model: str
+    texts: int
+
+
+class ModelRegistered(msgspec.Struct, frozen=True, tag="model-registered", forbid_unknown_fields=True):
+    """A model was made: what is known of it (see `mlapi.feedback.registry.Registered`), as JSON."""
+
+    digest: str
+    model: str
+    facts: str
+
+
+class ModelDecided(msgspec.Struct, frozen=True, tag="model-decided", forbid_unknown_fields=True):
+    """Something was decided about a model.
+
+    Attributes:
+        digest: of the model's bundle.
+        model: the name that it is, or was to be, served under.
+        decision: see `mlapi.feedback.registry.Decision`.
+        replaced: the digest of the champion before, where the champion is another one now; else empty.
+        reason: in words.
+    """
+
+    digest: str
+    model: str
+    decision: str
+    replaced: str
+    reason: str
+
+
+Event = (
+    VoteCast
+    | ItemsMerged
+    | ItemErased
+    | SubjectErased
+    | TextsExpired
+    | DatasetExported
+    | ModelRegistered
+    | ModelDecided
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Event).decode

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from mlapi.feedback.base import Erased, Verdict
+from mlapi.feedback.chain import append
 from mlapi.feedback.database import Database, Session
 from mlapi.feedback.events import (
-    Event,
     ItemErased,
     ItemsMerged,
     SubjectErased,
     TextsExpired,
     VoteCast,
-    content_of,
-    event_hash,
 )
 from mlapi.feedback.verification import verify
 from mlapi.feedback.votes import Opinion, Sample, Served, Status, Vote
@@ -64,7 +62,7 @@ class SqlStore:
             count = session.run("DELETE FROM texts WHERE expires <= ?", now)
             count += session.run("DELETE FROM comments WHERE expires <= ?", now)
             if count:
-                _append(session, now, TextsExpired(count))
+                append(session, now, TextsExpired(count))
             return count
 
     def erase_answer(self, answer: str, now: int) -> Erased:
@@ -84,7 +82,7 @@ class SqlStore:
             session.run("DELETE FROM answers WHERE item = ?", item)
             session.run("DELETE FROM served WHERE item = ?", item)
             session.run("DELETE FROM items WHERE id = ?", item)
-            _append(session, now, ItemErased(item))
+            append(session, now, ItemErased(item))
             return Erased(opinions, texts)
 
     def erase_subject(self, tenant: str, subject: str, now: int) -> Erased:
@@ -102,7 +100,7 @@ class SqlStore:
             texts = session.run("DELETE FROM texts WHERE subject = ?", number)
             session.run("DELETE FROM comments WHERE subject = ?", number)
             session.run("DELETE FROM subjects WHERE id = ?", number)
-            _append(session, now, SubjectErased(number))
+            append(session, now, SubjectErased(number))
             return Erased(opinions, texts)
 
     def opinions(self, model: str) -> Iterator[Opinion]:
@@ -173,7 +171,7 @@ class SqlStore:
             )
         if before == (vote.label, vote.model_digest, vote.sample.value) and not kept and vote.comment is None:
             return Status.UNCHANGED
-        seq = _append(
+        seq = append(
             session,
             vote.time_ms,
             VoteCast(
@@ -266,15 +264,4 @@ def _merge(session: Session, item: str, into: str, at: int) -> None:
     session.run("UPDATE served SET item = ? WHERE item = ?", into, item)
     session.run("UPDATE answers SET item = ? WHERE item = ?", into, item)
     session.run("DELETE FROM items WHERE id = ?", item)
-    _append(session, at, ItemsMerged(item, into))
-
-
-def _append(session: Session, at: int, event: Event) -> int:
-    """Add an event to the chain; return its number."""
-    ((last, previous),) = session.rows("SELECT seq, hash FROM chain")
-    seq = int(last) + 1
-    content = content_of(event)
-    own = event_hash(previous, seq, at, content)
-    session.run("INSERT INTO events VALUES (?, ?, ?, ?, ?)", seq, at, event.__struct_config__.tag, content, own)
-    session.run("UPDATE chain SET seq = ?, hash = ?", seq, own)
-    return seq
+    append(session, at, ItemsMerged(item, into))

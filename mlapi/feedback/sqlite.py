@@ -85,6 +85,8 @@ class SqliteDatabase:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        # It holds what people wrote; the files beside it get the same rights.
+        self._path.touch(mode=0o600)
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -1,6 +1,7 @@
 """Opinions on answers over HTTP: taken when they are safe, checked, limited, and no business of predictions."""
 
 import json
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from mlapi.app import create_app
+from mlapi.errors import ConfigurationError
+from mlapi.settings import read_settings
+from tests.command_line import mlapi
 from tests.service_process import ServiceProcess, eventually, run_mlapi
 from tools.private_postgres import PrivatePostgres
 
@@ -48,11 +53,6 @@ def other(label: str) -> str:
     return {"POSITIVE": "NEGATIVE", "NEGATIVE": "POSITIVE"}[label]
 
 
-def mlapi(settings: dict[str, str], *arguments: str) -> tuple[int, str]:
-    done = run_mlapi(*arguments, settings={f"MLAPI_{name.upper()}": value for name, value in settings.items()})
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_an_opinion_is_taken_replaced_and_the_same_again_is_nothing_new(
     service: ServiceProcess, settings: dict[str, str]
 ) -> None:
@@ -87,6 +87,7 @@ def test_text_and_comment_are_kept_with_consent_only(service: ServiceProcess, fo
     assert words.encode() in stored()
     assert b"odd remark" in stored()
     assert b"alice" not in stored()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder / "data").iterdir()} == {0o600}
 
 
 def test_a_list_is_taken_whole_or_not_at_all(service: ServiceProcess) -> None:
@@ -177,6 +178,7 @@ def test_without_the_setting_there_is_nothing_of_it() -> None:
         assert "ask" not in detail
         assert plain.client.post("/project/feedback", json={}).status_code == 404
         assert "mlapi_feedback" not in plain.client.get("/metrics").text
+        assert "sqlite" not in Path(f"/proc/{plain.pid}/maps").read_text(encoding="ascii")
 
 
 def test_the_owner_of_the_store_erases_and_verifies(service: ServiceProcess, settings: dict[str, str]) -> None:
@@ -214,6 +216,7 @@ def test_a_subject_that_sends_too_much_is_told_when_to_come_back(folder: Path) -
     ("changes", "said"),
     [
         ({"feedback_url": "mysql://host/name"}, "must be empty, a file like sqlite:///"),
+        ({"feedback_url": "sqlite:///"}, "must be empty, a file like sqlite:///"),
         ({"feedback_url": "postgresql://u:hunter2@host/name"}, "MLAPI_FEEDBACK_KEY_FILE must name"),
         ({"feedback_url": "postgresql://u:hunter2@host:port/n"}, "must be empty, a file like sqlite:///"),
         ({"feedback_url": "postgresql://u:hunter2@host/n?nonsense=1", "feedback_key_file": "KEY"}, "is not usable"),
@@ -222,9 +225,16 @@ def test_a_subject_that_sends_too_much_is_told_when_to_come_back(folder: Path) -
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(changes: dict[str, str], said: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("0" * 64)
-    values = {name: value.replace("KEY", str(tmp_path / "key")) for name, value in changes.items()}
-    code, words = mlapi(values, "serve")
-    assert (code, said in words, "hunter2" in words) == (2, True, False), words
+    values = {f"MLAPI_{name.upper()}": value.replace("KEY", str(tmp_path / "key")) for name, value in changes.items()}
+    with pytest.raises(ConfigurationError) as raised:
+        create_app(read_settings(values), {})
+    assert said in raised.value.detail
+    assert "hunter2" not in raised.value.detail
+
+
+def test_a_process_that_cannot_start_ends_with_2() -> None:
+    done = run_mlapi("learn", "serve")
+    assert (done.returncode, "MLAPI_FEEDBACK_URL must say where" in done.stderr) == (2, True)
 
 
 class TestLearnServe:

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlapi.bundles.store import read_manifest
 from mlapi.settings import LAB_BUNDLE
-from tests.service_process import ServiceProcess, run_mlapi
+from tests.command_line import mlapi
+from tests.service_process import ServiceProcess
 
 TEXTS = [f"a {word} film, number {number}" for number in range(100, 120) for word in ("wonderful", "terrible", "long")]
 
@@ -47,8 +50,7 @@ def digest(settings: dict[str, Any]) -> Iterator[str]:
 
 
 def learn(settings: dict[str, Any], *arguments: str) -> tuple[int, str]:
-    done = run_mlapi("learn", *arguments, settings={f"MLAPI_{name.upper()}": value for name, value in settings.items()})
-    return done.returncode, done.stdout + done.stderr
+    return mlapi(settings, "learn", *arguments)
 
 
 def test_a_model_is_judged_by_those_who_were_asked(digest: str, settings: dict[str, Any]) -> None:
@@ -122,3 +124,58 @@ def test_a_store_that_is_gone_is_told_from_one_that_is_empty(tmp_path: Path) -> 
     settings = {"feedback_url": "postgresql://127.0.0.1:1/none", "feedback_key_file": str(tmp_path / "key")}
     code, said = learn(settings, "evaluate")
     assert (code, "the store does not answer: PostgreSQL" in said) == (4, True), said
+
+
+class TestRegistry:
+    """Models from their data to their end, by the command line."""
+
+    def test_a_model_is_registered_promoted_rolled_back_and_its_line_told(
+        self, digest: str, settings: dict[str, Any], tmp_path: Path
+    ) -> None:
+        del digest
+        data = str(tmp_path / "texts.jsonl")
+        assert learn(settings, "export", "--model", "lab", "--only-agreed", data)[0] == 0
+        code, first = learn(settings, "register", str(LAB_BUNDLE), "--model", "lab", "--commit", "abc123")
+        assert code == 0, first
+        first = first.strip()
+        assert first == read_manifest(LAB_BUNDLE).digest
+        better = shutil.copytree(LAB_BUNDLE, tmp_path / "better")
+        manifest = json.loads((better / "bundle.json").read_text(encoding="utf-8"))
+        (better / "bundle.json").write_text(json.dumps(manifest | {"pad_id": 1}), encoding="utf-8")
+        arguments = ("register", str(better), "--model", "lab", "--dataset", data, "--parent", first, "--run", "7")
+        code, second = learn(settings, *arguments)
+        assert code == 0, second
+        second = second.strip()
+        assert learn(settings, *arguments) == (0, second + "\n")
+        reason = ("--reason", "passed the gate")
+        assert learn(settings, "promote", first, *reason) == (0, f"champion {first}\n")
+        assert learn(settings, "promote", second, *reason)[0] == 3
+        assert learn(settings, "promote", second, "--expected", first, *reason) == (0, f"champion {second}\n")
+        code, said = learn(settings, "lineage", second[:8])
+        assert code == 0, said
+        sha256 = hashlib.sha256(Path(data).read_bytes()).hexdigest()
+        assert f"model     {second} (champion)" in said
+        assert f"data    {sha256}, 60 texts by the opinions up to event" in said
+        assert "promoted: passed the gate" in said
+        assert f"model     {first}\n  name    lab\n  data    unknown\n  commit  abc123" in said
+        assert learn(settings, "rollback", second, "--reason", "flips labels") == (0, f"champion {first}\n")
+        code, said = learn(settings, "promote", second, "--expected", first, *reason)
+        assert (code, "was rolled back, and stays so" in said) == (1, True)
+        assert learn(settings, "verify")[0] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            (("register", "nowhere"), 2, "is not a model bundle"),
+            (("promote", "abc", "--reason", "x"), 2, "is not a digest: 64 hexadecimal digits"),
+            (("promote", "a" * 64, "--reason", "x"), 1, "is not registered"),
+            (("reject", "a" * 64, "--reason", "x"), 1, "is not registered"),
+            (("lineage", "a" * 8), 1, "0 registered models"),
+            (("lineage", "%"), 2, "is not the beginning of a digest"),
+        ],
+    )
+    def test_what_cannot_be_done_is_said(
+        self, settings: dict[str, Any], arguments: tuple[str, ...], code: int, words: str
+    ) -> None:
+        found = learn(settings, *arguments)
+        assert (found[0], words in found[1]) == (code, True), found
