@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.json_bodies import BOM, check_encoding, refuse
-from mlapi.errors import BatchTooLargeError, MalformedJsonError, Violation
+from mlapi.errors import BatchTooLargeError, InvalidRequestError, MalformedJsonError, Violation
 
 MAX_OPINIONS: Final = 100
 MAX_COMMENT_CHARS: Final = 1000
+_MAX_REASON_CHARS: Final = 200
 
 WRONG_SHAPE: Final = 'the body is neither {"id": "…", "label": "…"} nor {"feedback": […]} with such objects'
 
@@ -49,9 +50,10 @@ class GivenFeedback(NamedTuple):
         return f"/{member}" if self.bare else f"/feedback/{index}/{member}"
 
 
-_ANY: Final = msgspec.json.Decoder()
 _ONE: Final = msgspec.json.Decoder(GivenOpinion)
 _MANY: Final = msgspec.json.Decoder(_List)
+_JSON: Final = msgspec.json.Decoder(msgspec.Raw)
+"""Reads anything, and builds nothing of it."""
 
 
 def read_feedback(body: bytes, limits: TextLimits) -> GivenFeedback:
@@ -62,18 +64,9 @@ def read_feedback(body: bytes, limits: TextLimits) -> GivenFeedback:
         InvalidRequestError: another shape, no opinion, a text or a comment that is too long.
         BatchTooLargeError: more opinions than one request may hold.
     """
-    body = body.removeprefix(BOM)
-    try:
-        document = _ANY.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        check_encoding(body)
-        raise MalformedJsonError(str(error)[:200]) from error
-    bare = not (isinstance(document, dict) and "feedback" in document)
-    try:
-        opinions = [_ONE.decode(body)] if bare else _MANY.decode(body).feedback
-    except (msgspec.ValidationError, RecursionError) as error:
-        refuse(WRONG_SHAPE, [Violation("", str(error)[:200])])
-    given = GivenFeedback(opinions, bare)
+    check_encoding(body)
+    given = _decode(body.removeprefix(BOM))
+    opinions = given.opinions
     if not opinions:
         refuse("feedback must hold at least one opinion", [Violation("/feedback", "is empty")])
     if len(opinions) > MAX_OPINIONS:
@@ -91,6 +84,25 @@ def read_feedback(body: bytes, limits: TextLimits) -> GivenFeedback:
     if long:
         refuse("a text or a comment is too long", long)
     return given
+
+
+def _decode(body: bytes) -> GivenFeedback:
+    """Read either shape. What is neither is left at its first fault: nothing large is built of it."""
+    try:
+        return GivenFeedback(_MANY.decode(body).feedback, bare=False)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        of_list = error
+    try:
+        return GivenFeedback([_ONE.decode(body)], bare=True)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        of_one = error
+    try:
+        _JSON.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:_MAX_REASON_CHARS]
+        raise MalformedJsonError(reason) from error
+    reason = str(of_list if "$.feedback" in str(of_list) else of_one)[:_MAX_REASON_CHARS]
+    raise InvalidRequestError(WRONG_SHAPE, violations=[Violation("", reason)])
 
 
 def write_feedback(opinions: Sequence[tuple[str, str, bool]]) -> bytes:

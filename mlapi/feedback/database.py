@@ -39,6 +39,13 @@ class Database(Protocol):
             StoreError: the database failed.
         """
 
+    def forget(self) -> None:
+        """See to it, as far as is in its power, that what was deleted is in none of its files any more.
+
+        Raises:
+            StoreError: the database failed.
+        """
+
     def close(self) -> None:
         """Close it."""
 

@@ -83,6 +83,9 @@ class PostgresDatabase:
             session.run("SET LOCAL statement_timeout = 0")
             yield session
 
+    def forget(self) -> None:
+        """Leave it to the server: it reuses the room, and its log and backups are its owner's business."""
+
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:

@@ -63,7 +63,9 @@ class SqlStore:
             count += session.run("DELETE FROM comments WHERE expires <= ?", now)
             if count:
                 append(session, now, TextsExpired(count))
-            return count
+        if count:
+            self._database.forget()
+        return count
 
     def erase_answer(self, answer: str, now: int) -> Erased:
         """Erase all that is known of one text, by the pseudonym of an answer to it.
@@ -83,7 +85,8 @@ class SqlStore:
             session.run("DELETE FROM served WHERE item = ?", item)
             session.run("DELETE FROM items WHERE id = ?", item)
             append(session, now, ItemErased(item))
-            return Erased(opinions, texts)
+        self._database.forget()
+        return Erased(opinions, texts)
 
     def erase_subject(self, tenant: str, subject: str, now: int) -> Erased:
         """Erase the opinions of a subject, the texts that it gave, and which random number stood for it.
@@ -101,7 +104,8 @@ class SqlStore:
             session.run("DELETE FROM comments WHERE subject = ?", number)
             session.run("DELETE FROM subjects WHERE id = ?", number)
             append(session, now, SubjectErased(number))
-            return Erased(opinions, texts)
+        self._database.forget()
+        return Erased(opinions, texts)
 
     def opinions(self, model: str) -> Iterator[Opinion]:
         """Yield the current opinions on texts of one model, by item and subject.

@@ -62,6 +62,20 @@ class SqliteDatabase:
         with self._transaction("DEFERRED") as session:
             yield session
 
+    def forget(self) -> None:
+        """Empty the write-ahead log, unless somebody reads just now: then the next commits will.
+
+        Raises:
+            StoreError: the file failed.
+        """
+        if self._connection is not None:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                self._give_up()
+                msg = f"{self._path}: {error}"
+                raise StoreError(msg) from error
+
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:

@@ -135,7 +135,9 @@ def test_a_text_belongs_to_its_answer_however_it_is_spelled(service: ServiceProc
         (json.dumps({"feedback": [{"id": "x", "label": "y"}] * 101}).encode(), 413, "batch_too_large"),
         (json.dumps({"id": "x", "label": "y", "text": "z" * 20_001}).encode(), 422, "invalid_request"),
         (json.dumps({"id": "x", "label": "y", "comment": "z" * 1_001}).encode(), 422, "invalid_request"),
+        (b'{"feedback": [{"id": "x", "label": "y"}, 7]}', 422, "invalid_request"),
         (b"[" * 100_000, 400, "invalid_json"),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", 422, "invalid_request"),
     ],
 )
 def test_what_is_no_opinion_is_refused_in_words(service: ServiceProcess, body: bytes, status: int, code: str) -> None:
@@ -181,14 +183,22 @@ def test_without_the_setting_there_is_nothing_of_it() -> None:
         assert "sqlite" not in Path(f"/proc/{plain.pid}/maps").read_text(encoding="ascii")
 
 
-def test_the_owner_of_the_store_erases_and_verifies(service: ServiceProcess, settings: dict[str, str]) -> None:
+def test_the_owner_of_the_store_erases_and_verifies(
+    service: ServiceProcess, settings: dict[str, str], folder: Path
+) -> None:
     given = answer(service, "to be forgotten")
     send(service, {"id": given["id"], "label": "POSITIVE", "text": "to be forgotten", "consent": True}, user="dave")
     send(service, {"id": given["id"], "label": "NEGATIVE"}, user="erin")
     _, said = mlapi(settings, "learn", "verify")
     head = said.split()[-1]
+
+    def stored() -> bytes:
+        return b"".join(path.read_bytes() for path in (folder / "data").iterdir())
+
+    assert b"to be forgotten" in stored()
     assert mlapi(settings, "learn", "purge", "--subject", "erin") == (0, "erased 1 opinions and 0 texts\n")
     assert mlapi(settings, "learn", "purge", "--id", given["id"]) == (0, "erased 1 opinions and 1 texts\n")
+    assert b"to be forgotten" not in stored()
     assert mlapi(settings, "learn", "purge")[0] == 0
     code, said = mlapi(settings, "learn", "verify", "--head", head)
     assert code == 0, said
@@ -310,3 +320,6 @@ class TestLearnServe:
         mapped = Path(f"/proc/{learning.pid}/maps").read_text(encoding="ascii")
         assert "openvino" not in mapped
         assert "psycopg" in mapped
+        document = learning.client.get("/learn/openapi.json").json()
+        assert set(document["paths"]) == {"/project/feedback", "/lab/feedback"}
+        assert "Problem" in document["components"]["schemas"]
