@@ -38,7 +38,7 @@ from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.errors import ConfigurationError
 from mlapi.model import Model, load_all
-from mlapi.observability.metrics import Metrics, ModelMetrics
+from mlapi.observability.metrics import AskedMetrics, Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
@@ -210,6 +210,7 @@ class _Shared:
     gate: RunGate
     metrics: Metrics
     keys: "FeedbackKeys | None"
+    asks: AskedMetrics | None
 
 
 async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:
@@ -247,7 +248,15 @@ def _share(
             write_breaker=_breaker(metrics.cache_write_breaker_state.set),
         )
         stack.push_async_callback(redis.close)
-    return _Shared(memory, no_memory, redis, RunGate(max(model.streams for model in models)), metrics, keys)
+    return _Shared(
+        memory,
+        no_memory,
+        redis,
+        RunGate(max(model.streams for model in models)),
+        metrics,
+        keys,
+        AskedMetrics(metrics.registry) if keys is not None else None,
+    )
 
 
 async def _start(
@@ -298,11 +307,12 @@ async def _start(
     info = _describe(model)
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
     answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
-    if shared.keys is not None:
+    if shared.keys is not None and shared.asks is not None:
         from mlapi.feedback_app import answer_ids, identify  # noqa: PLC0415  imported where there are keys
 
         ids = answer_ids(settings, shared.keys, metrics.name)
-        answering = replace(answering, identify=identify(ids, info.digest, postprocessor))
+        asked = partial(shared.asks.asked.labels, metrics.name)
+        answering = replace(answering, identify=identify(ids, info.digest, postprocessor, asked))
     return LoadedModel(predictor, info, answering, _CacheState(redis))
 
 

@@ -27,6 +27,7 @@ from mlapi.feedback.votes import Sample
 from mlapi.feedback.writer import FeedbackWriter
 from mlapi.model import load_tokenizer
 from mlapi.observability.metrics import FeedbackMetrics, Metrics
+from mlapi.observability.tally import Count
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Prediction
 from mlapi.settings import Settings
@@ -156,14 +157,25 @@ def answer_ids(settings: Settings, keys: FeedbackKeys, name: str) -> AnswerIds:
     return AnswerIds(keys, name, share=settings.feedback_ask_share, draw=random.random)
 
 
-def identify(ids: AnswerIds, model_digest: str, postprocessor: Postprocessor) -> Identify:
-    """Return what gives the answers of a model, by its digest, their signed ids."""
+def identify(
+    ids: AnswerIds, model_digest: str, postprocessor: Postprocessor, asked: Callable[[str], Count]
+) -> Identify:
+    """Return what gives the answers of a model, by its digest, their signed ids.
+
+    Args:
+        ids: signs them.
+        model_digest: the model digest.
+        postprocessor: knows the labels and their scores.
+        asked: returns what counts the answers that ask for an opinion, by sample.
+    """
     place = {label: index for index, label in enumerate(postprocessor.labels)}
 
     def of_answer(digest: bytes, prediction: Prediction) -> tuple[str, bool]:
         label = place[prediction.label]
         score = postprocessor.scores(prediction.logits)[label]
         answer_id, sample = ids.write(digest, model_digest, label, score)
+        for drawn in sample:
+            asked(str(drawn.name).lower()).inc()
         return answer_id, sample is not Sample.NONE
 
     return of_answer

@@ -129,6 +129,19 @@ class Metrics:
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
 
 
+class AskedMetrics:
+    """The metrics of a process that asks for opinions; one that does not has none of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them beside the others of the process."""
+        self.asked = TallyCounter(
+            "mlapi_feedback_asked_total",
+            "Detailed answers that asked for an opinion, by the sample that they were drawn for.",
+            ("model", "sample"),
+            registry=registry,
+        )
+
+
 class FeedbackMetrics:
     """The metrics of a process that takes feedback; one that does not has none of them."""
 

@@ -132,10 +132,18 @@ _VOTES: Final = "mlapi_feedback_votes_total"
 _FEEDBACK: Final = (
     Panel(
         "Opinions",
-        "Taken per second, by whether they agree with what the model had said. People correct more than they confirm: "
-        "this is no accuracy.",
+        "Taken per second, by whether they agree with what the model had said, and asked for. People correct more than "
+        "they confirm: this is no accuracy.",
         "ops",
-        (Query(f"sum by (model, verdict) (rate({_VOTES}{{{OF_MODELS}}}[$__rate_interval]))", "{{model}} {{verdict}}"),),
+        (
+            Query(
+                f"sum by (model, verdict) (rate({_VOTES}{{{OF_MODELS}}}[$__rate_interval]))", "{{model}} {{verdict}}"
+            ),
+            Query(
+                f"sum by (model, sample) (rate(mlapi_feedback_asked_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} asked, of all {{sample}}",
+            ),
+        ),
     ),
     Panel(
         "Corrections",

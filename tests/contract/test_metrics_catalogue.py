@@ -36,6 +36,7 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
 """Family, type, labels; of a counter the family's name is without the `_total` of its samples."""
 
 FEEDBACK_CATALOGUE: dict[str, tuple[str, set[str]]] = {
+    "mlapi_feedback_asked": ("counter", {"model", "sample"}),
     "mlapi_feedback_votes": ("counter", {"model", "label", "verdict"}),
     "mlapi_feedback_store_up": ("gauge", set()),
     "mlapi_feedback_waiting_votes": ("gauge", set()),
@@ -96,7 +97,9 @@ def test_labels_take_the_values_of_the_catalogue(families: dict[str, Metric]) ->
 
 
 def test_a_process_that_takes_opinions_has_a_few_more(families: dict[str, Metric], tmp_path: Path) -> None:
-    with ServiceProcess(engine="fake", feedback_url=f"sqlite:///{tmp_path}/feedback.db") as service:
+    with ServiceProcess(
+        engine="fake", feedback_url=f"sqlite:///{tmp_path}/feedback.db", feedback_ask_share="1"
+    ) as service:
         details = service.predict(["one", "two"], query="?detail=true").json()["details"]
         for label in ("NEGATIVE", "POSITIVE"):
             votes = {"feedback": [{"id": detail["id"], "label": label} for detail in details]}
@@ -107,6 +110,8 @@ def test_a_process_that_takes_opinions_has_a_few_more(families: dict[str, Metric
     for name, (kind, labels) in FEEDBACK_CATALOGUE.items():
         for sample in found[name].samples:
             assert set(sample.labels) - ({"le"} if kind == "histogram" else set()) == labels, sample
+    asked = {sample.labels["sample"]: sample.value for sample in found["mlapi_feedback_asked"].samples}
+    assert asked == {"texts": 2, "requests": 2}
     assert {sample.labels["verdict"] for sample in found["mlapi_feedback_votes"].samples} == {"agrees", "corrects"}
 
 

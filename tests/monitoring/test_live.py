@@ -178,6 +178,7 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
             max_waiting_tokens="1024",
             feedback_url=f"sqlite:///{folder}/feedback.db",
             feedback_votes_per_minute="0",
+            feedback_ask_share="1",
         ) as service,
         exporter(FOREIGN) as port,
     ):
