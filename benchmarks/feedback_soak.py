@@ -8,7 +8,6 @@ kept, or if nothing was refused: then the outage was not seen.
 
 import argparse
 import asyncio
-import itertools
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from typing import Final
 import httpx
 import psycopg
 
+from mlapi.bench.connection import Connection
 from mlapi.cache.keys import KeyMaker
 from mlapi.feedback.answer_ids import AnswerIds
 from mlapi.feedback.keys import FeedbackKeys, read_keys
@@ -37,12 +37,10 @@ _START_S: Final = 60.0
 _KEPT_SHARE: Final = 0.95
 """Of the rate: a machine that is too slow to send has measured nothing."""
 
-_MAX_OPEN: Final = 1000
-
 
 @dataclass(slots=True)
 class Tally:
-    """What was answered: how often which status, to whom 201, after how many seconds; and how long it took to send."""
+    """What was answered: how often which status, to whom 201, after how many seconds; and how long sending took."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     acknowledged: set[tuple[str, str]] = field(default_factory=set)
@@ -73,52 +71,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(tally, options, missing=len(missing), verified=verified.returncode == 0)
 
 
+class _Clients:
+    """Connections that send opinions; as many as there are answers due."""
+
+    def __init__(self, port: int, tally: Tally) -> None:
+        self._port = port
+        self._tally = tally
+        self._idle: list[Connection] = []
+        self._due: dict[Connection, tuple[str, str]] = {}
+        self._settled = asyncio.Event()
+
+    async def send(self, request: bytes, vote: tuple[str, str]) -> None:
+        """Send one opinion, by an idle connection or a new one; `vote` is what stands for it in the store."""
+        while self._idle and self._idle[-1].closing:
+            self._idle.pop()
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(lambda: Connection(self), _HOST, self._port)
+        self._due[connection] = vote
+        self._settled.clear()
+        connection.send(request, time.monotonic())
+
+    async def finish(self) -> None:
+        """Wait until all have been answered, or their connections have ended."""
+        await self._settled.wait()
+        for connection in self._idle:
+            connection.transport.close()
+
+    def answered(self, connection: Connection, status: int, body: bytes) -> None:
+        """Count an answer."""
+        del body
+        vote = self._due.pop(connection)
+        self._tally.statuses[status] += 1
+        self._tally.seconds.append(time.monotonic() - connection.due)
+        if status == httpx.codes.CREATED:
+            self._tally.acknowledged.add(vote)
+        self._idle.append(connection)
+        self._settle()
+
+    def disconnected(self, connection: Connection) -> None:
+        """Count an opinion that nobody answered."""
+        if self._due.pop(connection, None):
+            self._tally.statuses[0] += 1
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._due:
+            self._settled.set()
+
+
 async def _soak(options: argparse.Namespace, port: int, keys: FeedbackKeys, postgres: PrivatePostgres) -> Tally:
     tally = Tally()
     ids = _answers(keys)
-    limits = httpx.Limits(max_connections=_MAX_OPEN, max_keepalive_connections=_MAX_OPEN)
-    async with httpx.AsyncClient(base_url=f"http://{_HOST}:{port}", limits=limits, timeout=30.0) as client:
-        await _ready(client)
-        began = time.monotonic()
-        kill_at, restart_at = began + options.seconds / 2, began + options.seconds / 2 + options.outage
-        killed = restarted = False
-        tasks: set[asyncio.Task[None]] = set()
-        for number in range(int(options.rate * options.seconds)):
-            now = time.monotonic()
-            if not killed and now >= kill_at:
-                postgres.kill()
-                killed = True
-            if not restarted and now >= restart_at:
-                # It recovers by itself; the opinions that come meanwhile are sent when it is done, late.
-                postgres.restart()
-                restarted = True
-            await asyncio.sleep(max(0.0, began + number / options.rate - now))
-            task = asyncio.create_task(_send(client, f"user {number}", ids[number % _TEXTS], keys, tally))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        tally.took_s = time.monotonic() - began
-        await asyncio.gather(*tasks)
-        if not restarted:
+    await _ready(port)
+    clients = _Clients(port, tally)
+    began = time.monotonic()
+    kill_at, restart_at = began + options.seconds / 2, began + options.seconds / 2 + options.outage
+    killed = restarted = False
+    restart_s = 0.0
+    for number in range(int(options.rate * options.seconds)):
+        await asyncio.sleep(max(0.0, began + number / options.rate - time.monotonic()))
+        now = time.monotonic()
+        if not killed and now >= kill_at:
+            postgres.kill()
+            killed = True
+        if not restarted and now >= restart_at:
+            # It recovers by itself; the opinions that are due meanwhile are sent when it is done, late.
             postgres.restart()
+            restarted = True
+            restart_s = time.monotonic() - now
+        answer_id, name = ids[number % _TEXTS]
+        user = f"user {number}"
+        body = f'{{"id": "{answer_id}", "label": "POSITIVE"}}'
+        head = f"POST /project/feedback HTTP/1.1\r\nhost: {_HOST}\r\nx-user: {user}\r\ncontent-length: {len(body)}"
+        await clients.send(f"{head}\r\n\r\n{body}".encode(), (keys.pseudonym("subjects", user.encode()), name))
+    # The restart held up the sending itself, which then sent faster for a while.
+    tally.took_s = time.monotonic() - began - restart_s
+    await clients.finish()
+    if not restarted:
+        postgres.restart()
     return tally
-
-
-async def _send(
-    client: httpx.AsyncClient, user: str, answer: tuple[str, str], keys: FeedbackKeys, tally: Tally
-) -> None:
-    answer_id, name = answer
-    started = time.monotonic()
-    try:
-        response = await client.post(
-            "/project/feedback", json={"id": answer_id, "label": "POSITIVE"}, headers={"x-user": user}
-        )
-    except httpx.HTTPError:
-        tally.statuses[0] += 1
-        return
-    tally.statuses[response.status_code] += 1
-    tally.seconds.append(time.monotonic() - started)
-    if response.status_code == httpx.codes.CREATED:
-        tally.acknowledged.add((keys.pseudonym("subjects", user.encode()), name))
 
 
 def _answers(keys: FeedbackKeys) -> list[tuple[str, str]]:
@@ -141,16 +175,17 @@ def _stored(url: str) -> set[tuple[str, str]]:
         return {(subject, answer) for subject, answer in connection.execute(query)}
 
 
-async def _ready(client: httpx.AsyncClient) -> None:
+async def _ready(port: int) -> None:
     give_up_at = time.monotonic() + _START_S
-    for _ in itertools.count():
-        try:
-            if (await client.get("/readyz")).is_success:
-                return
-        except httpx.HTTPError:
-            if time.monotonic() > give_up_at:
-                raise
-        await asyncio.sleep(0.05)
+    async with httpx.AsyncClient(base_url=f"http://{_HOST}:{port}") as client:
+        while True:
+            try:
+                if (await client.get("/readyz")).is_success:
+                    return
+            except httpx.HTTPError:
+                if time.monotonic() > give_up_at:
+                    raise
+            await asyncio.sleep(0.05)
 
 
 def _environment(url: str, file: Path, port: int) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from tools.private_postgres import find_programs
 def test_a_short_one_keeps_its_promises(capsys: pytest.CaptureFixture[str]) -> None:
     if find_programs() is None and not os.environ.get("CI"):
         pytest.skip("no PostgreSQL found")
-    assert main(["--rate", "50", "--seconds", "2", "--outage", "0.3"]) == 0
+    assert main(["--rate", "20", "--seconds", "2", "--outage", "0.3"]) == 0
     said = capsys.readouterr().out
     assert "acknowledged and not stored: 0" in said
     assert "FAILED" not in said
