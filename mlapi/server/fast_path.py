@@ -235,16 +235,20 @@ class Inquiry:
         found = self.found
         if found is None or not self._fast_path.open:
             return None
-        predictions = found.l1
-        if found.l2 is not None:
-            predictions = [own or other for own, other in zip(found.l1, found.l2, strict=True)]
-        if not all(predictions):
-            return None
+        predictions, l1 = found.l2, 0
+        # Where L2 holds all, L1 held none: what it holds, L2 is not asked for.
+        if predictions is None or not all(predictions):
+            predictions = found.l1
+            l1 = len(predictions) - predictions.count(None)
+            if found.l2 is not None:
+                predictions = [own or other for own, other in zip(predictions, found.l2, strict=True)]
+            if not all(predictions):
+                return None
         fast_path, caller = self._fast_path, self._caller
         known = cast("Sequence[Prediction]", predictions)
         if not fast_path.within_limit(caller, self._peer, len(known)):
             return None
-        return fast_path.write(self._model, known, sum(map(bool, found.l1)), caller, self.started)
+        return fast_path.write(self._model, known, l1, caller, self.started)
 
 
 def fast_paths(app: Application) -> dict[bytes, FastPath]:
