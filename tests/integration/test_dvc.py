@@ -23,9 +23,8 @@ STAGES = (
     "data_preprocessing",
     "feature_engineering",
     "model_building",
-    "model_evaluation",
 )
-"""All but the last, which takes nothing that these do not show."""
+"""All but the last two, which would show nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,11 @@ class Clone:
         assert sorted(ran + skipped) == sorted(STAGES[: STAGES.index(last) + 1]), said
         return ran
 
-    def set(self, **building: float) -> None:
-        """Change parameters of the model."""
+    def set(self, **features: int) -> None:
+        """Change parameters of the features."""
         file = self.root / "training/params.yaml"
         params = yaml.safe_load(file.read_text(encoding="utf-8"))
-        params["models"]["lab"]["building"] |= building
+        params["models"]["lab"]["features"] |= features
         file.write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
@@ -95,41 +94,45 @@ def clone(tmp_path: Path) -> Clone:
 
 
 @pytest.fixture
-def bucket() -> Iterator[str]:
-    """The address of an S3 server with a bucket `models`."""
+def server() -> Iterator[str]:
+    """The address of an S3 server that is still starting: so it does while DVC runs the stages."""
     port = free_port()
     command = [str(find_environment("dvc") / "moto_server"), "--host", "127.0.0.1", "--port", str(port)]
-    address = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            made = None
-            while made is None:
-                assert server.poll() is None, "the S3 server ended"
-                with suppress(httpx.TransportError):
-                    made = httpx.put(f"{address}/models", timeout=5)
-            assert made.status_code == 200, made.text
-            yield address
+            yield f"http://127.0.0.1:{port}"
+            assert process.poll() is None, "the S3 server ended"
         finally:
-            server.terminate()
+            process.terminate()
+
+
+def make_bucket(address: str) -> None:
+    """Wait for the server, and make its bucket; the test's own time limit ends a wait in vain."""
+    made = None
+    while made is None:
+        with suppress(httpx.TransportError):
+            made = httpx.put(f"{address}/models", timeout=5)
+    assert made.status_code == 200, made.text
 
 
 @pytest.mark.timeout(180)
-def test_it_repeats_nothing_and_s3_gives_everything_back(clone: Clone, bucket: str) -> None:
-    assert clone.repro("model_evaluation") == [*STAGES]
-    assert clone.repro("model_evaluation") == []
+def test_it_repeats_nothing_and_s3_gives_everything_back(clone: Clone, server: str) -> None:
+    assert clone.repro("model_building") == [*STAGES]
+    assert clone.repro("model_building") == []
 
     (clone.root / ".dvc/config.local").write_text(
         "[core]\n    remote = store\n['remote \"store\"']\n"
-        f"    url = s3://models/training\n    endpointurl = {bucket}\n",
+        f"    url = s3://models/training\n    endpointurl = {server}\n",
         encoding="utf-8",
     )
     results = clone.root / "training/results/lab"
     files = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    make_bucket(server)
     clone.dvc("push")
     for folder in [*(path for path in results.iterdir() if path.is_dir()), clone.root / ".dvc/cache"]:
         shutil.rmtree(folder)
     clone.dvc("pull", *(f"{stage}@lab" for stage in STAGES))
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == files
 
-    clone.set(C=2.0)
-    assert clone.repro("model_evaluation") == ["model_building", "model_evaluation"]
+    clone.set(terms=500)
+    assert clone.repro("model_building") == ["feature_engineering", "model_building"]
