@@ -83,6 +83,8 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None, program: str, descr
         stage(order(given.model, given.params, given.results, given.shared), say)
     except (BundleError, ParamsError, TrainingError) as error:
         sys.exit(f"{program}: {error}")
+    except FileNotFoundError as error:
+        sys.exit(f"{program}: {error.filename} is missing: run the stages before this one")
 
 
 def order(model: str, params: Sequence[Path] | None, results: Path, shared: Path | None) -> Order:

@@ -165,6 +165,11 @@ def test_other_data_under_the_same_name_is_refused(tmp_path: Path) -> None:
         main(["lab", "--results", str(tmp_path / "results"), "--shared", str(tmp_path)])
 
 
+def test_a_stage_without_those_before_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^model_building: .+train\.tsv is missing: run the stages before this one$"):
+        model_building.main(["lab", *options(tmp_path)])
+
+
 def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"no such model: nobody \(one of: lab, "):
         main(["nobody", "--results", str(tmp_path)])
