@@ -40,7 +40,7 @@ QUERIES: Final = (
     + dashboard_queries()
     + scaler_queries()
 )
-ROUNDS: Final = 2
+ROUNDS: Final = 3
 MODELS: Final = {"project", "lab"}
 """The names of the models that are served, of one bundle."""
 
