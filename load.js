@@ -26,9 +26,9 @@ let traffic;
 export function setup() {
   // Made anew: k6 writes into the exported value.
   refuseOthers(planOptions(plan), exec.test.options);
-  checkService(settings.baseUrl);
+  checkService(settings);
   const seed = settings.seed || String(Date.now());
-  return { seed, ...prime(settings.baseUrl, new Traffic({ seed, cacheRate: 1, hotTexts: plan.hotTexts })) };
+  return { seed, ...prime(settings, new Traffic({ seed, cacheRate: 1, hotTexts: plan.hotTexts })) };
 }
 
 function ask(primed, cacheRate, texts) {
@@ -38,7 +38,7 @@ function ask(primed, cacheRate, texts) {
   traffic = traffic || new Traffic({ seed: primed.seed, cacheRate, hotTexts: plan.hotTexts });
   const elapsed = (Date.now() - exec.scenario.startTime) / 1000;
   exec.vu.metrics.tags.slice = plan.sliceAt(elapsed);
-  send(settings.baseUrl, traffic.request(exec.scenario.iterationInTest, texts), primed);
+  send(settings, traffic.request(exec.scenario.iterationInTest, texts), primed);
 }
 
 export default function (primed) {

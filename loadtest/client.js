@@ -51,13 +51,16 @@ const HEADERS = { 'Content-Type': 'application/json' };
 const heard = {};
 let told = false;
 
-function post(baseUrl, asked, name) {
+function post({ baseUrl, headers }, asked, name) {
   const body = JSON.stringify({ text: asked });
-  return http.post(`${baseUrl}/predict`, body, { headers: HEADERS, timeout: TIMEOUT, tags: { name } });
+  return http.post(`${baseUrl}/predict`, body, { headers: { ...HEADERS, ...headers }, timeout: TIMEOUT, tags: { name } });
 }
 
-export function checkService(baseUrl) {
-  const response = http.get(`${baseUrl}/health`, { timeout: TIMEOUT, tags: { name: 'health' } });
+export function checkService({ baseUrl, headers }) {
+  const response = http.get(`${baseUrl}/health`, { headers, timeout: TIMEOUT, tags: { name: 'health' } });
+  if (response.status === 401 || response.status === 403) {
+    throw new Error(`mlapi at ${baseUrl} asks for an API key (status ${response.status}): set API_KEY to one of its own`);
+  }
   if (response.status !== 200) {
     const said = response.error || `status ${response.status}`;
     throw new Error(`no mlapi at ${baseUrl} (GET /health: ${said}); BASE_URL includes the root path, such as /project`);
@@ -65,22 +68,22 @@ export function checkService(baseUrl) {
 }
 
 // A service that is busy when the test begins is asked again: how it answers under load is measured later.
-function insist(baseUrl, asked) {
-  let response = post(baseUrl, asked, 'prime');
+function insist(service, asked) {
+  let response = post(service, asked, 'prime');
   for (let tries = 1; response.status === 503 && tries < PRIME_TRIES; tries += 1) {
     sleep(Math.min(PRIME_PAUSE_S, Number(response.headers['Retry-After']) || PRIME_PAUSE_S));
-    response = post(baseUrl, asked, 'prime');
+    response = post(service, asked, 'prime');
   }
   return response;
 }
 
 // Asks for every hot text once, before anything is measured; returns which model said what, and when that was done.
-export function prime(baseUrl, traffic) {
+export function prime(service, traffic) {
   const said = {};
   let digest = '';
   for (let start = 0; start < traffic.hot.length; start += PRIME_TEXTS) {
     const asked = traffic.hot.slice(start, start + PRIME_TEXTS);
-    const response = insist(baseUrl, asked);
+    const response = insist(service, asked);
     const given = response.status === 200 ? answers(response.body) : null;
     if (!rightShape(given, asked.length)) {
       throw new Error(`the hot texts could not be asked for beforehand: status ${response.status} ${response.body}`);
@@ -93,8 +96,8 @@ export function prime(baseUrl, traffic) {
   return { digest, said, ended: Date.now() };
 }
 
-export function send(baseUrl, request, primed) {
-  const response = post(baseUrl, request.texts, 'predict');
+export function send(service, request, primed) {
+  const response = post(service, request.texts, 'predict');
   const isRefusal = response.status === 503;
   refused.add(isRefusal);
   improperRefusal.add(isRefusal && !/^[1-9]\d*$/.test(response.headers['Retry-After']));

@@ -65,6 +65,7 @@ export function readSettings(env) {
   return Object.freeze({
     scenario,
     baseUrl: baseUrl(env),
+    headers: env.API_KEY ? { Authorization: `Bearer ${env.API_KEY}` } : {},
     cacheRate: number(env, 'CACHE_RATE', 0.95, 0, 1),
     rate: number(env, 'RATE', profile.rate, 0.1, 100000),
     hold: env.DURATION ? seconds(env.DURATION) : profile.hold,

@@ -10,8 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlapi.access.gate import Gate
+from mlapi.access.watched_file import follow
 from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application, Mount
 from mlapi.api.body import BodyReader
@@ -80,13 +83,17 @@ def create_app(
     metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
     request_ids = RequestIds()
     of_models = [ModelMetrics(metrics, model.name) for model in settings.served]
-    keys, feedback = _open_feedback(settings, metrics)
-    mounts = _mount(settings, of_models, lifecycle, request_ids, feedback)
+    gate = Gate(metrics, now=time.time) if settings.keys_file else None
+    keys, feedback = _open_feedback(settings, metrics, gate)
+    mounts = _mount(settings, of_models, lifecycle, request_ids, gate=gate, feedback=feedback)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
+                if gate is not None:
+                    names = {model.name for model in settings.served}
+                    await follow(Path(settings.keys_file), gate, metrics, names, stack)
                 models = await _load(settings, loading, stack)
                 shared = _share(settings, models, metrics, keys, stack)
                 loaded = [
@@ -107,6 +114,8 @@ def create_app(
                 )
             lifecycle.open()
             stack.callback(lifecycle.drain)
+            if gate is None:
+                _log.info("everybody who reaches this service may ask it: there is no MLAPI_KEYS_FILE")
             _log.info("ready")
             yield
 
@@ -115,6 +124,7 @@ def create_app(
         lifecycle=lifecycle,
         metrics=metrics,
         request_ids=request_ids,
+        gate=gate,
         lifespan=lifespan,
         version=version("mlapi"),
         tracing=tracing_wanted(environment),
@@ -123,14 +133,16 @@ def create_app(
     )
 
 
-def _open_feedback(settings: Settings, metrics: Metrics) -> "tuple[FeedbackKeys | None, Feedback | None]":
+def _open_feedback(
+    settings: Settings, metrics: Metrics, gate: Gate | None
+) -> "tuple[FeedbackKeys | None, Feedback | None]":
     """Return the secret that signs ids, and what takes opinions; what is not configured is not even imported."""
     if not (settings.feedback_url or settings.feedback_key_file):
         return None, None
     from mlapi.feedback_app import open_feedback, require_keys  # noqa: PLC0415  as said above
 
     keys = require_keys(settings)
-    return keys, open_feedback(settings, keys, metrics.registry) if settings.feedback_url else None
+    return keys, open_feedback(settings, keys, metrics.registry, gate) if settings.feedback_url else None
 
 
 def _mount(
@@ -138,6 +150,8 @@ def _mount(
     of_models: Sequence[ModelMetrics],
     lifecycle: Lifecycle,
     request_ids: RequestIds,
+    *,
+    gate: Gate | None,
     feedback: "Feedback | None",
 ) -> list[Mount]:
     """Build the routes of each model: one for each dialect, and one for opinions where they are taken."""
@@ -154,7 +168,7 @@ def _mount(
     )
     mounts = []
     for model, metrics in zip(settings.served, of_models, strict=True):
-        served = ServedModel(model.root, lifecycle)
+        served = ServedModel(model.root, lifecycle, model.name)
         predictions = {
             name: PredictionRoute(
                 dialect,
@@ -166,6 +180,7 @@ def _mount(
                     accounting=Accounting(metrics, f"{model.root}/{name}"),
                     request_ids=request_ids,
                     clock=_CLOCK,
+                    gate=gate,
                 ),
             )
             for name, dialect in _DIALECTS.items()

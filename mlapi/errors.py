@@ -8,6 +8,8 @@
     │   ├── MalformedJsonError       400 invalid_json
     │   ├── ContentEncodingError     400 invalid_content_encoding
     │   ├── InvalidModelDigestError  400 invalid_model_digest
+    │   ├── UnauthorizedError        401 unauthorized
+    │   ├── ForbiddenError           403 forbidden
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── HeadTimeoutError         408 head_timeout
@@ -129,6 +131,22 @@ class InvalidModelDigestError(RequestError):
 
     code = "invalid_model_digest"
     title = "The header Model-Digest is not a model digest"
+
+
+class UnauthorizedError(RequestError):
+    """The request has no API key that is known here."""
+
+    code = "unauthorized"
+    status = HTTPStatus.UNAUTHORIZED
+    title = "An API key is needed"
+
+
+class ForbiddenError(RequestError):
+    """The request's API key does not allow it."""
+
+    code = "forbidden"
+    status = HTTPStatus.FORBIDDEN
+    title = "The API key does not allow this"
 
 
 class NotFoundError(RequestError):

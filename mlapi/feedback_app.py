@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
+from mlapi.access.gate import Gate
+from mlapi.access.watched_file import follow
 from mlapi.api.body import BodyReader
 from mlapi.api.body_deadline import Expiry
+from mlapi.api.doors import Doors
 from mlapi.api.feedback_application import FeedbackApplication
 from mlapi.api.feedback_route import FeedbackParts, FeedbackRoute, JudgedModel
 from mlapi.api.lifecycle import Lifecycle, Phase
@@ -121,6 +124,7 @@ class Feedback:
     writer: FeedbackWriter
     metrics: FeedbackMetrics
     votes_limit: VotesLimit
+    gate: Gate | None
 
     def route(self, name: str, model: Callable[[], JudgedModel], reader: BodyReader) -> FeedbackRoute:
         """Return the route of one model; `name` is what it is served under."""
@@ -137,19 +141,21 @@ class Feedback:
                 client_header=self.settings.client_header.lower().encode(),
                 metrics=self.metrics,
                 wall_clock=time.time,
+                gate=self.gate,
             )
         )
 
 
-def open_feedback(settings: Settings, keys: FeedbackKeys, registry: CollectorRegistry) -> Feedback:
-    """Build what takes opinions; its writer is still to be started.
+def open_feedback(settings: Settings, keys: FeedbackKeys, registry: CollectorRegistry, gate: Gate | None) -> Feedback:
+    """Build what takes opinions, of those whom `gate` lets in if there is one; its writer is still to be started.
 
     Raises:
         ConfigurationError: there is no usable store.
     """
     metrics = FeedbackMetrics(registry)
     writer = FeedbackWriter(open_store(settings, keys), metrics)
-    return Feedback(settings, keys, writer, metrics, VotesLimit(settings.feedback_votes_per_minute, time.monotonic))
+    votes_limit = VotesLimit(settings.feedback_votes_per_minute, time.monotonic)
+    return Feedback(settings, keys, writer, metrics, votes_limit, gate)
 
 
 def answer_ids(settings: Settings, keys: FeedbackKeys, name: str) -> AnswerIds:
@@ -191,7 +197,8 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
     metrics = Metrics()
     lifecycle = Lifecycle()
     metrics.ready.set_function(lambda: float(lifecycle.phase is Phase.READY))
-    feedback = open_feedback(settings, keys, metrics.registry)
+    gate = Gate(metrics, now=time.time) if settings.keys_file else None
+    feedback = open_feedback(settings, keys, metrics.registry, gate)
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, time.monotonic)
     )
@@ -203,18 +210,21 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
 
     @asynccontextmanager
     async def lifespan(_: FeedbackApplication) -> AsyncIterator[None]:
-        feedback.writer.start()
-        lifecycle.open()
-        try:
+        async with AsyncExitStack() as stack:
+            if gate is not None:
+                names = {model.name for model in settings.served}
+                await follow(Path(settings.keys_file), gate, metrics, names, stack)
+            feedback.writer.start()
+            stack.push_async_callback(feedback.writer.close)
+            lifecycle.open()
+            stack.callback(lifecycle.drain)
             yield
-        finally:
-            lifecycle.drain()
-            await feedback.writer.close()
 
     return FeedbackApplication(
         routes_by_root=routes,
         lifecycle=lifecycle,
         metrics=metrics,
+        doors=Doors(gate, [(served.root, served.name) for served in settings.served], None) if gate else None,
         lifespan=lifespan,
         version=version("mlapi"),
         clock=time.monotonic,

@@ -204,9 +204,15 @@ class Settings(BaseModel):
     allow_no_cache: bool = Field(
         default=False, description="Whether a request's `Cache-Control: no-cache` may bypass the cache."
     )
+    keys_file: str = Field(
+        "",
+        description="File of the API keys that are let in, read anew when it changes; empty: everybody is let in.",
+    )
     client_texts_per_s: float = Field(0.0, ge=0, description="Texts per second that one client may send; 0: no limit.")
     client_header: str = Field(
-        "", description="Header that names the client for the limit, such as x-forwarded-for; empty: the peer address."
+        "",
+        description="Header that names the client for the limit, such as x-forwarded-for; empty: the peer address. Not "
+        "read with API keys: there the key names it.",
     )
     feedback_url: Annotated[str, AfterValidator(_check_feedback_url)] = Field(
         "",

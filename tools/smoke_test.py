@@ -2,12 +2,17 @@
 
 import http.client
 import json
+import os
 import secrets
 import sys
 import time
 from urllib.parse import urlsplit
 
 PATIENCE_S = 60.0
+KEY = os.environ.get("API_KEY", "")
+"""Of a service that asks for one."""
+
+HEADERS = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {KEY}"} if KEY else {})
 ANSWER_S = 20.0
 
 
@@ -27,7 +32,7 @@ def connect(address: str, give_up_at: float) -> http.client.HTTPConnection:
 
 def ask(connection: http.client.HTTPConnection, path: str, text: str) -> str:
     """Ask for a prediction, write it out, and return its `Cache-Status`."""
-    connection.request("POST", path, json.dumps({"text": text}), {"Content-Type": "application/json"})
+    connection.request("POST", path, json.dumps({"text": text}), HEADERS)
     response = connection.getresponse()
     body = response.read().decode()
     cache = response.getheader("Cache-Status", "")
@@ -50,7 +55,7 @@ def is_prediction(answer: object) -> bool:
 
 def cache_state(connection: http.client.HTTPConnection, path: str) -> str:
     """Return how the service's cache is doing: the second answer may be a hit of the process's own tier."""
-    connection.request("GET", path)
+    connection.request("GET", path, headers=HEADERS)
     cache = json.loads(connection.getresponse().read())["cache"]
     return ", ".join(filter(None, (cache["status"], cache.get("reason"))))
 

@@ -41,6 +41,11 @@ spec:
         - |
 $(sed 's/^/          /' tools/smoke_test.py)
 $(printf '        - %s\n' "${urls[@]}")
+      # Of the component api-keys; without it there is no such Secret.
+      env:
+        - name: API_KEY
+          valueFrom:
+            secretKeyRef: {name: mlapi-smoke-test-key, key: key, optional: true}
       resources:
         requests: {cpu: 50m, memory: 64Mi}
         limits: {memory: 64Mi}

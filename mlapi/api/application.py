@@ -12,9 +12,11 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+from mlapi.access.gate import Gate
 from mlapi.api import ops
 from mlapi.api.asgi_route import AsgiRoute
 from mlapi.api.cross_origin import CrossOrigin
+from mlapi.api.doors import Doors
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
 from mlapi.api.headers import RequestIds
@@ -52,6 +54,7 @@ class Application(FastAPI):
         lifecycle: Lifecycle,
         metrics: Metrics,
         request_ids: RequestIds,
+        gate: Gate | None,
         lifespan: Lifespan["Application"],
         version: str,
         tracing: bool,
@@ -65,6 +68,7 @@ class Application(FastAPI):
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             request_ids: gives every request an id.
+            gate: lets requests in by their API keys; None: everybody is let in.
             lifespan: loads the model, and releases it.
             version: of the service.
             tracing: whether requests are traced.
@@ -86,6 +90,7 @@ class Application(FastAPI):
         )
         self.mounts = mounts
         self.metrics = metrics
+        self.gate = gate
         self.cross_origin = bool(cors_origins)
         self.tracing = tracing
         self._lifecycle = lifecycle
@@ -101,7 +106,9 @@ class Application(FastAPI):
         self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
-        self._edge = Edge(methods, metrics, request_ids, clock)
+        roots = [(mount.served.root, mount.served.name) for mount in mounts]
+        doors = Doors(gate, roots, self._cross_origin) if gate else None
+        self._edge = Edge(methods, doors, metrics, request_ids, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""

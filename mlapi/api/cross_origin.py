@@ -18,6 +18,7 @@ _EXPOSED: Final = (
     "X-Truncated",
     "Retry-After",
     "Accept-Encoding",
+    "WWW-Authenticate",
 )
 """Headers of answers that a page may read beside those that it always may."""
 
@@ -37,7 +38,7 @@ class CrossOrigin:
             _nowhere,
             allow_origins=origins,
             allow_methods=_METHODS,
-            # No header of a request lets its sender do more, and credentials are not admitted.
+            # An API key is given to a page by its user: nothing that a browser adds by itself lets its sender do more.
             allow_headers=["*"],
             expose_headers=_EXPOSED,
             max_age=_MAX_AGE_S,
@@ -66,6 +67,11 @@ class CrossOrigin:
             for name, value in response.raw_headers
             if name == b"vary" or (admitted and name.startswith(b"access-control-"))
         ]
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Tell whether a browser asks what a page may do; it sends no credentials with that."""
+    return _is_preflight(scope, Headers(scope=scope))
 
 
 def _is_preflight(scope: Scope, headers: Headers) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.types import Message, Receive, Scope, Send
 
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_until_gone
+from mlapi.api.doors import Doors
 from mlapi.api.headers import RequestIds, read_head
 from mlapi.api.methods import Methods
 from mlapi.dialects.problems import problem, refusal_headers
@@ -22,9 +23,17 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 class Edge:
     """ASGI middleware around FastAPI."""
 
-    def __init__(self, app: Methods, metrics: Metrics, request_ids: RequestIds, clock: Callable[[], float]) -> None:
-        """Wrap an application that knows its paths; `clock` tells seconds."""
+    def __init__(
+        self,
+        app: Methods,
+        doors: Doors | None,
+        metrics: Metrics,
+        request_ids: RequestIds,
+        clock: Callable[[], float],
+    ) -> None:
+        """Wrap an application that knows its paths; `doors` is None where all are let in, `clock` tells seconds."""
         self._app = app
+        self._doors = doors
         self._metrics = metrics
         self._request_ids = request_ids
         self._clock = clock
@@ -49,6 +58,8 @@ class Edge:
 
         try:
             try:
+                if self._doors is not None:
+                    self._doors.enter(scope)
                 await self._app(scope, receive, send_with_id)
             except MlapiError as error:
                 await _send_problem(send_with_id, error, request_id.decode())

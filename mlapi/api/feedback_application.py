@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
 from mlapi.api.application import answer_problem
+from mlapi.api.doors import Doors
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
 from mlapi.api.feedback_documents import feedback_route
@@ -36,6 +37,7 @@ class FeedbackApplication(FastAPI):
         routes_by_root: Mapping[str, ASGIApp],
         lifecycle: Lifecycle,
         metrics: Metrics,
+        doors: Doors | None,
         lifespan: Lifespan["FeedbackApplication"],
         version: str,
         clock: Callable[[], float],
@@ -46,6 +48,7 @@ class FeedbackApplication(FastAPI):
             routes_by_root: what takes opinions, by what the paths of the model begin with.
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
+            doors: ask for API keys, where there are some.
             lifespan: opens the store, and closes it.
             version: of the service.
             clock: tells seconds.
@@ -76,7 +79,7 @@ class FeedbackApplication(FastAPI):
             self.add_exception_handler(error, answer_problem)
         methods = Methods(super().__call__, None)
         methods.learn(self.router.routes)
-        self._edge = Edge(methods, metrics, request_ids, clock)
+        self._edge = Edge(methods, doors, metrics, request_ids, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from mlapi.access.gate import Gate
 from mlapi.api.body import BodyReader
 from mlapi.api.client_limit import client_name
 from mlapi.api.content_coding import find_decoder
@@ -48,9 +49,10 @@ class FeedbackParts:
         votes_limit: how many one subject may send.
         reader: reads bodies.
         limits: what a request may hold.
-        client_header: what names the subject, in lower case; empty: its address.
+        client_header: what names the subject where there are no API keys, in lower case; empty: its address.
         metrics: counts opinions.
         wall_clock: tells seconds since 1970.
+        gate: lets in those with an API key for opinions, by whose ids subjects are named then; None: everybody.
     """
 
     name: str
@@ -64,6 +66,7 @@ class FeedbackParts:
     client_header: bytes
     metrics: FeedbackMetrics
     wall_clock: Callable[[], float]
+    gate: Gate | None
 
 
 class FeedbackRoute:
@@ -80,6 +83,7 @@ class FeedbackRoute:
             ClientGoneError: the caller left before its request was complete.
         """
         parts = self._parts
+        grant = parts.gate.admit(scope["headers"], parts.name, "feedback") if parts.gate else None
         head = read_head(scope["headers"], parts.client_header)
         check_content_type(head.content_type)
         decoder = None
@@ -88,8 +92,8 @@ class FeedbackRoute:
         body = await parts.reader.read(receive, head.content_length, decoder)
         given = read_feedback(body, parts.limits)
         peer = scope.get("client")
-        # Once there are keys, the id of the caller's key is the subject.
-        subject = parts.keys.pseudonym("subjects", client_name(head.client, peer[0] if peer else "").encode())
+        caller = grant.id if grant else client_name(head.client, peer[0] if peer else "")
+        subject = parts.keys.pseudonym("subjects", caller.encode())
         model = parts.model()
         votes = self._check(given, model, subject)
         parts.votes_limit.check(subject, len(votes))

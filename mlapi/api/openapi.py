@@ -20,6 +20,8 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
         errors.InvalidModelDigestError,
         "Model-Digest is a model digest, 32 hexadecimal digits, or its first 12 or more",
     ),
+    (errors.UnauthorizedError, "the API key is not valid"),
+    (errors.ForbiddenError, "the API key is not for this model"),
     (errors.HeadTimeoutError, "the request's head was not complete in 10 s"),
     (errors.BodyTimeoutError, "the body was not complete in time"),
     (errors.ModelMismatchError, f"the model {_DIGEST} is served here, not 7a1d9c04be52"),
@@ -71,10 +73,28 @@ _SUCCESS_HEADERS: Final = {
 
 _RETRY_AFTER: Final = {"Retry-After": _header("Seconds until it is worth trying again.", "2")}
 
+CHALLENGE_HEADER: Final = {
+    "WWW-Authenticate": _header(
+        "How to ask instead (RFC 6750); where there are API keys.",
+        'Bearer realm="mlapi", error="invalid_token"',
+    )
+}
+
+_SECURITY: Final[Mapping[str, Mapping[str, str]]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the service has them."},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same.",
+    },
+}
+
 _ACCEPT_ENCODING: Final = {
     "Accept-Encoding": _header("What a body may be encoded in; absent if its media type was refused.", ACCEPTED)
 }
 _MORE_HEADERS: Final[Mapping[int, Mapping[str, object]]] = {
+    errors.UnauthorizedError.status: CHALLENGE_HEADER,
     errors.ModelMismatchError.status: {"Model-Digest": _header("Which model is served.", _DIGEST)},
     errors.UnsupportedEncodingError.status: _ACCEPT_ENCODING,
     errors.RateLimitedError.status: _RETRY_AFTER,
@@ -151,7 +171,11 @@ def prediction_extra(dialect: Dialect) -> dict[str, Any]:
 
 def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> Mapping[str, Any]:
     """Add the schemas that the requests and refusals of all dialects, and the refusals of other routes, refer to."""
-    shared = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = _SECURITY
+    # The empty one: whether keys are needed is a setting of the service.
+    document["security"] = [{}, *({name: []} for name in _SECURITY)]
+    shared = components.setdefault("schemas", {})
     for dialect in dialects:
         operation = dialect.operation
         shared |= _schema(operation.request_model)[1]

@@ -7,13 +7,23 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from mlapi.api.lifecycle import Lifecycle, Phase
-from mlapi.api.openapi import REQUEST_ID_HEADER
+from mlapi.api.openapi import CHALLENGE_HEADER, REQUEST_ID_HEADER
 from mlapi.api.served_model import ServedModel
 from mlapi.dialects.problems import PROBLEM_CONTENT
 from mlapi.dialects.schemas import CacheHealth, Health, ModelInfo, ModelReference
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"headers": REQUEST_ID_HEADER},
+    401: {
+        "description": "An API key is needed.",
+        "headers": {**REQUEST_ID_HEADER, **CHALLENGE_HEADER},
+        "content": PROBLEM_CONTENT,
+    },
+    403: {
+        "description": "The API key is not for this model.",
+        "headers": REQUEST_ID_HEADER,
+        "content": PROBLEM_CONTENT,
+    },
     503: {"description": "The process is stopping.", "headers": REQUEST_ID_HEADER, "content": PROBLEM_CONTENT},
 }
 

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from mlapi.access.gate import Gate
+from mlapi.access.keyring import Grant
 from mlapi.api.accounting import Accounting
 from mlapi.api.answer_headers import answer_headers
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
@@ -53,7 +55,7 @@ class RouteConfig:
 
 @dataclass(frozen=True, slots=True)
 class RouteParts:
-    """What a prediction route works with; `clock` tells seconds."""
+    """What a prediction route works with; `clock` tells seconds, and `gate` is None where everybody may ask."""
 
     config: RouteConfig
     served: ServedModel
@@ -62,6 +64,7 @@ class RouteParts:
     accounting: Accounting
     request_ids: RequestIds
     clock: Callable[[], float]
+    gate: Gate | None
 
 
 class HeadStart(NamedTuple):
@@ -89,6 +92,7 @@ class PredictionRoute:
         self._accounting = parts.accounting
         self._request_ids = parts.request_ids
         self._clock = parts.clock
+        self._gate = parts.gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -127,6 +131,7 @@ class PredictionRoute:
         *,
         request_id: bytes,
     ) -> tuple[_Headers, bytes]:
+        grant = self._gate.admit(scope["headers"], self._served.name, "predict") if self._gate else None
         read = self.dialect.reader(scope["query_string"])
         check_content_type(head.content_type)
         if head.pinned:
@@ -137,8 +142,7 @@ class PredictionRoute:
         body = await self._reader.read(receive, head.content_length, decoder)
         call = read(body, self._config.limits)
         if self._client_limit.active:
-            peer = scope.get("client")
-            self._client_limit.check(client_name(head.client, peer[0] if peer else ""), len(call.texts))
+            self._client_limit.check(_client(grant, head, scope), len(call.texts))
         model = self._served.loaded
         try:
             found = head_start.found if head_start else None
@@ -233,6 +237,14 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
+
+
+def _client(grant: Grant | None, head: RequestHead, scope: Scope) -> str:
+    """Return whom a request counts for; where there are keys, no other header is believed."""
+    if grant:
+        return grant.id
+    peer = scope.get("client")
+    return client_name(head.client, peer[0] if peer else "")
 
 
 def _head_start(scope: Scope) -> HeadStart | None:

@@ -50,11 +50,13 @@ class ServedModel:
     Attributes:
         root: what the paths of its routes begin with.
         lifecycle: the process's.
+        name: what it is called in metrics, and by API keys.
     """
 
-    def __init__(self, root: str, lifecycle: Lifecycle) -> None:
+    def __init__(self, root: str, lifecycle: Lifecycle, name: str) -> None:
         self.root = root
         self.lifecycle = lifecycle
+        self.name = name
         self._loaded: LoadedModel | None = None
 
     @property

@@ -10,7 +10,7 @@ https://www.infoq.com/presentations/latency-response-time/).
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mlapi.bench.connection import Connection
@@ -26,11 +26,12 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a server listens; `root` is what a request's path begins with."""
+    """Where a server listens; `root` is what a request's path begins with, `headers` is what each carries."""
 
     host: str
     port: int
     root: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def authority(self) -> str:
@@ -41,13 +42,15 @@ class Target:
         self, path: str, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
     ) -> bytes:
         """Return a POST request as bytes, with further headers before its length."""
-        fields = {"host": self.authority, "content-type": content_type} | dict(headers or {})
+        fields = {"host": self.authority, "content-type": content_type, **self.headers} | dict(headers or {})
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return f"POST {self.root}{path} HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
     def get(self, path: str) -> bytes:
         """Return a GET request as bytes."""
-        return f"GET {self.root}{path} HTTP/1.1\r\nhost: {self.authority}\r\n\r\n".encode()
+        fields = {"host": self.authority, **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"GET {self.root}{path} HTTP/1.1\r\n{head}\r\n".encode()
 
 
 class _Loop:

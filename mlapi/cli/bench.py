@@ -40,6 +40,7 @@ class _Plan:
     known: int
     hit_ratio: float
     tokenizer: Path
+    key_file: Path | None
     seed: str
 
 
@@ -63,6 +64,11 @@ class _Plan:
     default=DEFAULT_BUNDLE / _TOKENIZER,
     help="The model's tokenizer.json, whose words the texts are made of; default: the shipped model's.",
 )
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="File with the API key to ask with; -: standard input.",
+)
 @click.option("--seed", help="Makes the same texts again; default: others each time.")
 @click.option("--json", "as_json", is_flag=True, help="The figures, for machines.")
 def bench(url: str, seed: str | None, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401  click's own values
@@ -74,7 +80,7 @@ def bench(url: str, seed: str | None, *, as_json: bool, **options: Any) -> None:
     \b
     Exit codes: 0 every request was answered with 200, 1 some were not, or the service cannot be reached, 2 wrong usage.
     """
-    plan, target = _Plan(seed=seed or secrets.token_hex(8), **options), _target(url)
+    plan, target = _Plan(seed=seed or secrets.token_hex(8), **options), _target(url, options["key_file"])
     try:
         words = read_words(plan.tokenizer)
     except (OSError, ValueError) as error:
@@ -96,7 +102,7 @@ def bench(url: str, seed: str | None, *, as_json: bool, **options: Any) -> None:
     sys.exit(bool(outcome.failed) or not outcome.answered)
 
 
-def _target(url: str) -> Target:
+def _target(url: str, key_file: Path | None) -> Target:
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -105,7 +111,12 @@ def _target(url: str) -> Target:
     if parts.scheme != "http" or not parts.hostname:
         msg = f"{url} is not like http://HOST:PORT/ROOT"
         raise click.UsageError(msg)
-    return Target(parts.hostname, port or _HTTP_PORT, parts.path.rstrip("/"))
+    headers = {}
+    if key_file is not None:
+        # A key is never an argument: all users of a machine see those.
+        with click.open_file(str(key_file), encoding="ascii") as file:
+            headers["authorization"] = f"Bearer {file.readline().strip()}"
+    return Target(parts.hostname, port or _HTTP_PORT, parts.path.rstrip("/"), headers)
 
 
 async def _drive(target: Target, traffic: Traffic, plan: _Plan) -> tuple[Outcome, float]:

@@ -8,6 +8,7 @@ import click
 _COMMANDS: Final = {
     "bench": "mlapi.cli.bench:bench",
     "bundle": "mlapi.cli.bundle:bundle",
+    "key": "mlapi.cli.key:key",
     "learn": "mlapi.cli.learn:learn",
     "serve": "mlapi.cli.serve:serve",
     "wait": "mlapi.cli.wait:wait",

@@ -103,7 +103,10 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
     from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
-    connect = partial(FastHttpConnection, Shared(fast_paths(app), app.refusals, connection_limits(settings)))
+    shared = Shared(fast_paths(app), app.refusals, connection_limits(settings))
+    if app.gate is not None:
+        app.gate.on_change(shared.requests.forget)
+    connect = partial(FastHttpConnection, shared)
     return DrainingServer(server_config(app, connect, settings), app.drain, settings.drain_s)
 
 

@@ -126,6 +126,15 @@ class Metrics:
             registry=registry,
         )
         self.model = Info("mlapi_model", "A model that answers.", ("model",), registry=registry)
+        self.keys = Gauge("mlapi_keys", "API keys that are let in; 0 while everybody is.", registry=registry)
+        self.keys_file_stale = Gauge(
+            "mlapi_keys_file_stale",
+            "1 while the file of API keys cannot be used as it is, so that older keys hold, else 0.",
+            registry=registry,
+        )
+        self.key_refusals = TallyCounter(
+            "mlapi_key_refusals_total", "Requests refused for their API key, by reason.", ("reason",), registry=registry
+        )
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
 
 

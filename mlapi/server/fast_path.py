@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
+from mlapi.access.gate import Gate
 from mlapi.api.accounting import Accounting
 from mlapi.api.answer_headers import known_head
 from mlapi.api.application import Application
@@ -52,6 +53,7 @@ class FastPath:
         cross_origin: bool,
         client_limit: ClientLimit,
         client_header: bytes,
+        gate: Gate | None,
         spans: Spans | None,
         clock: Callable[[], float],
     ) -> None:
@@ -67,6 +69,7 @@ class FastPath:
             cross_origin: whether pages of other origins get more headers.
             client_limit: how much one client may send.
             client_header: what names the client, in lower case; empty: its address.
+            gate: lets requests in by their API keys; None: everybody is let in.
             spans: where answers are traced; None: nowhere.
             clock: monotonic seconds.
         """
@@ -82,6 +85,7 @@ class FastPath:
         self._cross_origin = cross_origin
         self._client_limit = client_limit if client_limit.active else None
         self._client_header = client_header
+        self._gate = gate
         self._spans = spans
         self._clock = clock
         head = known_head(_VALUES)
@@ -105,7 +109,12 @@ class FastPath:
     def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Return what a head that suits says of who asks."""
         value = headers.get
-        return Caller(value(b"x-request-id", b""), value(self._client_header, b""), value(b"traceparent", b""))
+        return Caller(
+            value(b"x-request-id", b""),
+            value(self._client_header, b""),
+            value(b"traceparent", b""),
+            self._gate.peek(headers, self._served.name, "predict") if self._gate else None,
+        )
 
     def answer(self, caller: Caller, body: bytes, peer: str) -> "bytes | Inquiry | None":
         """Return the response after its status line, or what may come to be one, or None for the route to serve it all.
@@ -116,6 +125,8 @@ class FastPath:
             peer: the caller's address.
         """
         started = self._clock()
+        if self._gate is not None and (caller.grant is None or not self._gate.holds(caller.grant)):
+            return None
         if self._lifecycle.phase is not _READY or len(body) > self._max_body_bytes:
             return None
         model = self._served.loaded
@@ -138,7 +149,8 @@ class FastPath:
         """Charge a client for so many texts; False if it has sent too much, for which the route finds the words."""
         if self._client_limit is not None:
             try:
-                self._client_limit.check(client_name(caller.client, peer), texts)
+                client = caller.grant.id if caller.grant else client_name(caller.client, peer)
+                self._client_limit.check(client, texts)
             except RateLimitedError:
                 return False
         return True
@@ -272,6 +284,7 @@ def fast_paths(app: Application) -> dict[bytes, FastPath]:
                 cross_origin=app.cross_origin,
                 client_limit=parts.client_limit,
                 client_header=parts.config.client_header,
+                gate=parts.gate,
                 spans=Spans(target) if app.tracing else None,
                 clock=parts.clock,
             )

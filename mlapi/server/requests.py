@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
+from mlapi.access.keyring import Grant
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
 from mlapi.predictions import Found
 from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
@@ -41,11 +42,13 @@ class Caller(NamedTuple):
         given_id: `X-Request-Id`.
         client: the header that names the client for the limit.
         trace: `traceparent` (W3C Trace Context).
+        grant: what the API key allows; None: nothing, or there are no keys.
     """
 
     given_id: bytes = b""
     client: bytes = b""
     trace: bytes = b""
+    grant: Grant | None = None
 
 
 class Choosy(Protocol):
@@ -85,12 +88,14 @@ class Requests:
 
     Attributes:
         recognise: `read`, with what it returned for the last heads; each is known by all of its bytes.
+        forget: makes every head be read anew, since what it says of its sender has another meaning now.
     """
 
     def __init__(self, fast_paths: Mapping[bytes, Choosy], max_head_bytes: int) -> None:
         self._fast_paths = fast_paths
         self._max_head_bytes = max_head_bytes
         self.recognise = lru_cache(_KNOWN_HEADS)(self.read)
+        self.forget = self.recognise.cache_clear
 
     def find(self, data: bytes, start: int) -> tuple[Request, int] | None:
         """Return the request whose head begins somewhere in `data`, and where the head ends; None if it does not yet.

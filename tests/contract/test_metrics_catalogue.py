@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.api_keys import KeysFile, bearer
 from tests.service_process import HOST, ServiceProcess
 
 CATALOGUE: dict[str, tuple[str, set[str]]] = {
@@ -32,6 +33,9 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_truncated_texts": ("counter", {"model"}),
     "mlapi_model_info": ("gauge", {"model", "name", "digest", "engine", "precision"}),
     "mlapi_ready": ("gauge", set()),
+    "mlapi_keys": ("gauge", set()),
+    "mlapi_keys_file_stale": ("gauge", set()),
+    "mlapi_key_refusals": ("counter", {"reason"}),
 }
 """Family, type, labels; of a counter the family's name is without the `_total` of its samples."""
 
@@ -58,12 +62,17 @@ DEFAULTS = ("process_", "python_")
 
 
 @pytest.fixture(scope="module")
-def families() -> Iterator[dict[str, Metric]]:
+def families(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Metric]]:
     """Everything after some traffic that touches every family; a Redis is named, and does not have to be there."""
-    with ServiceProcess(engine="fake", redis_url=f"redis://{HOST}:1/0", max_texts="50") as service:
-        service.predict([f"some text, number {number}" for number in range(40)])
-        service.predict(["some text, number 1", "new", "new"])
-        assert service.predict(["x"] * 51).status_code == 413
+    keys = KeysFile(tmp_path_factory.mktemp("keys"))
+    headers = bearer(keys.add("test"))
+    with ServiceProcess(
+        engine="fake", redis_url=f"redis://{HOST}:1/0", max_texts="50", keys_file=str(keys.path)
+    ) as service:
+        service.predict([f"some text, number {number}" for number in range(40)], headers=headers)
+        service.predict(["some text, number 1", "new", "new"], headers=headers)
+        assert service.predict(["x"] * 51, headers=headers).status_code == 413
+        assert service.predict("x").status_code == 401
         exposed = service.client.get("/metrics")
         assert exposed.headers["content-type"].startswith("text/plain; version=")
         yield {family.name: family for family in text_string_to_metric_families(exposed.text)}

@@ -32,7 +32,7 @@ ROUTES = {
     }.items()
 }
 
-SPEAKERS = ("mlapi/api/", "mlapi/batching/", "mlapi/dialects/", "mlapi/predictor.py", "mlapi/server/")
+SPEAKERS = ("mlapi/access/", "mlapi/api/", "mlapi/batching/", "mlapi/dialects/", "mlapi/predictor.py", "mlapi/server/")
 """Where words stand that a client may get to see."""
 
 ABSTRACT = {errors.RequestError, errors.RefusalError}
@@ -137,7 +137,7 @@ def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
         pattern
         for source in sources(("mlapi",))
         if source.path.as_posix().startswith(
-            ("mlapi/api/", "mlapi/server/", "mlapi/dialects/", "mlapi/batching/", "mlapi/predictor.py")
+            ("mlapi/access/", "mlapi/api/", "mlapi/server/", "mlapi/dialects/", "mlapi/batching/", "mlapi/predictor.py")
         )
         and source.path.name != "openapi.py"
         for pattern in sayings(source)
@@ -163,6 +163,8 @@ def test_every_header_of_a_prediction_is_documented(path: str) -> None:
             expected |= {"Cache-Status", "Server-Timing", "Model-Digest", "X-Truncated"}
         if status in {"429", "503"}:
             expected |= {"Retry-After"}
+        if status == "401":
+            expected |= {"WWW-Authenticate"}
         if status == "409":
             expected |= {"Model-Digest"}
         if status == "415":

@@ -16,6 +16,8 @@ STATUSES = {
     "invalid_json": 400,
     "invalid_content_encoding": 400,
     "invalid_model_digest": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "head_timeout": 408,

@@ -3,10 +3,12 @@
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.api_keys import KeysFile
 from tests.service_process import HOST, ServiceProcess, run_mlapi
 
 SHORT = ("--seconds", "0.3", "--known", "20", "--connections", "4")
@@ -116,3 +118,12 @@ def test_help_says_what_it_does_and_what_its_exit_codes_mean() -> None:
     assert done.returncode == 0
     for part in ("--hit-ratio", "--rate", "--json", "Exit codes: 0 every request was answered"):
         assert part in done.stdout
+
+
+def test_a_service_with_keys_is_asked_with_one(tmp_path: Path) -> None:
+    keys = KeysFile(tmp_path)
+    (tmp_path / "bench.key").write_text(f"{keys.add('bench')}\n", encoding="ascii")
+    with ServiceProcess(engine="fake", keys_file=str(keys.path)) as service:
+        assert figures(service, "--key-file", str(tmp_path / "bench.key"))["failed"] == 0
+        done = run_mlapi("bench", service.url + service.root, *SHORT)
+        assert (done.returncode, "answered 401" in done.stderr) == (1, True)

@@ -18,6 +18,7 @@ READABLE = {
     "x-truncated",
     "retry-after",
     "accept-encoding",
+    "www-authenticate",
 }
 BODY = b'{"text":["asked by a page"]}'
 ANSWERS = {

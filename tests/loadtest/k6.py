@@ -19,6 +19,7 @@ SCRIPT_FAILED: Final = 107
 
 _NAMES: Final = (
     "SCENARIO", "NAMESPACE", "DOMAIN", "MODEL", "BASE_URL", "CACHE_RATE", "SEED", "RATE", "DURATION", "P99_MS",
+    "API_KEY",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlapi.settings import LAB_BUNDLE
+from tests.e2e.api_keys import KeysFile
 from tests.loadtest.k6 import GOALS_MISSED, SCRIPT, SCRIPT_FAILED, Outcome, environment, k6_command, run_load
 from tests.service_process import ServiceProcess, eventually
 from tools.private_redis import PrivateRedis
@@ -121,3 +122,26 @@ def test_the_small_model_is_asked_as_the_large_one_is(tmp_path: Path) -> None:
         done = run_load(tmp_path, scenario="smoke", duration="2s", rate="40", base_url=base_url(small), seed="lab")
     assert done.exit_code == 0, done.output + done.errors
     assert done.goal("hit rate")["value"] == pytest.approx(0.96, abs=0.03)
+
+
+def test_a_service_with_keys_is_asked_with_one(tmp_path: Path) -> None:
+    keys = KeysFile(tmp_path)
+    key = keys.add("load")
+    with ServiceProcess(engine="fake", root_path="/project", keys_file=str(keys.path)) as service:
+        chosen = {"SCENARIO": "smoke", "DURATION": "1s", "BASE_URL": base_url(service)}
+        for given, code in ((str(key), 0), ("", SCRIPT_FAILED)):
+            done = subprocess.run(
+                k6_command("run", str(SCRIPT)),
+                cwd=tmp_path,
+                env=environment(chosen | {"API_KEY": given}),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == code, done.stdout + done.stderr
+            assert ("asks for an API key (status 401)" in done.stderr) == (code != 0)
+            assert key.secret.decode() not in done.stdout + done.stderr
+        written = [path for path in tmp_path.iterdir() if path.name.startswith("load-report")]
+        assert len(written) == 2
+        assert not [path for path in written if key.secret in path.read_bytes()]

@@ -27,7 +27,7 @@ def loaded_model() -> LoadedModel:
 
 def test_it_serves_between_opening_and_closing() -> None:
     lifecycle = Lifecycle()
-    served = ServedModel("/project", lifecycle)
+    served = ServedModel("/project", lifecycle, "project")
     with pytest.raises(OverloadedError):
         assert served.loaded
     loaded = loaded_model()

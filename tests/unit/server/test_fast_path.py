@@ -4,6 +4,10 @@ import time
 
 import pytest
 
+from mlapi.access.gate import Gate
+from mlapi.access.key_text import make_key
+from mlapi.access.keyring import Keyring
+from mlapi.access.keys_file import KeyRecord
 from mlapi.api.accounting import Accounting
 from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.headers import RequestIds
@@ -13,22 +17,23 @@ from mlapi.dialects.base import TextLimits
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.server.fast_path import FastPath
 from mlapi.server.known_bodies import KnownBodies
-from mlapi.server.requests import Caller
+from mlapi.server.requests import Caller, Requests
 
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
 
 
-def fast_path(*, cross_origin: bool) -> FastPath:
+def fast_path(*, cross_origin: bool = False, gate: Gate | None = None) -> FastPath:
     return FastPath(
         limits=TextLimits(texts=4, chars=20),
         max_body_bytes=1_000,
-        served=ServedModel("/project", Lifecycle()),
+        served=ServedModel("/project", Lifecycle(), "project"),
         bodies=KnownBodies(bytes(16)),
         accounting=Accounting(ModelMetrics(Metrics(), "project"), "/project/predict"),
         request_ids=RequestIds(),
         cross_origin=cross_origin,
         client_limit=ClientLimit(0, time.monotonic),
         client_header=b"",
+        gate=gate,
         spans=None,
         clock=time.monotonic,
     )
@@ -62,3 +67,26 @@ def test_a_client_is_named_by_its_header_or_its_address() -> None:
     caller = path.caller(JSON | {b"x-request-id": b"the-id", b"traceparent": b"00-a-b-01"})
     assert caller == Caller(given_id=b"the-id", client=b"", trace=b"00-a-b-01")
     assert client_name(b"", "::ffff:192.0.2.1") == client_name(b"192.0.2.1", "::1") == "192.0.2.1"
+
+
+def test_what_a_key_allows_belongs_to_the_remembered_head() -> None:
+    gate, key = Gate(Metrics(), now=lambda: 0.0), make_key()
+    record = KeyRecord(key.id, (key.digest.hex(),), "test", ("project",))
+    gate.admit_only(Keyring([record]))
+    short = fast_path(gate=gate)
+    caller = short.caller(JSON | {b"x-api-key": str(key).encode()})
+    assert caller.grant is not None
+    assert caller.grant.id == key.id
+    assert short.caller(JSON).grant is None
+    assert short.caller(JSON | {b"x-api-key": str(make_key()).encode()}).grant is None
+
+    requests = Requests({b"/project/predict": short}, 8192)
+    gate.on_change(requests.forget)
+    head = (
+        b"POST /project/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nX-API-Key: %b\r\n\r\n" % str(key).encode()
+    )
+    assert requests.recognise(head).caller == caller
+    assert requests.recognise(head).fast_path is short
+    gate.admit_only(Keyring([]))
+    assert requests.recognise(head).caller.grant is None
+    assert short.answer(requests.recognise(head).caller, b'{"text":"a"}', "127.0.0.1") is None
