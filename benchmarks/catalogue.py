@@ -35,6 +35,7 @@ class Peer:
         dialect: how to ask it.
         environment: variables that it needs, besides `OMP_NUM_THREADS`.
         second_tier: further variables with which only its shared cache answers; None if it has no two tiers.
+        keyed: further variables with which only the API keys of `{scratch}/keys.json` are let in; None if it has none.
         single: path for few texts.
         bulk: path for many.
         cache: what it remembers.
@@ -51,6 +52,7 @@ class Peer:
     dialect: Dialect = PLAIN
     environment: Mapping[str, str] = field(default_factory=dict)
     second_tier: Mapping[str, str] | None = None
+    keyed: Mapping[str, str] | None = None
     single: str = "/predict"
     bulk: str = "/predict"
     cache: Cache = Cache.NONE
@@ -93,6 +95,7 @@ def _mlapi(precision: Form) -> Peer:
             "MLAPI_DEADLINE_S": "600",
         },
         second_tier={"MLAPI_L1_BYTES": "0"},
+        keyed={"MLAPI_KEYS_FILE": "{scratch}/keys.json"},
         single="/project/predict",
         bulk="/project/bulk-predict",
         cache=Cache.TEXTS,

@@ -18,6 +18,7 @@ class Stage(StrEnum):
 
     SHARED = "server and load on both processors"
     SPLIT = "server on one processor, load and Redis on the other"
+    KEYED = "server on one processor, load on the other, with API keys"
     SECOND_TIER = "the same, without the in-process tier"
 
 
@@ -68,6 +69,10 @@ ROWS: Final[Mapping[str, Row]] = {
         Row(
             *("hit-proxied", "hit, 2 texts, 64 connections, 500 bodies, through a proxy that adds an id", Stage.SPLIT),
             partial(workloads.hits, bodies=Drive.proxied_pairs),
+            caches=(Cache.TEXTS,),
+        ),
+        Row(
+            *("hit-keys", "hit, 2 texts, 64 connections, 500 bodies, with API keys", Stage.KEYED, workloads.hits),
             caches=(Cache.TEXTS,),
         ),
         Row(
@@ -160,5 +165,7 @@ def applies(row: Row, peer: Peer) -> bool:
     """Whether a row says anything about a peer."""
     if row.stage is Stage.SECOND_TIER:
         return peer.second_tier is not None
+    if row.stage is Stage.KEYED:
+        return peer.keyed is not None
     # Who has no cache computes known texts again: that is the row `mixed`.
     return peer.cache in row.caches

@@ -74,7 +74,14 @@ class Server:
     """
 
     def __init__(
-        self, peer: Peer, places: Places, processors: Sequence[int], extra: Mapping[str, str], probe: bytes
+        self,
+        peer: Peer,
+        places: Places,
+        processors: Sequence[int],
+        extra: Mapping[str, str],
+        probe: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Start it and wait until it answers.
 
@@ -84,12 +91,13 @@ class Server:
             processors: the processors that it may use.
             extra: environment variables besides the catalogue's.
             probe: body of the request whose answer is waited for.
+            headers: what each request carries besides its content type.
 
         Raises:
             ServeError: it ends, or does not answer in time.
         """
         port = _free_port()
-        self.target = Target(HOST, port)
+        self.target = Target(HOST, port, headers=headers or {})
         self._peer = peer
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in `stop`
         started = time.perf_counter()
@@ -169,7 +177,7 @@ class Server:
         return subprocess.Popen(  # noqa: S603  starting the peers is the purpose
             command,
             cwd=FOLDER / self._peer.home if self._peer.home else None,
-            env=inherited | offline | threads | own | dict(extra),
+            env=inherited | offline | threads | own | {name: places.fill(value, port) for name, value in extra.items()},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -198,7 +206,7 @@ class Server:
     def _post(self, body: bytes, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(HOST, self.target.port, timeout=_ANSWER_S)
         try:
-            connection.request("POST", path, body, {"content-type": "application/json"})
+            connection.request("POST", path, body, {"content-type": "application/json", **self.target.headers})
             response = connection.getresponse()
             return response.status, response.read()
         finally:

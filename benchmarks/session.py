@@ -20,6 +20,8 @@ from benchmarks.results import MACHINE, Failure, Observation, Record
 from benchmarks.rows import HELLO_ROWS, ROWS, Row, Stage, applies
 from benchmarks.servers import Places, ServeError, Server
 from benchmarks.workloads import KNOWN_TOKENS, Drive, Effort
+from mlapi.access.key_text import make_key
+from mlapi.access.keys_file import KeyRecord, write_keys
 from mlapi.bench.load import LoadError
 from mlapi.bench.traffic import Traffic, read_words
 
@@ -127,6 +129,7 @@ class Session:
         self._words = read_words(TOKENIZER)
         self._known = list(islice(Traffic(self._words, "known").texts(KNOWN_TOKENS), effort.known))
         self._warmed: set[str] = set()
+        self._key = make_key()
 
     def run(self, rounds: int) -> None:
         """Run every stage with every peer in turn, and all of that `rounds` times.
@@ -191,18 +194,27 @@ class Session:
         """Run a peer, with this process where the stage wants it."""
         peer, shared = player.peer, stage is Stage.SHARED
         processors = self._cast.both if shared else (self._cast.server_processor,)
-        extra = (peer.second_tier or {}) if stage is Stage.SECOND_TIER else {}
+        extra = {Stage.SECOND_TIER: peer.second_tier, Stage.KEYED: peer.keyed}.get(stage) or {}
         places = Places(
             programs=player.programs,
             model=player.model,
             redis=self._redis_url(peer),
             scratch=(self._scratch / peer.name).resolve(),
         )
+        if stage is Stage.KEYED:
+            places.scratch.mkdir(parents=True, exist_ok=True)
+            record = KeyRecord(self._key.id, (self._key.digest.hex(),), "benchmark")
+            (places.scratch / "keys.json").write_bytes(write_keys([record]))
         # Polling for the first answer must not take a processor away from a server that starts.
         self._bind((self._cast.load_processor,))
-        with Server(peer, places, processors, extra, peer.dialect.write([_PROBE])) as server:
+        probe = peer.dialect.write([_PROBE])
+        with Server(peer, places, processors, extra, probe, headers=self._headers(stage)) as server:
             self._bind(self._cast.both if shared else (self._cast.load_processor,))
             yield server
+
+    def _headers(self, stage: Stage) -> dict[str, str]:
+        """Return what every request of a stage carries."""
+        return {"authorization": f"Bearer {self._key}"} if stage is Stage.KEYED else {}
 
     def _check(self, peer: Peer, server: Server) -> None:
         """Hold a peer's answers to the reference's.

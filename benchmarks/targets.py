@@ -70,6 +70,14 @@ def _of_hello(row: str, limit: str = "hello") -> Figure:
     return figure
 
 
+def _of_hit(row: str) -> Figure:
+    def figure(table: Table, peer: str) -> float | None:
+        ours, plain = table.whole(peer, row, "requests_per_s"), table.whole(peer, "hit", "requests_per_s")
+        return 100 * ours.median / plain.median if ours and plain else None
+
+    return figure
+
+
 def _of_peak(row: str) -> Figure:
     def figure(table: Table, peer: str) -> float | None:
         work = table.whole(peer, row, "needed_gflops")
@@ -92,6 +100,7 @@ TARGETS: Final = (
     Target("the same, bodies that do not repeat", _of_hello("hit-fresh"), "%", 80),
     Target("the same, of bare uvicorn's rate with the same POST", _of_hello("hit-fresh", "hello-post"), "%", 80),
     Target("the same, with an id that a proxy adds to each", _of_hello("hit-proxied"), "%", 120),
+    Target("the same, with API keys, of the rate without them", _of_hit("hit-keys"), "%", 95),
     Target("hit in L2, of bare uvicorn's rate", _of_hello("hit-l2"), "%", 60),
     Target("the same, bodies that do not repeat", _of_hello("hit-l2-fresh"), "%", 60),
     Target("bulk request of 1 000 known texts", _median("bulk-known", "requests_per_s"), "requests/s", 100, BASE),
