@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlapi.access.gate import Gate
+from mlapi.access.shared_quota import SharedQuota
 from mlapi.access.watched_file import follow
 from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application, Mount
@@ -29,6 +30,7 @@ from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
 from mlapi.batching.run_gate import RunGate
 from mlapi.cache.breaker import CircuitBreaker
+from mlapi.cache.circuit import Circuit
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.l1 import MemoryStore
@@ -92,8 +94,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             try:
                 if gate is not None:
-                    names = {model.name for model in settings.served}
-                    await follow(Path(settings.keys_file), gate, metrics, names, stack)
+                    _open_gate(settings, gate, metrics, stack)
                 models = await _load(settings, loading, stack)
                 shared = _share(settings, models, metrics, keys, stack)
                 loaded = [
@@ -226,6 +227,28 @@ class _Shared:
     metrics: Metrics
     keys: "FeedbackKeys | None"
     asks: AskedMetrics | None
+
+
+def _open_gate(settings: Settings, gate: Gate, metrics: Metrics, stack: AsyncExitStack) -> None:
+    """Let in by the API keys and count their texts; `stack` ends that.
+
+    Raises:
+        ConfigurationError: there is a file, and it cannot be read.
+    """
+    follow(Path(settings.keys_file), gate, metrics, {model.name for model in settings.served}, stack)
+    if settings.redis_url:
+        gate.accounts.shared = SharedQuota(
+            connect(settings.redis_url, timeout_s=settings.redis_timeout_ms / 1000),
+            Circuit(
+                CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda _: None),
+                stopped="quotas are counted by this process alone for now",
+                resumed="quotas are shared through Redis again",
+            ),
+            clock=_CLOCK,
+            timeout_s=settings.redis_timeout_ms / 1000,
+        )
+    stack.push_async_callback(gate.accounts.close)
+    stack.callback(asyncio.create_task(gate.accounts.look_after()).cancel)
 
 
 async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: AsyncExitStack) -> Sequence[Model]:

@@ -24,7 +24,8 @@
     │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
     │   ├── HeadersTooLargeError     431 headers_too_large
     │   ├── RateLimitedError         429 rate_limited
-    │   └── TooManyVotesError        429 too_many_votes
+    │   ├── TooManyVotesError        429 too_many_votes
+    │   └── QuotaExceededError       429 quota_exceeded
     ├── RefusalError                 the same request may succeed later or elsewhere
     │   ├── OverloadedError          503 overloaded
     │   ├── DrainingError            503 draining
@@ -70,6 +71,8 @@ class MlapiError(Exception):
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "The service failed"
     retryable: ClassVar[bool] = False
+    problem_type: ClassVar[str] = ""
+    """A registered type of problem document (RFC 9457, section 4.2), for errors that have one."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class MlapiError(Exception):
         faults: Sequence[TextFault] = (),
         retry_after_s: int | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        policies: Sequence[str] = (),
     ) -> None:
         """Describe the failure.
 
@@ -88,6 +92,7 @@ class MlapiError(Exception):
             faults: which texts are wrong, where the body is not known.
             retry_after_s: whole seconds, at least 1, after which the same request may succeed.
             headers: response header fields, names in lower case, that say what would be accepted instead.
+            policies: names of the quota policies that the request would violate.
         """
         super().__init__(detail)
         self.detail = detail
@@ -95,6 +100,7 @@ class MlapiError(Exception):
         self.faults = tuple(faults)
         self.retry_after_s = retry_after_s
         self.headers = tuple(headers)
+        self.policies = tuple(policies)
 
 
 class RequestError(MlapiError):
@@ -271,6 +277,16 @@ class TooManyVotesError(RequestError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     title = "Too many opinions from this subject"
     retryable = True
+
+
+class QuotaExceededError(RequestError):
+    """This API key has used up what it may ask for."""
+
+    code = "quota_exceeded"
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "The quota of this API key is used up"
+    retryable = True
+    problem_type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class RefusalError(MlapiError):

@@ -213,7 +213,7 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
         async with AsyncExitStack() as stack:
             if gate is not None:
                 names = {model.name for model in settings.served}
-                await follow(Path(settings.keys_file), gate, metrics, names, stack)
+                follow(Path(settings.keys_file), gate, metrics, names, stack)
             feedback.writer.start()
             stack.push_async_callback(feedback.writer.close)
             lifecycle.open()

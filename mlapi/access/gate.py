@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from mlapi.access.accounts import Accounts
 from mlapi.access.key_text import read_key
 from mlapi.access.keyring import Grant, Keyring
 from mlapi.access.keys_file import Scope
@@ -22,10 +23,15 @@ _INVALID: Final = "the API key is not valid"
 
 
 class Gate:
-    """The keys that are valid now, and those who wait to hear of new ones."""
+    """The keys that are valid now, and those who wait to hear of new ones.
+
+    Attributes:
+        accounts: what each key has spent.
+    """
 
     def __init__(self, metrics: Metrics, *, now: Callable[[], float]) -> None:
         """Know no key yet; `now` tells seconds since the epoch."""
+        self.accounts = Accounts(metrics, now=now)
         self._keyring = Keyring(())
         self._now = now
         self._refusals = metrics.key_refusals
@@ -37,6 +43,7 @@ class Gate:
         """Let in by these keys from now on, and by no others."""
         self._keyring = keyring
         self._count.set(len(keyring))
+        self.accounts.keep(keyring.ids)
         for listener in self._listeners:
             listener()
 

@@ -8,12 +8,14 @@ has fewer, or knows no such id, with random ones.
 import math
 import secrets
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
 from mlapi.access.key_text import ApiKey
 from mlapi.access.keys_file import ALL_MODELS, KeyRecord
+from mlapi.access.quota import Quota
 
 _HASHES: Final = 2
 
@@ -29,6 +31,7 @@ class Grant(NamedTuple):
         models: which it may ask; None: all.
         scopes: what it may do.
         until: when it ends, seconds since the epoch.
+        quota: how much it may ask for; None: as much as it likes.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Grant(NamedTuple):
     models: frozenset[str] | None
     scopes: frozenset[str]
     until: float
+    quota: Quota | None = None
 
 
 class _Entry(NamedTuple):
@@ -56,6 +60,11 @@ class Keyring:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def ids(self) -> AbstractSet[str]:
+        """The ids of the keys."""
+        return self._places.keys()
 
     @property
     def models(self) -> frozenset[str]:
@@ -88,4 +97,5 @@ def _grant(record: KeyRecord) -> Grant:
         None if ALL_MODELS in record.models else frozenset(record.models),
         frozenset(record.scopes),
         math.inf if record.expires is None else record.expires.timestamp(),
+        record.quota,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 
 from mlapi.access.key_text import ID
+from mlapi.access.quota import Quota
 from mlapi.errors import ConfigurationError
 
 Scope: TypeAlias = Literal["predict", "explain", "feedback", "admin"]
@@ -30,6 +31,7 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         models: the models that it may ask, by the names that they are served under; `*` for all.
         scopes: what it may do with them.
         expires: when it ends.
+        quota: how much it may ask for; None: as much as it likes.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=f"^{ID}$")]
@@ -38,6 +40,7 @@ class KeyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     models: Annotated[tuple[_Model, ...], msgspec.Meta(min_length=1)] = (ALL_MODELS,)
     scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1)] = ("predict",)
     expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    quota: Quota | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

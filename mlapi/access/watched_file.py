@@ -92,8 +92,8 @@ class WatchedKeysFile:
         return keyring
 
 
-async def follow(path: Path, gate: Gate, metrics: Metrics, served: AbstractSet[str], stack: AsyncExitStack) -> None:
-    """Read the API keys and look after their file; `stack` ends that.
+def follow(path: Path, gate: Gate, metrics: Metrics, served: AbstractSet[str], stack: AsyncExitStack) -> None:
+    """Read the API keys and look after their file, in the running event loop; `stack` ends that.
 
     Raises:
         ConfigurationError: the file cannot be read, or is no such file.

@@ -19,6 +19,8 @@ _EXPOSED: Final = (
     "Retry-After",
     "Accept-Encoding",
     "WWW-Authenticate",
+    "RateLimit",
+    "RateLimit-Policy",
 )
 """Headers of answers that a page may read beside those that it always may."""
 

@@ -33,6 +33,7 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.InvalidRequestError, ""),  # in the words of the dialect
     (errors.TextTooLongError, "1 of 2 texts are longer than the model reads"),
     (errors.RateLimitedError, "one client may send 100 texts per second"),
+    (errors.QuotaExceededError, "the API key may ask for 200 texts per second"),
     (errors.HeadersTooLargeError, "a head may have 65536 bytes"),
     (errors.InternalError, "the service failed; the request id finds the reason in its log"),
     (errors.EngineError, "the model could not score this text"),
@@ -90,6 +91,15 @@ _SECURITY: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 
+_QUOTA: Final = {
+    "RateLimit-Policy": _header(
+        "The quotas of an API key: texts, and for how many seconds (draft-ietf-httpapi-ratelimit-headers-11); where it "
+        "was a quota that refused.",
+        '"burst";q=1000;w=5, "daily";q=2000000;w=86400',
+    ),
+    "RateLimit": _header("The quota that refused, how many texts it has left, and for how long.", '"burst";r=3;t=2'),
+}
+
 _ACCEPT_ENCODING: Final = {
     "Accept-Encoding": _header("What a body may be encoded in; absent if its media type was refused.", ACCEPTED)
 }
@@ -97,7 +107,7 @@ _MORE_HEADERS: Final[Mapping[int, Mapping[str, object]]] = {
     errors.UnauthorizedError.status: CHALLENGE_HEADER,
     errors.ModelMismatchError.status: {"Model-Digest": _header("Which model is served.", _DIGEST)},
     errors.UnsupportedEncodingError.status: _ACCEPT_ENCODING,
-    errors.RateLimitedError.status: _RETRY_AFTER,
+    errors.RateLimitedError.status: {**_RETRY_AFTER, **_QUOTA},
     errors.RefusalError.status: _RETRY_AFTER,
 }
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from mlapi.access.accounts import Accounts
 from mlapi.access.gate import Gate
 from mlapi.access.keyring import Grant
 from mlapi.api.accounting import Accounting
@@ -146,7 +147,12 @@ class PredictionRoute:
         model = self._served.loaded
         try:
             found = head_start.found if head_start else None
-            answer, stored = await self._answer(model, call, head, started, receive, found=found)
+            answering = self._answer(model, call, head, started, receive, found=found)
+            answer, stored = await (
+                self._charged(self._gate.accounts, grant, len(call.texts), answering)
+                if self._gate and grant
+                else answering
+            )
             if not call.truncate:
                 _refuse_truncated(answer.predictions)
         except MlapiError as error:
@@ -167,6 +173,25 @@ class PredictionRoute:
             request_id=request_id,
         )
         return headers, content
+
+    @staticmethod
+    async def _charged(
+        accounts: Accounts, grant: Grant, texts: int, answering: Coroutine[None, None, tuple[Answer, bool]]
+    ) -> tuple[Answer, bool]:
+        """Have a key pay for an answer; what is not answered costs nothing."""
+        account = accounts.of(grant)
+        try:
+            await accounts.charge(account, texts)
+        except BaseException:
+            answering.close()
+            raise
+        try:
+            answer, stored = await answering
+        except BaseException:
+            accounts.give_back(account, texts)
+            raise
+        accounts.settle(account, texts, answer.counts.l1 + answer.counts.l2)
+        return answer, stored
 
     async def _answer(
         self,

@@ -30,6 +30,10 @@ def key() -> None:
 @click.option("--model", "models", multiple=True, help="A model that it may ask, such as project; default: all.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), default=["predict"], show_default=True)
 @click.option("--days", type=click.IntRange(1, 36_500), help="How long it is valid; default: without an end.")
+@click.option("--texts-per-second", type=click.FloatRange(0, 1e9, min_open=True), help="Quota; default: none.")
+@click.option("--burst", type=click.IntRange(1), help="How many texts may come at once; default: what a second gives.")
+@click.option("--texts-per-day", type=click.IntRange(1), help="Quota from midnight to midnight, UTC; default: none.")
+@click.option("--cost-hit", type=click.FloatRange(0, 1), help="What a text that the cache knows costs; default: 1.")
 @click.option("--file", type=_FILE, help="Put its record into this keys file, which is made if it is not there.")
 @click.option("--rotate", metavar="ID", help="Give the key with this id in --file a second secret; its oldest goes.")
 def new(name: str | None, file: Path | None, rotate: str | None, **options: Any) -> None:  # noqa: ANN401  click's own
@@ -43,7 +47,8 @@ def new(name: str | None, file: Path | None, rotate: str | None, **options: Any)
     Exit codes: 0 made, 1 the file cannot be used, 2 wrong usage.
     """
     if rotate:
-        if file is None or name is not None or options["models"] or options["days"] is not None:
+        given = [value for option, value in options.items() if option != "scopes" and value not in {None, ()}]
+        if file is None or name is not None or given:
             msg = "--rotate takes --file and nothing else: all but the secret stays as it is"
             raise click.UsageError(msg)
         keys = list(_read(file))
@@ -83,6 +88,7 @@ def check(file: Path, *, stdin: bool) -> None:
         click.echo(
             f"{record.id}  {state:<6}{record.name}: {', '.join(record.models)}; {', '.join(record.scopes)}; {ends}"
             + rotating
+            + (f"; {record.quota.policies}" if record.quota else "")
         )
     if not keys:
         click.echo("mlapi: it holds no key: nobody would be let in", err=True)
@@ -108,7 +114,15 @@ def _is_over(record: KeyRecord) -> bool:
     return record.expires is not None and record.expires <= datetime.now(UTC)
 
 
-def _record(made: ApiKey, name: str, models: tuple[str, ...], scopes: tuple[str, ...], days: int | None) -> KeyRecord:
+def _record(
+    made: ApiKey,
+    name: str,
+    *,
+    models: tuple[str, ...],
+    scopes: tuple[str, ...],
+    days: int | None,
+    **quota: float | None,
+) -> KeyRecord:
     expires = None if days is None else (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
     fields = {
         "id": made.id,
@@ -117,6 +131,7 @@ def _record(made: ApiKey, name: str, models: tuple[str, ...], scopes: tuple[str,
         "models": models or (ALL_MODELS,),
         "scopes": scopes,
         "expires": expires,
+        "quota": {name: value for name, value in quota.items() if value is not None} or None,
     }
     try:
         return msgspec.convert(fields, KeyRecord)

@@ -19,7 +19,7 @@ PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/
 def problem_body(error: MlapiError, request_id: str) -> bytes:
     """Render the document; nothing but the error's own public words gets in."""
     document: dict[str, object] = {
-        "type": f"{TYPE_PREFIX}{error.code}",
+        "type": error.problem_type or f"{TYPE_PREFIX}{error.code}",
         "title": error.title,
         "status": int(error.status),
         "detail": error.detail,
@@ -30,6 +30,8 @@ def problem_body(error: MlapiError, request_id: str) -> bytes:
     if error.violations:
         listed = error.violations[:MAX_VIOLATIONS]
         document["errors"] = [{"pointer": item.pointer, "detail": item.detail} for item in listed]
+    if error.policies:
+        document["violated-policies"] = error.policies
     return msgspec.json.encode(document)
 
 

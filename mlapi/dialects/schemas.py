@@ -76,6 +76,9 @@ class Problem(BaseModel):
     request_id: str
     retryable: bool = Field(description="Whether the same request may succeed later.")
     errors: list[Violation] | None = Field(None, description="Each bad item.")
+    violated_policies: list[str] | None = Field(
+        None, alias="violated-policies", description="The quotas that the request would exceed.", examples=[["daily"]]
+    )
 
 
 class CacheHealth(BaseModel):

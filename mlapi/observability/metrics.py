@@ -135,6 +135,18 @@ class Metrics:
         self.key_refusals = TallyCounter(
             "mlapi_key_refusals_total", "Requests refused for their API key, by reason.", ("reason",), registry=registry
         )
+        self.key_texts = TallyCounter(
+            "mlapi_key_texts_total",
+            "Texts of each API key: answered, or refused by its quota. Those of many keys share the name `other`.",
+            ("key", "result"),
+            registry=registry,
+        )
+        self.quota_charges = TallyCounter(
+            "mlapi_quota_charges_total",
+            "Charges of shared quotas: decided in Redis, or by the process alone because Redis did not answer.",
+            ("by",),
+            registry=registry,
+        )
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
 
 

@@ -86,6 +86,8 @@ class FastPath:
         self._client_limit = client_limit if client_limit.active else None
         self._client_header = client_header
         self._gate = gate
+        self._accounts = gate.accounts if gate else None
+        self._limited = client_limit.active or gate is not None
         self._spans = spans
         self._clock = clock
         head = known_head(_VALUES)
@@ -109,11 +111,13 @@ class FastPath:
     def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """Return what a head that suits says of who asks."""
         value = headers.get
+        grant = self._gate.peek(headers, self._served.name, "predict") if self._gate else None
         return Caller(
             value(b"x-request-id", b""),
             value(self._client_header, b""),
             value(b"traceparent", b""),
-            self._gate.peek(headers, self._served.name, "predict") if self._gate else None,
+            grant,
+            self._accounts.of(grant) if self._accounts and grant else None,
         )
 
     def answer(self, caller: Caller, body: bytes, peer: str) -> "bytes | Inquiry | None":
@@ -136,7 +140,7 @@ class FastPath:
         predictions = model.predictor.known(digests)
         if predictions is None:
             return Inquiry(self, model, digests, caller, peer=peer, started=started)
-        if self._client_limit is not None and not self.within_limit(caller, peer, len(predictions)):
+        if self._limited and not self.within_limit(caller, peer, len(predictions)):
             return None
         return self.write(model, predictions, len(predictions), caller, started)
 
@@ -147,12 +151,20 @@ class FastPath:
 
     def within_limit(self, caller: Caller, peer: str, texts: int) -> bool:
         """Charge a client for so many texts; False if it has sent too much, for which the route finds the words."""
+        account, accounts = caller.account, self._accounts
+        # A charge that Redis has to decide needs a task, and so the route.
+        if account is not None and accounts is not None and not accounts.spend(account, texts):
+            return False
         if self._client_limit is not None:
             try:
-                client = caller.grant.id if caller.grant else client_name(caller.client, peer)
+                client = account.key_id if account else client_name(caller.client, peer)
                 self._client_limit.check(client, texts)
             except RateLimitedError:
+                if account is not None and accounts is not None:
+                    accounts.unspend(account, texts)
                 return False
+        if account is not None:
+            account.answered.value += texts
         return True
 
     def write(

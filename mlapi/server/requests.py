@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
+from mlapi.access.accounts import Account
 from mlapi.access.keyring import Grant
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
 from mlapi.predictions import Found
@@ -43,12 +44,14 @@ class Caller(NamedTuple):
         client: the header that names the client for the limit.
         trace: `traceparent` (W3C Trace Context).
         grant: what the API key allows; None: nothing, or there are no keys.
+        account: what the key has spent.
     """
 
     given_id: bytes = b""
     client: bytes = b""
     trace: bytes = b""
     grant: Grant | None = None
+    account: Account | None = None
 
 
 class Choosy(Protocol):

@@ -148,6 +148,29 @@ _REQUESTS: Final = (
         ),
     ),
     Panel(
+        "Texts by API key",
+        "Texts answered per second to each key, and those that its quota refused.",
+        "ops",
+        (
+            Query(
+                f"sum by (key, result) (rate(mlapi_key_texts_total{{{OURS}}}[$__rate_interval]))",
+                "{{key}} {{result}}",
+            ),
+        ),
+    ),
+    Panel(
+        "API keys",
+        "Keys that each process lets in; 0: everybody is. Processes that differ for long read different files.",
+        "short",
+        (Query(f"mlapi_keys{{{OURS}}}", "{{instance}}"),),
+    ),
+    Panel(
+        "Refused for their API key",
+        "Requests per second by reason; many unknown ones are somebody who tries out keys.",
+        "reqps",
+        (Query(f"sum by (reason) (rate(mlapi_key_refusals_total{{{OURS}}}[$__rate_interval]))", "{{reason}}"),),
+    ),
+    Panel(
         "Winning labels",
         "Share of each model's texts by their first label. A sudden change is one of the traffic, or of the model.",
         "percentunit",

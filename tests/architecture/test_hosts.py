@@ -38,7 +38,9 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
         {"huggingface.co"}
     ),
     "the name by which a pointer file of Git LFS is known, which nobody asks": frozenset({"git-lfs.github.com"}),
-    "XML name spaces and YAML tags, which nobody fetches": frozenset({"www.w3.org", "yaml.org"}),
+    "XML name spaces, YAML tags and types of problems, which nobody fetches": frozenset(
+        {"iana.org", "www.w3.org", "yaml.org"}
+    ),
     "accounts of AWS's own documentation, and none: deploy.sh refuses the latter": frozenset(
         {
             "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
@@ -47,7 +49,14 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
     ),
     "pages for people to read, in comments and messages": frozenset(
         {
-            *("cyclonedx.org", "docs.aws.amazon.com", "docs.docker.com", "docs.openvino.ai", "docs.python.org"),
+            *(
+                "cyclonedx.org",
+                "datatracker.ietf.org",
+                "docs.aws.amazon.com",
+                "docs.docker.com",
+                "docs.openvino.ai",
+                "docs.python.org",
+            ),
             *("git-scm.com", "github.com", "k3d.io", "keda.sh", "keepachangelog.com", "kind.sigs.k8s.io"),
             *(
                 "minikube.sigs.k8s.io",

@@ -35,6 +35,8 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_ready": ("gauge", set()),
     "mlapi_keys": ("gauge", set()),
     "mlapi_keys_file_stale": ("gauge", set()),
+    "mlapi_key_texts": ("counter", {"key", "result"}),
+    "mlapi_quota_charges": ("counter", {"by"}),
     "mlapi_key_refusals": ("counter", {"reason"}),
 }
 """Family, type, labels; of a counter the family's name is without the `_total` of its samples."""

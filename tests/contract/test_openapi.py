@@ -163,6 +163,8 @@ def test_every_header_of_a_prediction_is_documented(path: str) -> None:
             expected |= {"Cache-Status", "Server-Timing", "Model-Digest", "X-Truncated"}
         if status in {"429", "503"}:
             expected |= {"Retry-After"}
+        if status == "429":
+            expected |= {"RateLimit", "RateLimit-Policy"}
         if status == "401":
             expected |= {"WWW-Authenticate"}
         if status == "409":

@@ -33,6 +33,7 @@ STATUSES = {
     "text_too_long": 422,
     "rate_limited": 429,
     "too_many_votes": 429,
+    "quota_exceeded": 429,
     "overloaded": 503,
     "draining": 503,
     "feedback_unavailable": 503,
@@ -49,6 +50,7 @@ RETRYABLE = {
     "rate_limited",
     "too_many_votes",
     "feedback_unavailable",
+    "quota_exceeded",
     "overloaded",
     "draining",
     "deadline_exceeded",
@@ -86,7 +88,7 @@ def test_a_document_says_what_the_error_says_and_nothing_more(kind: type[MlapiEr
     error.__cause__ = RuntimeError("a password, a path, a traceback")
     body = problem_body(error, "the-id")
     assert json.loads(body) == {
-        "type": f"urn:mlapi:problem:{kind.code}",
+        "type": kind.problem_type or f"urn:mlapi:problem:{kind.code}",
         "title": kind.title,
         "status": int(kind.status),
         "detail": "what the client may know",

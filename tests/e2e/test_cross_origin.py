@@ -19,6 +19,8 @@ READABLE = {
     "retry-after",
     "accept-encoding",
     "www-authenticate",
+    "ratelimit",
+    "ratelimit-policy",
 }
 BODY = b'{"text":["asked by a page"]}'
 ANSWERS = {

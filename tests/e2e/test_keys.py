@@ -239,3 +239,26 @@ def test_without_a_keys_file_everybody_is_let_in_and_the_log_says_so() -> None:
         assert service.metric("mlapi_keys") == 0
         said = [json.loads(line)["message"] for line in service.log.splitlines() if line.startswith("{")]
         assert any("everybody who reaches this service may ask it" in line for line in said)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("learn", "serve")], ids=["with the predictions", "by itself"])
+def test_opinions_take_a_key_of_their_own_whose_id_is_the_subject(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = KeysFile(tmp_path)
+    asks, votes, of_lab = (
+        file.add("asks"),
+        file.add("votes", scopes=["predict", "feedback"]),
+        file.add("of lab", models=["lab"], scopes=["feedback"]),
+    )
+    settings = {"keys_file": str(file.path), "feedback_url": f"sqlite:///{tmp_path}/feedback.db"}
+    with ServiceProcess(**settings) as service:
+        answer = service.client.post("/project/predict?detail=true", json={"text": "good"}, headers=bearer(votes))
+        opinion = {"id": answer.json()["details"][0]["id"], "label": "NEGATIVE"}
+    with ServiceProcess(command=command, **settings) as taking:
+
+        def send(key: ApiKey | None) -> int:
+            headers = bearer(key) if key else {}
+            return taking.client.post("/project/feedback", json=opinion, headers=headers).status_code
+
+        assert [send(key) for key in (None, asks, of_lab, votes, votes)] == [401, 403, 403, 201, 200]
+        assert taking.client.get("/learn/openapi.json").status_code == 401
+        assert taking.client.get("/readyz").status_code == 200

@@ -16,6 +16,7 @@ import yaml
 from promql_parser import VectorSelector
 
 from mlapi.settings import DEFAULT_BUNDLE
+from tests.e2e.api_keys import KeysFile, bearer
 from tests.monitoring.queries import (
     RULE_FILES,
     Query,
@@ -141,6 +142,7 @@ def touch_everything(service: ServiceProcess, number: int) -> None:
     service.predict(known[:20])
     service.predict(["the same text twice", f"new {number}", f"new {number}"])
     service.predict(f"long {number} " + "word " * 700)
+    service.predict("no key", headers={"Authorization": ""})
     service.predict(f"unknown {number}", headers={"Cache-Control": "only-if-cached"})
     service.client.post(f"{service.root}/bulk-predict", json={"text": known})
     service.client.post(f"{service.root}/predict", content=b"not json", headers={"Content-Type": "application/json"})
@@ -167,6 +169,8 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
     """A Prometheus that scraped the real service under load, and canned series of other programs."""
     program = find_program("prometheus")
     folder = tmp_path_factory.mktemp("queries")
+    keys = KeysFile(folder)
+    key = keys.add("test", quota={"texts_per_second": 1_000_000})
     redis_process.resume()
     if not redis_process.running:
         redis_process.restart()
@@ -179,9 +183,11 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
             feedback_url=f"sqlite:///{folder}/feedback.db",
             feedback_votes_per_minute="0",
             feedback_ask_share="1",
+            keys_file=str(keys.path),
         ) as service,
         exporter(FOREIGN) as port,
     ):
+        service.client.headers.update(bearer(key))
         config = configuration(service, folder)
         config["scrape_configs"].append(
             {"job_name": "foreign", "honor_labels": True, "static_configs": [{"targets": [f"{HOST}:{port}"]}]}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mlapi.access.key_text import ApiKey, make_key, read_key
 from mlapi.access.keyring import Keyring
 from mlapi.access.keys_file import KeyRecord, read_keys, write_keys
+from mlapi.access.quota import Quota
 from mlapi.errors import ConfigurationError
 
 IDS = st.from_regex(r"[a-z0-9]{8}", fullmatch=True)
@@ -24,6 +25,7 @@ RECORDS = st.builds(
     name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
     models=st.just(("*",)) | st.just(("project", "lab")),
     scopes=st.sets(st.sampled_from(["predict", "explain", "feedback", "admin"]), min_size=1).map(tuple),
+    quota=st.none() | st.builds(Quota, texts_per_second=st.floats(0.1, 1e6), burst=st.none() | st.integers(1, 1000)),
     expires=st.none() | st.datetimes(timezones=st.just(UTC)),
 )
 
@@ -72,6 +74,11 @@ GOOD = {"id": "k3f9a1c2", "sha256": ["00" * 32], "name": "shop"}
         {"scopes": ["write"]},
         {"expires": "2027-03-01T00:00:00"},
         {"expires": "soon"},
+        {"quota": {}},
+        {"quota": {"burst": 5}},
+        {"quota": {"texts_per_second": 0}},
+        {"quota": {"texts_per_day": 1.5}},
+        {"quota": {"texts_per_second": 1, "cost_hit": 2}},
         {"expire": "2027-03-01T00:00:00Z"},
     ],
     ids=str,

@@ -36,6 +36,20 @@ def test_a_key_is_shown_once_and_its_record_fits_a_file(tmp_path: Path) -> None:
     assert "valid shop: project; predict; 20" in checked.stdout
 
 
+def test_a_quota_is_part_of_the_record(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    options = ("--texts-per-second", "200", "--burst", "1000", "--texts-per-day", "2000000", "--cost-hit", "0.1")
+    assert run("new", "--name", "shop", *options, "--file", file).exit_code == 0
+    (record,) = json.loads(file.read_text(encoding="utf-8"))["keys"]
+    assert record["quota"] == {
+        "texts_per_second": 200.0,
+        "burst": 1000,
+        "texts_per_day": 2000000,
+        "cost_hit": 0.1,
+    }
+    assert '"burst";q=1000;w=5, "daily";q=2000000;w=86400' in run("check", file).stdout
+
+
 def test_keys_are_added_and_rotated_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     first = run("new", "--name", "shop", "--file", file).stdout.strip()
@@ -66,7 +80,10 @@ def test_a_single_key_is_checked_without_standing_on_the_command_line(tmp_path: 
         (["new"], 2),
         (["new", "--name", "x", "--model", "a b"], 2),
         (["new", "--name", "x", "--scope", "write"], 2),
+        (["new", "--name", "x", "--burst", "5"], 2),
+        (["new", "--name", "x", "--cost-hit", "0.5"], 2),
         (["new", "--rotate", "k3f9a1c2"], 2),
+        (["new", "--rotate", "k3f9a1c2", "--file", "FILE", "--burst", "5"], 2),
         (["new", "--rotate", "k3f9a1c2", "--file", "FILE", "--model", "lab"], 2),
         (["new", "--rotate", "k3f9a1c2", "--file", "FILE"], 1),
         (["new", "--name", "x", "--file", "missing/keys.json"], 1),
