@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -249,7 +250,7 @@ def test_opinions_take_a_key_of_their_own_whose_id_is_the_subject(tmp_path: Path
         file.add("votes", scopes=["predict", "feedback"]),
         file.add("of lab", models=["lab"], scopes=["feedback"]),
     )
-    settings = {"keys_file": str(file.path), "feedback_url": f"sqlite:///{tmp_path}/feedback.db"}
+    settings: dict[str, Any] = {"keys_file": str(file.path), "feedback_url": f"sqlite:///{tmp_path}/feedback.db"}
     with ServiceProcess(**settings) as service:
         answer = service.client.post("/project/predict?detail=true", json={"text": "good"}, headers=bearer(votes))
         opinion = {"id": answer.json()["details"][0]["id"], "label": "NEGATIVE"}
