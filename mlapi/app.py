@@ -93,8 +93,7 @@ def create_app(
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                if gate is not None:
-                    _open_gate(settings, gate, metrics, stack)
+                _open_gate(settings, gate, metrics, stack)
                 models = await _load(settings, loading, stack)
                 shared = _share(settings, models, metrics, keys, stack)
                 loaded = [
@@ -115,8 +114,6 @@ def create_app(
                 )
             lifecycle.open()
             stack.callback(lifecycle.drain)
-            if gate is None:
-                _log.info("everybody who reaches this service may ask it: there is no MLAPI_KEYS_FILE")
             _log.info("ready")
             yield
 
@@ -229,12 +226,15 @@ class _Shared:
     asks: AskedMetrics | None
 
 
-def _open_gate(settings: Settings, gate: Gate, metrics: Metrics, stack: AsyncExitStack) -> None:
-    """Let in by the API keys and count their texts; `stack` ends that.
+def _open_gate(settings: Settings, gate: Gate | None, metrics: Metrics, stack: AsyncExitStack) -> None:
+    """Let in by the API keys, where there are some, and count their texts; `stack` ends that.
 
     Raises:
         ConfigurationError: there is a file, and it cannot be read.
     """
+    if gate is None:
+        _log.info("everybody who reaches this service may ask it: there is no MLAPI_KEYS_FILE")
+        return
     follow(Path(settings.keys_file), gate, metrics, {model.name for model in settings.served}, stack)
     if settings.redis_url:
         gate.accounts.shared = SharedQuota(

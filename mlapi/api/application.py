@@ -106,9 +106,12 @@ class Application(FastAPI):
         self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
-        roots = [(mount.served.root, mount.served.name) for mount in mounts]
-        doors = Doors(gate, roots, self._cross_origin) if gate else None
-        self._edge = Edge(methods, doors, metrics, request_ids, clock)
+        self._edge = Edge(methods, self._doors(), metrics, request_ids, clock)
+
+    def _doors(self) -> Doors | None:
+        """Return what asks for API keys, where there are some."""
+        roots = [(mount.served.root, mount.served.name) for mount in self.mounts]
+        return Doors(self.gate, roots, self._cross_origin) if self.gate else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
