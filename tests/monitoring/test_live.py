@@ -170,7 +170,7 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
     program = find_program("prometheus")
     folder = tmp_path_factory.mktemp("queries")
     keys = KeysFile(folder)
-    key = keys.add("test", quota={"texts_per_second": 1_000_000})
+    key = keys.add("test", scopes=["predict", "feedback"], quota={"texts_per_second": 1_000_000})
     redis_process.resume()
     if not redis_process.running:
         redis_process.restart()
