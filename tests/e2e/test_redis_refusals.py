@@ -144,12 +144,13 @@ def test_a_failover_that_keeps_connections_open_fails_no_request(redis: PrivateR
 
         eventually(new.is_promised, "an answer that promises to be stored", 30)
         eventually(lambda: primary.dbsize() > known, "stores on the new primary")
-        eventually(lambda: cache_health(service) == {"status": "ok"}, "health")
+        # A connection that was made just before the address moved refuses once more, until a store finds out.
+        eventually(lambda: new.is_promised() and cache_health(service) == {"status": "ok"}, "health", 30)
         with service.counting() as rises:
             answered = traffic.answered
             eventually(lambda: traffic.answered > answered + 100, "more answers")
         assert rises['mlapi_texts_total{model="project",source="l2"}'] >= 100
         # Only the inspector of this test is left there: look-ups have moved, too.
         eventually(lambda: len(old.client_list(_type="normal")) == 1, "no connection to the old primary")
-        assert service.log.count(STOPPED) == service.log.count(RESUMED) == 1
+        assert 1 <= service.log.count(STOPPED) == service.log.count(RESUMED) <= 2
     assert traffic.failures == []

@@ -29,7 +29,7 @@ def test_an_unknown_profile_is_refused() -> None:
 @pytest.mark.parametrize("arguments", [["small", "lab"], ["full", "lab-three"]])
 def test_make_hands_on_profile_and_models(arguments: list[str]) -> None:
     profile, model = arguments
-    done = run("make", "--dry-run", "train", f"PROFILE={profile}", f"MODELS={model}")
+    done = run("make", "--no-print-directory", "--dry-run", "train", f"PROFILE={profile}", f"MODELS={model}")
     assert done.stdout == f"tools/train.sh {profile} {model}\n"
 
 
