@@ -59,6 +59,29 @@ PLAIN: Final = Dialect(lambda texts: _dump({"text": list(texts)}), _read_plain)
 LISTED: Final = Dialect(PLAIN.write, _read_list)
 """The same, with the bare list as the answer."""
 
+
+def _write_tei(texts: Sequence[str]) -> bytes:
+    return _dump({"inputs": [[text] for text in texts]})
+
+
+def _write_tensor(texts: Sequence[str]) -> bytes:
+    column = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": list(texts)}
+    return _dump({"inputs": [column]})
+
+
+def _read_tensors(body: bytes) -> list[Scores]:
+    columns = {item["name"]: item["data"] for item in json.loads(body)["outputs"]}
+    labels, flat = columns["labels"], columns["probabilities"]
+    rows = (flat[start : start + len(labels)] for start in range(0, len(flat), len(labels)))
+    return [dict(zip(labels, row, strict=True)) for row in rows]
+
+
+TEI: Final = Dialect(_write_tei, _read_list)
+"""mlapi's form for clients of text-embeddings-inference."""
+
+TENSORS: Final = Dialect(_write_tensor, _read_tensors)
+"""mlapi's form for clients of the Open Inference Protocol."""
+
 INFINITY: Final = Dialect(_write_infinity, _read_infinity)
 INFERENCE_PROTOCOL: Final = Dialect(_write_inference_protocol, _read_inference_protocol)
 """The Open Inference Protocol, version 2 (https://github.com/kserve/open-inference-protocol)."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from benchmarks import workloads
 from benchmarks.catalogue import Cache, Peer
+from benchmarks.dialects import TEI, TENSORS
 from benchmarks.workloads import Drive, Measures
 
 _ANY: Final = (Cache.REQUESTS, Cache.TEXTS)
@@ -34,6 +35,7 @@ class Row:
         caches: what a peer has to remember for the row to say anything about it.
         full_only: whether the short profile leaves it out.
         once_if_slow: whether the peers that are known to be slow do it in the first round only.
+        ours_only: whether it asks by protocols that mlapi alone serves beside its own.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Row:
     caches: tuple[Cache, ...] = tuple(Cache)
     full_only: bool = False
     once_if_slow: bool = False
+    ours_only: bool = False
 
     def skips_later(self, peer: Peer) -> bool:
         """Whether a peer does this in the first round only."""
@@ -70,6 +73,18 @@ ROWS: Final[Mapping[str, Row]] = {
             *("hit-proxied", "hit, 2 texts, 64 connections, 500 bodies, through a proxy that adds an id", Stage.SPLIT),
             partial(workloads.hits, bodies=Drive.proxied_pairs),
             caches=(Cache.TEXTS,),
+        ),
+        *(
+            Row(
+                *(f"hit-{name}", f"hit, 2 texts, 64 connections, 500 bodies, {title}", Stage.SPLIT),
+                partial(workloads.hits, bodies=partial(Drive.other_pairs, path=path, dialect=dialect)),
+                caches=(Cache.TEXTS,),
+                ours_only=True,
+            )
+            for name, title, path, dialect in (
+                ("tei", "as text-embeddings-inference's clients ask", "/project/tei/predict", TEI),
+                ("oip", "as the Open Inference Protocol's", "/project/v2/models/project/infer", TENSORS),
+            )
         ),
         Row(
             *("hit-keys", "hit, 2 texts, 64 connections, 500 bodies, with API keys", Stage.KEYED, workloads.hits),
@@ -167,5 +182,7 @@ def applies(row: Row, peer: Peer) -> bool:
         return peer.second_tier is not None
     if row.stage is Stage.KEYED:
         return peer.keyed is not None
+    if row.ours_only and peer.home:
+        return False
     # Who has no cache computes known texts again: that is the row `mixed`.
     return peer.cache in row.caches

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from benchmarks.catalogue import Peer
+from benchmarks.dialects import Dialect
 from benchmarks.model import work
 from mlapi.bench.load import LoadError, Target, closed_loop, open_loop
 from mlapi.bench.outcome import Outcome
@@ -119,6 +120,11 @@ class Drive:
                 for body in islice(pairs, _FRESH_BODIES)
             ]
         )
+
+    def other_pairs(self, path: str, dialect: Dialect) -> Iterator[bytes]:
+        """Yield `known_pairs` as clients of another server write them, to another path of the peer."""
+        pairs = zip(self.known[::_PAIR], self.known[1::_PAIR], strict=True)
+        return cycle([self.target.post(path, dialect.write(pair)) for pair in pairs])
 
     def fresh_bulks(self) -> Iterator[bytes]:
         """Yield requests for all known texts, in 128 orders round and round, which are made beforehand."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,13 +18,15 @@ from mlapi.access.gate import Gate
 from mlapi.access.shared_quota import SharedQuota
 from mlapi.access.watched_file import follow
 from mlapi.api.accounting import Accounting
-from mlapi.api.application import Application, Mount
+from mlapi.api.application import Application
 from mlapi.api.body import BodyReader
 from mlapi.api.body_deadline import Expiry
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle, Phase
-from mlapi.api.route import PredictionRoute, RouteConfig, RouteParts
+from mlapi.api.model_info import describe
+from mlapi.api.mounting import Mount, mount_models, mount_process
+from mlapi.api.route import RouteConfig, RouteParts, Target
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
@@ -36,11 +39,9 @@ from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.l1 import MemoryStore
 from mlapi.cache.l2 import RedisServer, RedisStore, connect
 from mlapi.cache.tiered import TieredStore
-from mlapi.dialects.base import AnsweringModel, Dialect, TextLimits
-from mlapi.dialects.hugging_face import HuggingFaceDialect
-from mlapi.dialects.native import NativeDialect
+from mlapi.dialects.base import AnsweringModel, ModelFacts, TextLimits, WireFormat
+from mlapi.dialects.formats import wire_formats
 from mlapi.dialects.ranked import RankedLabels
-from mlapi.dialects.schemas import ModelInfo, ModelQuality
 from mlapi.errors import ConfigurationError
 from mlapi.model import Model, load_all
 from mlapi.observability.metrics import AskedMetrics, Metrics, ModelMetrics
@@ -56,13 +57,6 @@ if TYPE_CHECKING:
     from mlapi.feedback_app import Feedback
 
 _log = logging.getLogger(__name__)
-
-_DIALECTS: Final[Mapping[str, Dialect]] = {
-    "predict": NativeDialect("Classify one or a few texts"),
-    "bulk-predict": NativeDialect("Classify many texts"),
-    "hf": HuggingFaceDialect(),
-}
-"""The wire formats, by the last part of their routes' paths."""
 
 _HELD_BODIES: Final = 8
 _CLOCK: Final = time.monotonic
@@ -87,7 +81,8 @@ def create_app(
     of_models = [ModelMetrics(metrics, model.name) for model in settings.served]
     gate = Gate(metrics, now=time.time) if settings.keys_file else None
     keys, feedback = _open_feedback(settings, metrics, gate)
-    mounts = _mount(settings, of_models, lifecycle, request_ids, gate=gate, feedback=feedback)
+    formats = wire_formats(clock=time.time, new_id=lambda: uuid.uuid4().hex)
+    mounts, process = _mount(settings, formats, of_models, lifecycle, request_ids, gate=gate, feedback=feedback)
 
     @asynccontextmanager
     async def lifespan(_: Application) -> AsyncIterator[None]:
@@ -106,12 +101,7 @@ def create_app(
             if feedback is not None:
                 feedback.writer.start()
                 stack.push_async_callback(feedback.writer.close)
-            for mount, model in zip(mounts, loaded, strict=True):
-                mount.served.open(model)
-                stack.callback(mount.served.close)
-                _log.info(
-                    "loaded", extra={"root": mount.served.root, "model": model.info.name, "digest": model.info.digest}
-                )
+            _open([mount.served for mount in mounts], loaded, stack)
             lifecycle.open()
             stack.callback(lifecycle.drain)
             _log.info("ready")
@@ -119,6 +109,8 @@ def create_app(
 
     return Application(
         mounts=mounts,
+        process=process,
+        formats=formats,
         lifecycle=lifecycle,
         metrics=metrics,
         request_ids=request_ids,
@@ -129,6 +121,14 @@ def create_app(
         cors_origins=settings.cors_origins,
         clock=_CLOCK,
     )
+
+
+def _open(served: Sequence[ServedModel], loaded: Sequence[LoadedModel], stack: AsyncExitStack) -> None:
+    """Serve the models that are loaded; `stack` ends that."""
+    for place, model in zip(served, loaded, strict=True):
+        place.open(model)
+        stack.callback(place.close)
+        _log.info("loaded", extra={"root": place.root, "model": model.info.name, "digest": model.info.digest})
 
 
 def _open_feedback(
@@ -145,14 +145,15 @@ def _open_feedback(
 
 def _mount(
     settings: Settings,
+    formats: Sequence[WireFormat],
     of_models: Sequence[ModelMetrics],
     lifecycle: Lifecycle,
     request_ids: RequestIds,
     *,
     gate: Gate | None,
     feedback: "Feedback | None",
-) -> list[Mount]:
-    """Build the routes of each model: one for each dialect, and one for opinions where they are taken."""
+) -> tuple[list[Mount], Mount]:
+    """Build the routes: of each model, with one for opinions where they are taken, and of the process."""
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
@@ -164,28 +165,39 @@ def _mount(
         client_header=settings.client_header.lower().encode(),
         max_body_bytes=settings.max_body_bytes,
     )
-    mounts = []
-    for model, metrics in zip(settings.served, of_models, strict=True):
-        served = ServedModel(model.root, lifecycle, model.name)
-        predictions = {
-            name: PredictionRoute(
-                dialect,
-                RouteParts(
-                    config=config,
-                    served=served,
-                    reader=reader,
-                    client_limit=client_limit,
-                    accounting=Accounting(metrics, f"{model.root}/{name}"),
-                    request_ids=request_ids,
-                    clock=_CLOCK,
-                    gate=gate,
-                ),
-            )
-            for name, dialect in _DIALECTS.items()
-        }
-        opinions = feedback.route(model.name, partial(_judged, served), reader) if feedback is not None else None
-        mounts.append(Mount(served, predictions, opinions))
-    return mounts
+    served = [ServedModel(model.root, lifecycle, model.name) for model in settings.served]
+    metrics = dict(zip(served, of_models, strict=True))
+
+    def make_parts(model: ServedModel, path: str, others: Sequence[ServedModel]) -> RouteParts:
+        return RouteParts(
+            config=config,
+            served=model,
+            reader=reader,
+            client_limit=client_limit,
+            accounting=Accounting(metrics[model], path),
+            request_ids=request_ids,
+            clock=_CLOCK,
+            gate=gate,
+            others=[Target(other, Accounting(metrics[other], path)) for other in others],
+        )
+
+    def facts(model: ServedModel) -> ModelFacts:
+        return ModelFacts(
+            name=model.name,
+            info=model.loaded.info,
+            limits=config.limits,
+            max_waiting_tokens=settings.max_waiting_tokens,
+            max_connections=settings.max_connections,
+            version=version("mlapi"),
+        )
+
+    mounts = mount_models(formats, served, make_parts, facts, gate)
+    if feedback is not None:
+        mounts = [
+            mount._replace(feedback=feedback.route(mount.served.name, partial(_judged, mount.served), reader))
+            for mount in mounts
+        ]
+    return mounts, mount_process(formats, served, make_parts, facts, gate)
 
 
 def _judged(served: ServedModel) -> "JudgedModel":
@@ -342,9 +354,9 @@ async def _start(
         clock=_CLOCK,
     )
     stack.push_async_callback(predictor.close)
-    info = _describe(model)
+    info = describe(model)
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
-    answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor))
+    answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor), served_as=metrics.name)
     if shared.keys is not None and shared.asks is not None:
         from mlapi.feedback_app import answer_ids, identify  # noqa: PLC0415  imported where there are keys
 
@@ -373,27 +385,4 @@ def _redis_store(
         jitter=_RANDOM,
         ttl_s=settings.cache_ttl_s,
         timeout_s=settings.redis_timeout_ms / 1000,
-    )
-
-
-def _describe(model: Model) -> ModelInfo:
-    measured = [
-        ModelQuality(
-            dataset=evaluation.dataset,
-            texts=evaluation.texts,
-            accuracy=evaluation.accuracy,
-            reference_accuracy=evaluation.reference_accuracy,
-            agreement=evaluation.agreement,
-        )
-        for evaluation in model.manifest.evaluations
-    ]
-    return ModelInfo(
-        name=model.manifest.name,
-        digest=model.digest,
-        labels=list(model.manifest.labels),
-        max_tokens=model.manifest.max_tokens,
-        engine=model.identity.name,
-        precision=model.identity.precision,
-        evaluation=measured[0] if measured else None,
-        evaluations=measured,
     )

@@ -41,7 +41,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Final
+
+EMPTY: Final = "is empty"
+"""What is said of a text with nothing in it, and of a list without texts: some protocols have a type for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from mlapi.cache.keys import KeyMaker
 from mlapi.cache.singleflight import Flight, SingleFlight
 from mlapi.cache.tiered import TieredStore
 from mlapi.errors import (
+    EMPTY,
     DeadlineExceededError,
     InternalError,
     InvalidRequestError,
@@ -108,7 +109,7 @@ class Predictor:
         if not all(forms):
             empty = [index for index, form in enumerate(forms) if not form]
             msg = "a text must hold at least one character that the model can read"
-            raise InvalidRequestError(msg, faults=[TextFault(index, "is empty") for index in empty])
+            raise InvalidRequestError(msg, faults=[TextFault(index, EMPTY) for index in empty])
         return Query(texts, self.digest_forms(forms))
 
     def canonical_form(self, text: str) -> bytes:

@@ -24,7 +24,12 @@ LAB_BUNDLE: Final = _MODELS / "tfidf-logreg-sst2"
 _SERVICE_LINK: Final = re.compile(r"MLAPI_\w+?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets for a Service named `mlapi-…` in the pods of its namespace; nobody chose those names."""
 
-_RESERVED: Final = frozenset({"livez", "readyz", "startupz", "metrics", "v1", "v2", "invocations", "ping", "learn"})
+_RESERVED: Final = frozenset(
+    {
+        *("livez", "readyz", "startupz", "metrics", "learn"),
+        *("v1", "v2", "api", "classify", "endpoints", "invocations", "ping"),
+    }
+)
 """First parts of paths that are, or will be, the process's own."""
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}

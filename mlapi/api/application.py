@@ -1,47 +1,51 @@
 """The FastAPI application, with the prediction routes as plain ASGI in front of its machinery."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.access.gate import Gate
 from mlapi.api import ops
-from mlapi.api.asgi_route import AsgiRoute
 from mlapi.api.cross_origin import CrossOrigin
+from mlapi.api.documents import DocumentRoute
 from mlapi.api.doors import Doors
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
+from mlapi.api.families import Families
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import HeadAsGet, Methods
-from mlapi.api.openapi import add_schemas, prediction_extra, prediction_responses
+from mlapi.api.mounting import Mount
+from mlapi.api.openapi import add_schemas, document_responses, prediction_extra, prediction_responses
 from mlapi.api.route import PredictionRoute
-from mlapi.api.served_model import ServedModel
-from mlapi.dialects.problems import problem, refusal_headers
-from mlapi.errors import InvalidRequestError, MlapiError, NotFoundError, Violation
+from mlapi.dialects.base import WireFormat
+from mlapi.dialects.problems import refusal_headers
+from mlapi.errors import InvalidRequestError, MlapiError, Violation
 from mlapi.observability.metrics import Metrics
 
 
-class Mount(NamedTuple):
-    """One model's routes, by the last part of their paths.
+class DocumentedRoute(APIRoute):
+    """A route as OpenAPI has it. Made when the document is asked for: FastAPI takes a millisecond for each."""
 
-    Attributes:
-        served: the model.
-        predictions: its prediction routes.
-        feedback: takes opinions on its answers; None where that is another process's business.
-    """
+    def __init__(self, path: str, **documentation: Any) -> None:  # noqa: ANN401  FastAPI's own keywords
+        """Document `path` with APIRoute's keywords."""
 
-    served: ServedModel
-    predictions: Mapping[str, PredictionRoute]
-    feedback: ASGIApp | None = None
+        def documented() -> None:
+            """Stand for the operation."""
+
+        super().__init__(path, documented, **documentation)
 
 
 class Application(FastAPI):
@@ -51,6 +55,8 @@ class Application(FastAPI):
         self,
         *,
         mounts: Sequence[Mount],
+        process: Mount,
+        formats: Sequence[WireFormat],
         lifecycle: Lifecycle,
         metrics: Metrics,
         request_ids: RequestIds,
@@ -64,7 +70,9 @@ class Application(FastAPI):
         """Mount all routes.
 
         Args:
-            mounts: the models.
+            mounts: the models' routes.
+            process: the routes of wire formats at the root of the process.
+            formats: the wire formats that these routes speak.
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             request_ids: gives every request an id.
@@ -88,30 +96,21 @@ class Application(FastAPI):
             middleware=[Middleware(HeadAsGet)],
             telemetry=_telemetry(on=tracing),
         )
-        self.mounts = mounts
-        self.metrics = metrics
-        self.gate = gate
-        self.cross_origin = bool(cors_origins)
-        self.tracing = tracing
+        self.mounts, self.process = mounts, process
+        self.metrics, self.gate = metrics, gate
+        self.cross_origin, self.tracing = bool(cors_origins), tracing
         self._lifecycle = lifecycle
         self.refusals = EarlyRefusals(metrics, request_ids)
         self._direct: dict[str, ASGIApp] = {}
-        self._operation_ids: set[str] = set()
-        self._dialects = [route.dialect for route in mounts[0].predictions.values()]
-        for mount in mounts:
-            self._mount(mount, first=mount is mounts[0])
-        self.include_router(ops.cluster_routes(lifecycle, metrics.registry))
+        self._taken: set[str] = set()
+        self._documented: list[Callable[[], APIRoute]] = []
+        self._formats = formats
+        self._families = Families(formats, [mount.served for mount in mounts])
+        self._mount_all(mounts, process)
         for error in (MlapiError, HTTPException, RequestValidationError):
-            self.add_exception_handler(error, answer_problem)
+            self.add_exception_handler(error, answer_problems(self._families))
         self._cross_origin = CrossOrigin(cors_origins) if cors_origins else None
-        methods = Methods(super().__call__, self._cross_origin)
-        methods.learn(self.router.routes)
-        self._edge = Edge(methods, self._doors(), metrics, request_ids, clock)
-
-    def _doors(self) -> Doors | None:
-        """Return what asks for API keys, where there are some."""
-        roots = [(mount.served.root, mount.served.name) for mount in self.mounts]
-        return Doors(self.gate, roots, self._cross_origin) if self.gate else None
+        self._edge = self._wrap(request_ids, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. With tracing on, FastAPI sees predictions too, so that they have spans."""
@@ -119,6 +118,9 @@ class Application(FastAPI):
             if self._cross_origin is not None:
                 send = self._cross_origin.wrap(scope, send)
             direct = self._direct.get(scope["path"])
+            if direct is None and "/versions/" in scope["path"]:
+                scope = {**scope, "path": self._families.unversioned(scope["path"])}
+                direct = self._direct.get(scope["path"])
             if direct is None or scope["method"] != "POST":
                 await self._edge(scope, receive, send)
                 return
@@ -134,22 +136,48 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Describe the service."""
         if self.openapi_schema is None:
-            add_schemas(super().openapi(), self._dialects)
-        return super().openapi()
+            document = get_openapi(
+                title=self.title,
+                version=self.version,
+                openapi_version=self.openapi_version,
+                summary=self.summary,
+                license_info=self.license_info,
+                tags=[{"name": item.tag, "description": item.description} for item in self._formats],
+                routes=[*(make() for make in self._documented), *self.routes],
+            )
+            dialects = [dialect for item in self._formats for dialect in item.predictions.values()]
+            self.openapi_schema = add_schemas(document, dialects)
+        return self.openapi_schema
 
-    def _mount(self, mount: Mount, *, first: bool) -> None:
-        """Add the routes of one model; those of the first have the plain names in OpenAPI."""
-        root = mount.served.root
-        prefix = "" if first else f"{root[1:]}_"
+    def _wrap(self, request_ids: RequestIds, clock: Callable[[], float]) -> Edge:
+        """Return what serves all but predictions; the routes are all there."""
+        methods = Methods(super().__call__, self._cross_origin)
+        methods.learn(self.router.routes)
+        doors = Doors(self.gate, _owned(self.mounts, self.process), self._cross_origin) if self.gate else None
+        return Edge(methods, self.metrics, request_ids, clock, doors=doors, families=self._families)
+
+    def _mount_all(self, mounts: Sequence[Mount], process: Mount) -> None:
+        """Add all routes; those of the first model have the plain names in OpenAPI."""
+        for mount in mounts:
+            self._mount(mount, "" if mount is mounts[0] else f"{mount.root[1:]}_")
+            self.include_router(ops.model_routes(mount.served))
+            self._add_documentation(mount.root)
+        self._mount(process, "process_")
+        self.include_router(ops.cluster_routes(self._lifecycle, self.metrics.registry))
+
+    def _mount(self, mount: Mount, prefix: str) -> None:
+        """Add the routes of a mount; their names in OpenAPI begin with a prefix."""
         for name, route in mount.predictions.items():
-            self._add_prediction_route(f"{root}/{name}", f"{prefix}{name}", route)
+            self._add_prediction_route(f"{mount.root}/{name}", f"{prefix}{name}", route)
+        for name, document in mount.documents.items():
+            self._add_document_route(f"{mount.root}/{name}", f"{prefix}{name}", document)
         if mount.feedback is not None:
             from mlapi.api.feedback_documents import feedback_route  # noqa: PLC0415  its schemas cost milliseconds
 
-            name = f"{prefix}feedback"
-            self.router.routes.append(feedback_route(f"{root}/feedback", self._operation_id(name), mount.feedback))
-        self.include_router(ops.model_routes(mount.served))
+            route_id = self._operation_id(f"{prefix}feedback")
+            self.router.routes.append(feedback_route(f"{mount.root}/feedback", route_id, mount.feedback))
 
+    def _add_documentation(self, root: str) -> None:
         async def openapi(_: Request) -> Response:
             return JSONResponse(self.openapi())
 
@@ -160,15 +188,19 @@ class Application(FastAPI):
         self.add_route(f"{root}/docs", docs, include_in_schema=False)
 
     def _add_prediction_route(self, path: str, name: str, route: PredictionRoute) -> None:
+        if path in self._direct:
+            return  # of a model at the root of the process
         self._direct[path] = route
-        operation = route.dialect.operation
-        self.router.routes.append(
-            AsgiRoute(
+        self.router.routes.append(Route(path, route, methods=["POST"], name=name))
+        operation_id = self._operation_id(name)
+
+        def documented() -> APIRoute:
+            operation = route.dialect.operation
+            return DocumentedRoute(
                 path,
-                route,
                 methods=["POST"],
                 name=name,
-                operation_id=self._operation_id(name),
+                operation_id=operation_id,
                 summary=operation.summary,
                 description=operation.description,
                 tags=[operation.tag],
@@ -177,14 +209,40 @@ class Application(FastAPI):
                 responses=prediction_responses(route.dialect),
                 openapi_extra=prediction_extra(route.dialect),
             )
-        )
+
+        self._documented.append(documented)
+
+    def _add_document_route(self, path: str, name: str, route: DocumentRoute) -> None:
+        if path in self._taken:
+            return
+        self._taken.add(path)
+        self.router.routes.append(Route(path, route, methods=["GET"], name=name))
+        operation_id = self._operation_id(f"get_{name}")
+        document = route.document
+
+        def documented() -> APIRoute:
+            return DocumentedRoute(
+                path,
+                methods=["GET"],
+                name=name,
+                operation_id=operation_id,
+                summary=document.summary,
+                description=document.description,
+                tags=[document.tag],
+                response_model=document.response_model,
+                response_description=document.summary + ".",
+                response_class=JSONResponse if document.response_model else Response,
+                responses=document_responses(document),
+            )
+
+        self._documented.append(documented)
 
     def _operation_id(self, name: str) -> str:
         """Return an id for OpenAPI: `bulk-predict` of the first model reads like `predict` of a second named `bulk`."""
-        wanted = name.replace("-", "_")
-        while wanted in self._operation_ids:
+        wanted = re.sub(r"\W+", "_", name)
+        while wanted in self._taken:
             wanted += "_"
-        self._operation_ids.add(wanted)
+        self._taken.add(wanted)
         return wanted
 
 
@@ -193,17 +251,32 @@ def _telemetry(*, on: bool) -> TelemetryConfig:
     return {"tracing": on, "auto_configure": on, "metrics": False, "logs": False}
 
 
-async def answer_problem(request: Request, raised: Exception) -> Response:
-    """Write an error that FastAPI's machinery met as a problem document."""
-    if isinstance(raised, MlapiError):
-        error = raised
-    elif isinstance(raised, RequestValidationError):
-        violations = [Violation("/" + "/".join(map(str, item["loc"])), item["msg"]) for item in raised.errors()]
-        error = InvalidRequestError("the request is not valid", violations=violations)
-    elif isinstance(raised, HTTPException):
-        # Of a route's own errors none is one of these: FastAPI raises them for a path that it does not know.
-        error = NotFoundError("there is no such route")
-    request_id: str = request.state.request_id
-    refusal = problem(error, request_id)
-    headers = {name.decode(): value.decode() for name, value in refusal_headers(error, refusal, request_id)}
-    return Response(refusal.body, int(error.status), headers)
+def _owned(mounts: Sequence[Mount], process: Mount) -> list[tuple[str, str]]:
+    """Return the beginnings of paths that are one model's, with its name."""
+    owned = [(mount.root, mount.served.name) for mount in mounts]
+    owned += [(f"/{path}", route.served.name) for path, route in process.documents.items() if route.served]
+    owned += [
+        (f"/{path}", route.parts.served.name) for path, route in process.predictions.items() if not route.parts.others
+    ]
+    return owned
+
+
+def answer_problems(families: Families) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what writes an error that FastAPI's machinery met as the path's family does."""
+
+    async def answer(request: Request, raised: Exception) -> Response:
+        path: str = request.scope["path"]
+        if isinstance(raised, MlapiError):
+            error = raised
+        elif isinstance(raised, RequestValidationError):
+            violations = [Violation("/" + "/".join(map(str, item["loc"])), item["msg"]) for item in raised.errors()]
+            error = InvalidRequestError("the request is not valid", violations=violations)
+        elif isinstance(raised, HTTPException):
+            # Of a route's own errors none is one of these: FastAPI raises them for a path that it does not know.
+            error = families.missing(path)
+        request_id: str = request.state.request_id
+        refusal = families.refuse(path, error, request_id)
+        headers = {name.decode(): value.decode() for name, value in refusal_headers(error, refusal, request_id)}
+        return Response(refusal.body, refusal.status, headers)
+
+    return answer

@@ -8,9 +8,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_until_gone
 from mlapi.api.doors import Doors
+from mlapi.api.families import Families
 from mlapi.api.headers import RequestIds, read_head
 from mlapi.api.methods import Methods
-from mlapi.dialects.problems import problem, refusal_headers
+from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError
 from mlapi.observability.metrics import Metrics
 
@@ -26,17 +27,29 @@ class Edge:
     def __init__(
         self,
         app: Methods,
-        doors: Doors | None,
         metrics: Metrics,
         request_ids: RequestIds,
         clock: Callable[[], float],
+        *,
+        doors: Doors | None,
+        families: Families,
     ) -> None:
-        """Wrap an application that knows its paths; `doors` is None where all are let in, `clock` tells seconds."""
+        """Wrap an application that knows its paths.
+
+        Args:
+            app: the application.
+            metrics: where requests are counted.
+            request_ids: gives every request an id.
+            clock: tells seconds.
+            doors: where keys are asked for; None where all are let in.
+            families: write the refusals.
+        """
         self._app = app
         self._doors = doors
         self._metrics = metrics
         self._request_ids = request_ids
         self._clock = clock
+        self._families = families
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -62,7 +75,7 @@ class Edge:
                     self._doors.enter(scope)
                 await self._app(scope, receive, send_with_id)
             except MlapiError as error:
-                await _send_problem(send_with_id, error, request_id.decode())
+                await self._send_refusal(send_with_id, scope["path"], error, request_id.decode())
         except ClientGoneError:
             await wait_until_gone(receive)
             status = CLIENT_GONE
@@ -70,7 +83,7 @@ class Edge:
             _log.exception("a request failed", extra={"request_id": request_id.decode()})
             if not status:
                 failure = InternalError("the service failed; the request id finds the reason in its log")
-                await _send_problem(send, failure, request_id.decode())
+                await self._send_refusal(send, scope["path"], failure, request_id.decode())
             status = 500
         finally:
             # A path or method that no route knows must not become a label: anybody can invent those. No route here has
@@ -80,9 +93,8 @@ class Edge:
             self._metrics.http_requests.labels(route, method, str(status)).inc()
             self._metrics.http_request_duration.labels(route).observe(self._clock() - started)
 
-
-async def _send_problem(send: Send, error: MlapiError, request_id: str) -> None:
-    refusal = problem(error, request_id)
-    headers = refusal_headers(error, refusal, request_id)
-    await send({"type": "http.response.start", "status": int(error.status), "headers": headers})
-    await send({"type": "http.response.body", "body": refusal.body})
+    async def _send_refusal(self, send: Send, path: str, error: MlapiError, request_id: str) -> None:
+        refusal = self._families.refuse(path, error, request_id)
+        headers = refusal_headers(error, refusal, request_id)
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.body", "body": refusal.body})

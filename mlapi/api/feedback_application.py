@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
-from mlapi.api.application import answer_problem
+from mlapi.api.application import answer_problems
 from mlapi.api.doors import Doors
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
+from mlapi.api.families import Families
 from mlapi.api.feedback_documents import feedback_route
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
@@ -75,11 +76,12 @@ class FeedbackApplication(FastAPI):
             return JSONResponse(self.openapi())
 
         self.add_route("/learn/openapi.json", openapi, include_in_schema=False)
+        families = Families((), ())
         for error in (MlapiError, HTTPException, RequestValidationError):
-            self.add_exception_handler(error, answer_problem)
+            self.add_exception_handler(error, answer_problems(families))
         methods = Methods(super().__call__, None)
         methods.learn(self.router.routes)
-        self._edge = Edge(methods, doors, metrics, request_ids, clock)
+        self._edge = Edge(methods, metrics, request_ids, clock, doors=doors, families=families)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -1,6 +1,7 @@
 """Documents the prediction routes: bodies, headers, examples and every problem they can answer with."""
 
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 
 from mlapi import errors
 from mlapi.api.content_coding import ACCEPTED
-from mlapi.dialects.base import Dialect
+from mlapi.dialects.base import Dialect, Document, NamingDialect
 
 _DIGEST: Final = "0f343b0931126a20f133d67c2b018a3b"
 
@@ -42,6 +43,12 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.DeadlineExceededError, "the answer was not complete in time"),
     (errors.NotCachedError, "1 of the request's texts are not in the cache"),
 )
+
+_NO_SUCH_MODEL: Final[tuple[type[errors.MlapiError], str]] = (
+    errors.NotFoundError,
+    "the model another does not exist here",
+)
+"""What is answered where a body may name a model."""
 
 _ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (
     errors.NotFoundError,
@@ -147,22 +154,30 @@ def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
     """Describe all responses of a prediction route, by status; every refusal as the dialect writes it."""
     operation = dialect.operation
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"headers": _SUCCESS_HEADERS, "content": {"application/json": {"example": operation.response_example}}}
+        200: {
+            "headers": _SUCCESS_HEADERS,
+            "content": {
+                "application/json": {"example": operation.response_example},
+                **{kind: {"example": example} for kind, example in operation.answers.items()},
+            },
+        }
     }
     schema = {"$ref": f"#/components/schemas/{operation.problem.__name__}"}
-    for kind, detail in _PROBLEMS:
+    problems = (*_PROBLEMS, _NO_SUCH_MODEL) if isinstance(dialect, NamingDialect) else _PROBLEMS
+    for kind, detail in problems:
         if kind in operation.never:
             continue
         error = kind(detail or operation.invalid)
         refusal = dialect.refuse(error, "d41d8cd98f00-1")
         response = responses.setdefault(
-            int(kind.status),
+            refusal.status,
             {
                 "description": kind.title,
-                "headers": {**REQUEST_ID_HEADER, **_MORE_HEADERS.get(kind.status, {})},
+                "headers": dict(REQUEST_ID_HEADER),
                 "content": {refusal.media_type: {"schema": schema, "examples": {}}},
             },
         )
+        response["headers"] |= _MORE_HEADERS.get(kind.status, {})
         example = {"summary": kind.code, "value": msgspec.json.decode(refusal.body)}
         response["content"][refusal.media_type]["examples"][kind.code] = example
     return responses
@@ -172,14 +187,39 @@ def prediction_extra(dialect: Dialect) -> dict[str, Any]:
     """Describe the parameters and the body of a prediction route, which FastAPI does not parse itself."""
     operation = dialect.operation
     schema, _ = _schema(operation.request_model)
-    content = {"schema": schema, "examples": operation.request_examples}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": operation.request_examples}}
+    content |= {kind: {"example": example} for kind, example in operation.media_types.items()}
     return {
         "parameters": [*operation.parameters, *_HEADER_PARAMETERS],
-        "requestBody": {"required": True, "content": {"application/json": content}},
+        "requestBody": {"required": True, "content": content},
     }
 
 
-def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> Mapping[str, Any]:
+def document_responses(document: Document) -> dict[int | str, dict[str, Any]]:
+    """Describe all responses of a GET route of a wire format, by status."""
+    good: dict[str, Any] = {"headers": REQUEST_ID_HEADER}
+    if document.response_model is not None:
+        good["content"] = {"application/json": {"example": document.response_example}}
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{document.problem.__name__}"}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: good,
+        401: {
+            "description": errors.UnauthorizedError.title,
+            "headers": {**REQUEST_ID_HEADER, **CHALLENGE_HEADER},
+            "content": content,
+        },
+        403: {"description": errors.ForbiddenError.title, "headers": REQUEST_ID_HEADER, "content": content},
+    }
+    if document.ready:
+        responses[503] = {
+            "description": "No predictions are served.",
+            "headers": {**REQUEST_ID_HEADER, **_RETRY_AFTER},
+            "content": content,
+        }
+    return responses
+
+
+def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> dict[str, Any]:
     """Add the schemas that the requests and refusals of all dialects, and the refusals of other routes, refer to."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SECURITY
@@ -193,7 +233,25 @@ def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> Mappin
         shared |= definitions | {operation.problem.__name__: schema}
     codes = sorted({error.code for error, _ in _PROBLEMS} | {error.code for error in _ELSEWHERE})
     shared["Problem"]["properties"]["code"]["enum"] = codes
+    _share_refusals(document)
     return document
+
+
+def _share_refusals(document: dict[str, Any]) -> None:
+    """Write each refusal once, and refer to it from the routes: most of them refuse in the same words."""
+    shared: dict[str, Any] = {}
+    for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+        for status, response in operation["responses"].items():
+            if int(status) < HTTPStatus.BAD_REQUEST:
+                continue
+            (content,) = response["content"].values()
+            base = name = f"{content['schema']['$ref'].rpartition('/')[2]}{status}"
+            number = 1
+            while shared.setdefault(name, response) != response:
+                number += 1
+                name = f"{base}_{number}"
+            operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    document["components"]["responses"] = dict(sorted(shared.items()))
 
 
 def _schema(model: type[BaseModel]) -> tuple[dict[str, Any], dict[str, Any]]:

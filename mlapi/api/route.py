@@ -1,9 +1,10 @@
-"""The prediction routes, as plain ASGI: `POST {root}/predict` and `POST {root}/bulk-predict`."""
+"""The prediction routes, as plain ASGI: `POST {root}/predict`, and those of every other wire format."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from traceback import clear_frames
 from typing import Final, NamedTuple, TypeAlias
 
@@ -27,9 +28,9 @@ from mlapi.api.headers import (
 )
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
-from mlapi.dialects.base import Call, Dialect, TextLimits
+from mlapi.dialects.base import Call, Dialect, NamingDialect, NegotiatingDialect, ReadBody, TextLimits
 from mlapi.dialects.problems import refusal_headers
-from mlapi.errors import InternalError, MlapiError, TextFault, TextTooLongError, Violation
+from mlapi.errors import InternalError, MlapiError, NotFoundError, TextFault, TextTooLongError, Violation
 from mlapi.predictions import Answer, Found, Prediction, Query, Source, SourceCounts
 from mlapi.predictor import Policy, Predictor
 
@@ -39,6 +40,8 @@ HEAD_START: Final = "mlapi.head_start"
 """Where the state of a scope holds a `HeadStart`, if there was one."""
 
 _L1: Final = Source.L1
+
+_MAX_NAME_CHARS: Final = 100
 
 _Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -54,9 +57,23 @@ class RouteConfig:
     max_body_bytes: int
 
 
+class Target(NamedTuple):
+    """A model that a route may ask, and what counts its answers."""
+
+    served: ServedModel
+    accounting: Accounting
+
+
 @dataclass(frozen=True, slots=True)
 class RouteParts:
-    """What a prediction route works with; `clock` tells seconds, and `gate` is None where everybody may ask."""
+    """What a prediction route works with.
+
+    Attributes:
+        served: the model that it asks.
+        clock: tells seconds.
+        gate: lets requests in by their API keys; None where everybody may ask.
+        others: models that a body may name instead.
+    """
 
     config: RouteConfig
     served: ServedModel
@@ -66,6 +83,7 @@ class RouteParts:
     request_ids: RequestIds
     clock: Callable[[], float]
     gate: Gate | None
+    others: Sequence[Target] = ()
 
 
 class HeadStart(NamedTuple):
@@ -86,11 +104,16 @@ class PredictionRoute:
     def __init__(self, dialect: Dialect, parts: RouteParts) -> None:
         self.dialect = dialect
         self.parts = parts
+        self._negotiate = dialect.negotiate if isinstance(dialect, NegotiatingDialect) else None
+        self._named = dialect.named if isinstance(dialect, NamingDialect) else None
+        # Which model a body names, and so whether a key is for it, is known when the body has been read.
+        self._fixed = None if self._named is not None and parts.others else parts.served.name
         self._config = parts.config
         self._served = parts.served
         self._reader = parts.reader
         self._client_limit = parts.client_limit
         self._accounting = parts.accounting
+        self._own = Target(parts.served, parts.accounting)
         self._request_ids = parts.request_ids
         self._clock = parts.clock
         self._gate = parts.gate
@@ -103,19 +126,19 @@ class PredictionRoute:
         request_id = self._request_ids.choose(head.request_id)
         try:
             headers, body = await self._serve(scope, receive, head, started, head_start, request_id=request_id)
-            status = 200
+            status = sent = 200
         except ClientGoneError:
             self._accounting.request(CLIENT_GONE, self._clock() - started)
             return
         except Exception as raised:  # noqa: BLE001  the last line: whatever breaks, the caller gets a problem document
-            status, headers, body = self._problem(raised, request_id)
+            status, sent, headers, body = self._problem(raised, request_id)
             # An error's frames hold what failed, thousands of texts perhaps, and with it the error: a cycle, which
             # would stay in memory until garbage is looked for.
             clear_frames(raised.__traceback__)
         if self._served.lifecycle.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
         try:
-            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.start", "status": sent, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         except SEND_FAILURES:
             await wait_until_gone(receive)
@@ -132,19 +155,22 @@ class PredictionRoute:
         *,
         request_id: bytes,
     ) -> tuple[_Headers, bytes]:
-        grant = self._gate.admit(scope["headers"], self._served.name, "predict") if self._gate else None
-        read = self.dialect.reader(scope["query_string"])
-        check_content_type(head.content_type)
-        if head.pinned:
-            check_model(scope["headers"], self._served.loaded.info.digest)
+        grant = self._gate.admit(scope["headers"], self._fixed, "predict") if self._gate else None
+        read = self._reader_of(scope, head)
+        if self._named is None:
+            _check_pinned(scope, head, self._served)
         decoder = None
         if head.encoded:
             decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
         body = await self._reader.read(receive, head.content_length, decoder)
         call = read(body, self._config.limits)
+        target = self._own
+        if self._named is not None:
+            target, grant = self._choose(self._named(call), scope, grant)
+            _check_pinned(scope, head, target.served)
         if self._client_limit.active:
             self._client_limit.check(_client(grant, head, scope), len(call.texts))
-        model = self._served.loaded
+        model = target.served.loaded
         try:
             found = head_start.found if head_start else None
             answering = self._answer(model, call, head, started, receive, found=found)
@@ -155,12 +181,15 @@ class PredictionRoute:
             )
             if not call.truncate:
                 _refuse_truncated(answer.predictions)
+            content = call.write(answer, model.answering)
         except MlapiError as error:
             if error.faults:
                 error.violations = tuple(Violation(call.pointer(fault.index), fault.detail) for fault in error.faults)
             raise
-        truncated = self._accounting.texts(answer.predictions, **answer.counts._asdict())
-        content = call.write(answer, model.answering)
+        truncated = target.accounting.texts(answer.predictions, **answer.counts._asdict())
+        other = None
+        if not isinstance(content, bytes):
+            other, content = content, content.body
         headers = answer_headers(
             length=len(content),
             counts=answer.counts,
@@ -172,6 +201,9 @@ class PredictionRoute:
             truncated=truncated,
             request_id=request_id,
         )
+        if other is not None:
+            headers[0] = (b"content-type", other.media_type)
+            headers += other.headers
         return headers, content
 
     @staticmethod
@@ -192,6 +224,42 @@ class PredictionRoute:
             raise
         accounts.settle(account, texts, answer.counts.l1 + answer.counts.l2)
         return answer, stored
+
+    def _reader_of(self, scope: Scope, head: RequestHead) -> ReadBody:
+        if self._negotiate is not None:
+            negotiated = self._negotiate(scope["query_string"], dict(scope["headers"]))
+            if negotiated is not None:
+                return negotiated
+        read = self.dialect.reader(scope["query_string"])
+        check_content_type(head.content_type)
+        return read
+
+    def _choose(self, name: str | None, scope: Scope, grant: Grant | None) -> tuple[Target, Grant | None]:
+        """Return the model that a body names, and what the request's key allows with that model.
+
+        Raises:
+            NotFoundError: none is named so.
+            UnauthorizedError: the key was withdrawn while the body came.
+            ForbiddenError: the key is not for that model.
+        """
+        target = self._find(name)
+        if self._gate is not None and self._fixed is None:
+            grant = self._gate.admit(scope["headers"], target.served.name, "predict")
+        return target, grant
+
+    def _find(self, name: str | None) -> Target:
+        """Return the model that a body names: by the name that it is served as, or by its bundle's.
+
+        Raises:
+            NotFoundError: none is named so.
+        """
+        if name is None:
+            return self._own
+        for target in chain((self._own,), self.parts.others):
+            if name in {target.served.name, target.served.loaded.info.name}:
+                return target
+        msg = f"the model {name[:_MAX_NAME_CHARS]} does not exist here"
+        raise NotFoundError(msg)
 
     async def _answer(
         self,
@@ -220,11 +288,14 @@ class PredictionRoute:
         answer = await _while_connected(_look_up_and_complete(predictor, query, found, policy), receive)
         return answer, policy.store and answer.stored
 
-    def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, _Headers, bytes]:
-        """Return status, headers and body of the problem document."""
+    def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, int, _Headers, bytes]:
+        """Return a refusal: the status to count, the one to send, headers and body.
+
+        Metrics count in the service's own statuses: in a protocol's, an overload would look like the client's fault.
+        """
         error = self._public(raised, request_id)
         refusal = self.dialect.refuse(error, request_id.decode())
-        return int(error.status), refusal_headers(error, refusal, request_id.decode()), refusal.body
+        return int(error.status), refusal.status, refusal_headers(error, refusal, request_id.decode()), refusal.body
 
     def _public(self, raised: Exception, request_id: bytes) -> MlapiError:
         if not isinstance(raised, MlapiError):
@@ -275,6 +346,11 @@ def _client(grant: Grant | None, head: RequestHead, scope: Scope) -> str:
 def _head_start(scope: Scope) -> HeadStart | None:
     state = scope.get("state")
     return state.get(HEAD_START) if state else None
+
+
+def _check_pinned(scope: Scope, head: RequestHead, served: ServedModel) -> None:
+    if head.pinned:
+        check_model(scope["headers"], served.loaded.info.digest)
 
 
 def _refuse_truncated(predictions: Sequence[Prediction]) -> None:

@@ -50,7 +50,7 @@ class ServedModel:
     Attributes:
         root: what the paths of its routes begin with.
         lifecycle: the process's.
-        name: what it is called in metrics, and by API keys.
+        name: what it is called in metrics, by API keys, and by requests that name a model.
     """
 
     def __init__(self, root: str, lifecycle: Lifecycle, name: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlapi.model import Model
     from mlapi.server.draining import DrainingServer
     from mlapi.server.limits import Limits
+    from mlapi.server.requests import Choosy
 
 EXIT_CONFIGURATION: Final = 2
 EXIT_START_FAILED: Final = 3
@@ -97,13 +98,15 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
     BaseModel.model_config["defer_build"] = True
     # Half a second of imports, while the model is loaded.
     from mlapi.app import create_app  # noqa: PLC0415  as the line above says
+    from mlapi.server.dialect_path import dialect_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.draining import DrainingServer  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_path import fast_paths  # noqa: PLC0415  as the line above says
     from mlapi.server.fast_protocol import FastHttpConnection  # noqa: PLC0415  as the line above says
     from mlapi.server.shared import Shared  # noqa: PLC0415  as the line above says
 
     app = create_app(settings, os.environ, loading)
-    shared = Shared(fast_paths(app), app.refusals, connection_limits(settings))
+    paths: dict[bytes, Choosy] = {**fast_paths(app), **dialect_paths(app)}
+    shared = Shared(paths, app.refusals, connection_limits(settings))
     if app.gate is not None:
         app.gate.on_change(shared.requests.forget)
     connect = partial(FastHttpConnection, shared)

@@ -1,12 +1,13 @@
 """What every wire format does: read a request, write an answer, write a refusal, describe itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from mlapi.dialects.ranked import RankedLabels
+from mlapi.dialects.schemas import ModelInfo
 from mlapi.errors import MlapiError
 from mlapi.predictions import Answer, Prediction
 
@@ -35,12 +36,28 @@ class AnsweringModel:
         digest: the model digest.
         ranked: writes its labels and their scores.
         identify: gives its answers ids; None where there is no feedback, and an id only tells texts apart.
+        served_as: by which requests name it.
     """
 
     name: str
     digest: str
     ranked: RankedLabels
     identify: Identify | None = None
+    served_as: str = ""
+
+
+class Content(NamedTuple):
+    """The body of an answer that is not JSON alone.
+
+    Attributes:
+        body: its bytes.
+        media_type: what they are.
+        headers: further headers that the format puts beside them, names in lower case.
+    """
+
+    body: bytes
+    media_type: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Call(Protocol):
@@ -57,8 +74,12 @@ class Call(Protocol):
     def pointer(self, index: int) -> str:
         """Return where a text stands in the body, as a JSON pointer (RFC 6901)."""
 
-    def write(self, answer: Answer, model: AnsweringModel) -> bytes:
-        """Return the body of the answer, JSON."""
+    def write(self, answer: Answer, model: AnsweringModel) -> bytes | Content:
+        """Return the body of the answer: bytes are JSON.
+
+        Raises:
+            RequestError: the answer shows that the request cannot be served as it wishes.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +99,8 @@ class Operation:
         invalid: what is said of a body of another shape.
         problem: shape of a refusal.
         never: the refusals that its requests cannot lead to.
+        media_types: what a body may be, the usual one first, with an example of each but JSON.
+        answers: media types of good answers beside JSON, with an example of each.
     """
 
     summary: str
@@ -92,11 +115,14 @@ class Operation:
     invalid: str
     problem: type[BaseModel]
     never: frozenset[type[MlapiError]] = frozenset()
+    media_types: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Refusal(NamedTuple):
-    """The body of a refusal, and its media type."""
+    """A refusal: the HTTP status that the dialect's clients expect, the body, and its media type."""
 
+    status: int
     media_type: str
     body: bytes
 
@@ -128,3 +154,102 @@ class Dialect(Protocol):
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write an error; nothing but its own public words gets in."""
+
+
+@runtime_checkable
+class NegotiatingDialect(Dialect, Protocol):
+    """A wire format whose bodies are not always JSON: headers say what they are."""
+
+    def negotiate(self, query: bytes, headers: Mapping[bytes, bytes]) -> ReadBody | None:
+        """Return what reads a request with this query string and these headers, before its body has come.
+
+        None if it is, or has to be, a body of JSON for `reader`.
+
+        Args:
+            query: the query string.
+            headers: by their names in lower case.
+
+        Raises:
+            RequestError: a media type or an option that is not taken.
+        """
+
+
+@runtime_checkable
+class NamingDialect(Dialect, Protocol):
+    """A wire format whose bodies may name the model that is to answer."""
+
+    def named(self, call: Call) -> str | None:
+        """Return that name, of a call that this dialect read; None: whichever is served where it was sent to."""
+
+
+class ModelFacts(NamedTuple):
+    """What a dialect's documents may say of a model.
+
+    Attributes:
+        name: by which requests name it.
+        info: which model that is.
+        limits: what one request may hold.
+        max_waiting_tokens: tokens that may wait for the model.
+        max_connections: requests that may be in progress.
+        version: of the service.
+    """
+
+    name: str
+    info: ModelInfo
+    limits: TextLimits
+    max_waiting_tokens: int
+    max_connections: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a dialect answers to a GET.
+
+    Attributes:
+        summary: one line.
+        description: whatever else a caller should know.
+        tag: the group that it is listed in.
+        problem: shape of a refusal.
+        write: returns the body, of the models that are served below the path it stands at.
+        response_model: shape of the body; None: it is empty.
+        response_example: one such body.
+        ready: whether it is refused while no predictions are served.
+    """
+
+    summary: str
+    description: str
+    tag: str
+    problem: type[BaseModel]
+    write: Callable[[Sequence[ModelFacts]], object]
+    response_model: Any = None
+    response_example: object = None
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WireFormat:
+    """A protocol: its routes, and where they are mounted.
+
+    In a path, `{model}` stands for a model's name. Such a route is there once for each model; one without, at the root
+    of the process, is the first model's, unless the body names another.
+
+    Attributes:
+        tag: the group that it is listed in.
+        description: of the group.
+        refuse: how its paths refuse what has no route.
+        predictions: its prediction routes, by path.
+        documents: what it answers to a GET, by path.
+        below_models: whether they are below each model's root.
+        at_root: whether they are at the root of the process.
+        owns: the beginnings of the paths that are its own, below whatever it is mounted at.
+    """
+
+    tag: str
+    description: str
+    refuse: Callable[[MlapiError, str], Refusal]
+    predictions: Mapping[str, Dialect]
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    below_models: bool = True
+    at_root: bool = True
+    owns: Sequence[str] = ()

@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
-from mlapi.dialects.json_bodies import BOM, check_encoding, check_limits
+from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits, WireFormat
+from mlapi.dialects.json_bodies import check_limits, decode, words
 from mlapi.dialects.schemas import LabelScore
-from mlapi.errors import InvalidRequestError, MalformedJsonError, MlapiError, TextTooLongError, Violation
+from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError
 from mlapi.postprocessing import Activation, probabilities
 from mlapi.predictions import Answer
 
@@ -47,10 +47,15 @@ class HuggingFaceParameters(BaseModel):
     top_k: int | None = Field(None, ge=1, description="How many labels, the best ones; by default all.")
 
 
+_Text = Annotated[str, Field(min_length=1)]
+
+
 class HuggingFaceRequest(BaseModel):
     """Texts to classify."""
 
-    inputs: str | list[str] = Field(description="The texts, in the order in which they are answered.")
+    inputs: _Text | Annotated[list[_Text], Field(min_length=1)] = Field(
+        description="The texts, in the order in which they are answered."
+    )
     parameters: HuggingFaceParameters | None = None
 
 
@@ -129,17 +134,13 @@ class HuggingFaceDialect:
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write an error as that interface does, with the code by which programs tell errors apart."""
-        faults = "".join(f"; {item.pointer}: {item.detail}" for item in error.violations)
-        document = {"error": error.detail + faults, "error_type": error.code, "request_id": request_id}
-        return Refusal("application/json", msgspec.json.encode(document))
+        return refuse(error, request_id)
 
 
-def _fault(reason: str) -> tuple[str, str]:
-    """Return the JSON pointer and the words of one of msgspec's messages, which end with ` - at `$.a[1]``."""
-    words, _, path = reason.rpartition(" - at `$")
-    if not words:
-        return "", reason
-    return path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/"), words
+def refuse(error: MlapiError, request_id: str) -> Refusal:
+    """Write an error as that interface does, with the code by which programs tell errors apart."""
+    document = {"error": words(error), "error_type": error.code, "request_id": request_id}
+    return Refusal(int(error.status), "application/json", msgspec.json.encode(document))
 
 
 def _applied(activation: Activation) -> Callable[[Sequence[float]], Sequence[float]]:
@@ -161,18 +162,21 @@ def _read(body: bytes, limits: TextLimits) -> HuggingFaceCall:
         InvalidRequestError: another shape, an unknown or impossible parameter, no text, an empty or too long one.
         BatchTooLargeError: more texts than one request may hold.
     """
-    try:
-        asked = _BODY.decode(body.removeprefix(BOM))
-    except msgspec.ValidationError as error:
-        raise InvalidRequestError(_SHAPE, violations=[Violation(*_fault(str(error)))]) from error
-    except RecursionError:
-        msg = "it is nested too deeply"
-        raise MalformedJsonError(msg) from None
-    except (msgspec.DecodeError, ValueError) as error:
-        check_encoding(body)
-        raise MalformedJsonError(str(error)) from error
+    asked = decode(_BODY, body, _SHAPE)
     bare = isinstance(asked.inputs, str)
     texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
     check_limits(texts, limits, "/inputs", bare=bare)
     parameters = asked.parameters or _NO_PARAMETERS
     return HuggingFaceCall(texts, bare, parameters.function_to_apply, parameters.top_k)
+
+
+def wire_format() -> WireFormat:
+    """Return its route: below the model's root, because it does not name a model."""
+    return WireFormat(
+        tag="Hugging Face",
+        description="Hugging Face's Inference API, for text classification.",
+        refuse=refuse,
+        predictions={"hf": HuggingFaceDialect()},
+        at_root=False,
+        owns=("hf",),
+    )

@@ -37,7 +37,7 @@ def problem_body(error: MlapiError, request_id: str) -> bytes:
 
 def problem(error: MlapiError, request_id: str) -> Refusal:
     """Return the document as a response's body."""
-    return Refusal(MEDIA_TYPE, problem_body(error, request_id))
+    return Refusal(int(error.status), MEDIA_TYPE, problem_body(error, request_id))
 
 
 def refusal_headers(error: MlapiError, refusal: Refusal, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -2,17 +2,34 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import islice
+from typing import Final
+
+import msgspec
 
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Prediction
 
+_KEPT_ROWS: Final = 4096
+"""How many predictions keep their scores as columns: a megabyte, for answers that are tables."""
+
 
 class RankedLabels:
-    """Writes the predictions of one model."""
+    """Writes the predictions of one model.
+
+    Attributes:
+        scores: makes scores of logits.
+        labels: in the model's order.
+        written: the labels as JSON.
+        columns: `_columns`, with what it returned for the last predictions.
+    """
 
     def __init__(self, postprocessor: Postprocessor) -> None:
         self.scores = postprocessor.scores
+        self.labels = postprocessor.labels
+        self.written = {label: msgspec.json.encode(label).decode() for label in postprocessor.labels}
+        self.columns = lru_cache(_KEPT_ROWS)(self._columns)
         self._openings = tuple(f'{{"label":{json.dumps(label)},"score":' for label in postprocessor.labels)
 
     def all(self, prediction: Prediction) -> bytes:
@@ -26,6 +43,11 @@ class RankedLabels:
     def join(self, predictions: Sequence[Prediction]) -> bytes:
         """Return the lists of several predictions, with commas between them."""
         return b",".join([prediction.rendering or self.all(prediction) for prediction in predictions])
+
+    def _columns(self, logits: tuple[float, ...]) -> tuple[str, str]:
+        """Return the best score and all scores in the order of the labels, as JSON between commas."""
+        written = [*map(repr, scores := self.scores(logits))]
+        return written[scores.index(max(scores))], ",".join(written)
 
     def best(
         self, prediction: Prediction, count: int | None, activation: Callable[[Sequence[float]], Sequence[float]]

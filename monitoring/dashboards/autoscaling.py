@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitoring.dashboards.panels import CONTAINER, OURS, THEIRS, Dashboard, Panel, Query, Row
+from monitoring.dashboards.panels import CONTAINER, OURS, PREDICTIONS, THEIRS, Dashboard, Panel, Query, Row
 
 _HPA: Final = f'{THEIRS}, horizontalpodautoscaler=~".*mlapi.*"'
 _RUNNING: Final = f"count(mlapi_ready{{{OURS}}} == 1)"
@@ -118,8 +118,7 @@ _RESOURCES: Final = (
         "reqps",
         (
             Query(
-                f"sum by (instance) "
-                f'(rate(mlapi_http_requests_total{{{OURS}, route=~".*(predict|/hf)"}}[$__rate_interval]))',
+                f"sum by (instance) (rate(mlapi_http_requests_total{{{OURS}, {PREDICTIONS}}}[$__rate_interval]))",
                 "{{instance}}",
             ),
         ),

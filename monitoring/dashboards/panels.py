@@ -6,6 +6,9 @@ from typing import Final, Literal
 OURS: Final = 'namespace=~"$namespace", job=~"$job"'
 """Selects the service's own series by the variables at the top of every dashboard."""
 
+PREDICTIONS: Final = 'route=~".*(predict|/hf|/classify|/infer|/invocations|/contents)"'
+"""Selects requests for predictions, in whatever wire format."""
+
 OF_MODELS: Final = f'{OURS}, model=~"$model"'
 """Selects those of the service's own series that have a model; a dashboard that uses it gets the variable."""
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitoring.dashboards.panels import OF_MODELS, OURS, Dashboard, Panel, Query, Row, quantiles
+from monitoring.dashboards.panels import OF_MODELS, OURS, PREDICTIONS, Dashboard, Panel, Query, Row, quantiles
 
 _WINDOWS: Final = ("5m", "1h", "6h", "3d")
 
@@ -21,7 +21,7 @@ _NUMBERS: Final = (
         "reqps",
         (
             Query(
-                f'sum(rate(mlapi_http_requests_total{{{OURS}, route=~".*(predict|/hf)"}}[$__rate_interval]))',
+                f"sum(rate(mlapi_http_requests_total{{{OURS}, {PREDICTIONS}}}[$__rate_interval]))",
                 "requests",
             ),
         ),
@@ -125,10 +125,13 @@ _REQUESTS: Final = (
         (Query(f"max by (model) (job_model:mlapi_shed:ratio_rate5m{{{OF_MODELS}}})", "{{model}}"),),
     ),
     Panel(
-        "Duration of predict and hf",
+        "Duration of requests that are not for bulk",
         "From the first byte of the request's head to the end of the answer.",
         "s",
-        quantiles("mlapi_http_request_duration_seconds", f'{OURS}, route=~".*/(predict|hf)"'),
+        quantiles(
+            "mlapi_http_request_duration_seconds",
+            f'{OURS}, route=~".*([/:]predict|/hf|/classify|/infer|/invocations|/contents)"',
+        ),
     ),
     Panel(
         "Duration of bulk-predict",

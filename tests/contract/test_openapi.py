@@ -20,17 +20,47 @@ DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
 ROOTS = ("/project", "/lab")
 PREDICTIONS = tuple(f"{root}/{route}" for root in ROOTS for route in ("predict", "bulk-predict"))
 
-ROUTES = {
-    f"{root}/{route}": {method}
-    for root in ROOTS
-    for route, method in {
-        "predict": "post",
-        "bulk-predict": "post",
-        "hf": "post",
-        "health": "get",
-        "model": "get",
-    }.items()
+BELOW_MODELS = {
+    "predict": "post",
+    "bulk-predict": "post",
+    "hf": "post",
+    "tei/predict": "post",
+    "tei/info": "get",
+    "tei/health": "get",
+    "health": "get",
+    "model": "get",
 }
+
+EVERYWHERE = {
+    "classify": "post",
+    "v1/classify": "post",
+    "v1/models/{name}:predict": "post",
+    "v1/models": "get",
+    "v1/models/{name}": "get",
+    "v2": "get",
+    "v2/health/live": "get",
+    "v2/health/ready": "get",
+    "v2/models": "get",
+    "v2/models/{name}": "get",
+    "v2/models/{name}/ready": "get",
+    "v2/models/{name}/infer": "post",
+    "api/v1/text/contents": "post",
+}
+"""Below each model's root, and at the root of the process."""
+
+OF_THE_PROCESS = {"invocations": "post", "endpoints/{name}/invocations": "post", "ping": "get"}
+
+ROUTES = {
+    f"{root}/{route}".format(name=root[1:]): {method}
+    for root in ROOTS
+    for route, method in (BELOW_MODELS | EVERYWHERE).items()
+} | {
+    f"/{route}".format(name=root[1:]): {method}
+    for root in ROOTS
+    for route, method in (EVERYWHERE | OF_THE_PROCESS).items()
+}
+
+DIALECTS = tuple(path for path, methods in ROUTES.items() if methods == {"post"} and path not in PREDICTIONS)
 
 SPEAKERS = ("mlapi/access/", "mlapi/api/", "mlapi/batching/", "mlapi/dialects/", "mlapi/predictor.py", "mlapi/server/")
 """Where words stand that a client may get to see."""
@@ -65,6 +95,15 @@ def test_it_documents_the_routes_of_the_contract() -> None:
     assert {path: set(operations) for path, operations in DOCUMENT["paths"].items()} == ROUTES
 
 
+def responses_of(path: str, method: str = "post") -> dict[str, Any]:
+    """Return the responses of an operation by status; refusals are written once and referred to."""
+    found = {}
+    for status, response in DOCUMENT["paths"][path][method]["responses"].items():
+        name = response.get("$ref", "").removeprefix("#/components/responses/")
+        found[status] = DOCUMENT["components"]["responses"][name] if name else response
+    return found
+
+
 def operation_ids(document: dict[str, Any]) -> dict[str, str]:
     """Return the operation ids by path: no path has two methods."""
     return {
@@ -92,7 +131,9 @@ def test_no_two_operations_share_an_id_whatever_models_are_called(names: list[st
     settings = read_settings({"MLAPI_MODELS": " ".join(f"{name}=models/{name}" for name in names)})
     document = create_app(settings, {}).openapi()
     ids = operation_ids(document)
-    assert len(ids) == len(names) * len(ROUTES) // len(ROOTS)
+    named = sum("{name}" in route for route in EVERYWHERE | OF_THE_PROCESS)
+    of_the_process = len(EVERYWHERE) + len(OF_THE_PROCESS) - named
+    assert len(ids) == len(names) * (len(BELOW_MODELS) + len(EVERYWHERE) + named) + of_the_process
     assert len(set(ids.values())) == len(ids), ids
 
 
@@ -104,7 +145,7 @@ def test_every_problem_code_is_listed_in_the_schema() -> None:
 @pytest.mark.parametrize("path", PREDICTIONS)
 def test_every_problem_of_a_prediction_is_documented_with_an_example(path: str) -> None:
     expected = sent_to_clients() - ELSEWHERE
-    responses = DOCUMENT["paths"][path]["post"]["responses"]
+    responses = responses_of(path)
     documented = {
         (int(status), code)
         for status, response in responses.items()
@@ -128,6 +169,13 @@ def sayings(source: Source) -> Iterator[re.Pattern[str]]:
                 yield re.compile("".join(".+" if part is None else re.escape(part) for part in parts))
 
 
+def words(refusal: Any) -> str:  # noqa: ANN401  whatever the dialect writes
+    """Return what a refusal says, in whatever wire format."""
+    if isinstance(refusal.get("error"), dict):
+        refusal = refusal["error"]
+    return str(refusal.get("detail") or refusal.get("message") or refusal["error"])
+
+
 def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
     with pytest.raises(msgspec.DecodeError) as malformed:
         msgspec.json.decode(b'{"text": x}')
@@ -143,9 +191,9 @@ def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
         for pattern in sayings(source)
     ]
     details = {
-        example["value"].get("detail") or example["value"]["error"]
-        for path in (*PREDICTIONS, "/project/hf", "/lab/hf")
-        for status, response in DOCUMENT["paths"][path]["post"]["responses"].items()
+        words(example["value"])
+        for path in (*PREDICTIONS, *DIALECTS)
+        for status, response in responses_of(path).items()
         for content in response["content"].values()
         if status != "200"
         for example in content["examples"].values()
@@ -157,7 +205,7 @@ def test_the_details_of_the_examples_are_ones_that_the_service_says() -> None:
 @pytest.mark.parametrize("path", PREDICTIONS)
 def test_every_header_of_a_prediction_is_documented(path: str) -> None:
     operation = DOCUMENT["paths"][path]["post"]
-    for status, response in operation["responses"].items():
+    for status, response in responses_of(path).items():
         expected = {"X-Request-Id"}
         if status == "200":
             expected |= {"Cache-Status", "Server-Timing", "Model-Digest", "X-Truncated"}
@@ -184,10 +232,14 @@ def test_every_header_of_a_prediction_is_documented(path: str) -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
+    components = DOCUMENT["components"]
     references = {line.split('"')[3] for line in PATH.read_text(encoding="utf-8").splitlines() if '"$ref"' in line}
     assert references
-    assert {reference.removeprefix("#/components/schemas/") for reference in references} <= set(schemas)
+    assert (
+        references
+        == {f"#/components/{kind}/{name}" for kind in ("schemas", "responses") for name in components[kind]}
+        & references
+    )
 
 
 def test_every_operation_and_member_is_described_in_words() -> None:

@@ -16,6 +16,7 @@ from mlapi.api.doors import OPEN_PATHS
 from mlapi.app import create_app
 from mlapi.settings import read_settings
 from tests.e2e.api_keys import KeysFile, bearer
+from tests.e2e.dialects import DIALECTS, tensor
 from tests.e2e.problem_documents import assert_problem
 from tests.e2e.raw_http import RawConnection, post
 from tests.e2e.trace_collector import collector
@@ -34,6 +35,7 @@ class Keyed:
         self.key = self.file.add("shop")
         self.of_lab = self.file.add("lab only", models=["lab"])
         self.admin = self.file.add("operator", scopes=["admin"])
+        self.elsewhere = self.file.add("another service's", models=["another"])
         self.over = self.file.add("over", expires="2020-01-01T00:00:00Z")
         self.service = ServiceProcess(keys_file=str(self.file.path), cors_origins="https://app.example.com")
 
@@ -112,6 +114,64 @@ def test_other_dialects_refuse_in_their_own_form(keyed: Keyed) -> None:
         assert (answer.status_code, document["error_type"]) == (status, code)
         assert isinstance(document["error"], str)
     assert keyed.ask(keyed.key, "/project/hf").status_code == 200
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name != "native"])
+def test_every_dialect_asks_for_a_key_of_the_model_that_is_asked(keyed: Keyed, name: str) -> None:
+    dialect, client = DIALECTS[name], keyed.service.client
+    for place, path in enumerate(dialect.paths):
+        for key, status in ((None, 401), (make_key(), 401), (keyed.over, 401), (keyed.of_lab, 403), (keyed.admin, 403)):
+            answer = dialect.ask(client, ["good"], path=place, **(bearer(key) if key else {}))
+            assert answer.status_code == status, path
+            assert answer.headers["content-type"] == "application/json"
+            assert "API key" in dialect.error(answer.json())
+            assert ("www-authenticate" in answer.headers) == (status == 401 or key == keyed.admin)
+        assert dialect.ask(client, ["good"], path=place, **bearer(keyed.key)).status_code == 200
+        if "{" in path:
+            answer = dialect.ask(client, ["good"], path=place, root="/lab", **bearer(keyed.of_lab))
+            assert answer.status_code == 200
+
+
+def asks_at_the_root(model: str) -> list[tuple[str, dict[str, Any]]]:
+    """Requests at the root of the process whose path or body names a model."""
+    return [
+        (f"/v2/models/{model}/infer", {"inputs": [tensor(["good"])]}),
+        (f"/v2/models/{model}/versions/{{digest}}/infer", {"inputs": [tensor(["good"])]}),
+        (f"/v1/models/{model}:predict", {"instances": ["good"]}),
+        (f"/endpoints/{model}/invocations", {"inputs": "good"}),
+        ("/classify", {"input": "good", "model": model}),
+        ("/v1/classify", {"input": "good", "model": model}),
+    ]
+
+
+def test_a_key_of_one_model_reaches_no_other_through_the_root(keyed: Keyed) -> None:
+    client, computed = keyed.service.client, 0.0
+    for model, key, status in (("project", keyed.of_lab, 403), ("lab", keyed.of_lab, 200), ("lab", keyed.key, 200)):
+        information = client.get(f"/{model}/model", headers=bearer(keyed.key)).json()
+        bundle = information["name"]
+        asked = [*asks_at_the_root(model), ("/classify", {"input": "good", "model": bundle})]
+        if status == 403:
+            asked += [("/classify", {"input": "good"}), ("/invocations", {"inputs": "good"})]
+            computed = keyed.service.metric("mlapi_texts_total", model="project")
+        for path, body in asked:
+            # The second time a shorter way may know the text.
+            for _ in range(2):
+                answer = client.post(path.format(digest=information["digest"]), json=body, headers=bearer(key))
+                assert answer.status_code == status, (path, body)
+        if status == 403:
+            assert keyed.service.metric("mlapi_texts_total", model="project") == computed, "nothing was answered"
+
+
+def test_a_key_is_told_only_of_its_models(keyed: Keyed) -> None:
+    client = keyed.service.client
+    for key, models in ((keyed.key, ["project", "lab"]), (keyed.of_lab, ["lab"])):
+        assert client.get("/v2/models", headers=bearer(key)).json() == {"models": models}
+        assert client.get("/v1/models", headers=bearer(key)).json()["models"] == models
+        assert client.get("/v2", headers=bearer(key)).status_code == 200
+        for path in ("/v2/models/project", "/v2/models/project/ready", "/v1/models/project"):
+            assert client.get(path, headers=bearer(key)).status_code == (200 if "project" in models else 403), path
+    elsewhere = bearer(keyed.elsewhere)
+    assert [client.get(path, headers=elsewhere).status_code for path in ("/v2/models", "/v2", "/ping")] == [403] * 3
 
 
 def test_what_tells_about_a_model_asks_for_a_key_of_that_model(keyed: Keyed) -> None:

@@ -16,6 +16,7 @@ from mlapi.access.key_text import ApiKey
 from mlapi.bench.load import Target, open_loop
 from mlapi.bench.outcome import Outcome
 from tests.e2e.api_keys import KeysFile, bearer
+from tests.e2e.dialects import DIALECTS
 from tests.service_process import HOST, ServiceProcess, eventually
 from tools.private_redis import PrivateRedis
 
@@ -31,6 +32,10 @@ class Alone:
         self.daily = self.file.add("daily", quota={"texts_per_day": 3})
         self.hits = self.file.add("hits", quota={"texts_per_second": 0.01, "burst": 10, "cost_hit": 0.1})
         self.free = self.file.add("free")
+        self.of_dialects = {
+            name: [self.file.add(f"{name} {path}", quota={"texts_per_day": 4}) for path in dialect.paths]
+            for name, dialect in DIALECTS.items()
+        }
         self.service = ServiceProcess(engine="fake", keys_file=str(self.file.path))
 
     def statuses(self, key: ApiKey, requests: int, texts: list[str]) -> list[int]:
@@ -69,6 +74,21 @@ def test_a_refusal_says_which_quota_and_when_to_come_back(alone: Alone) -> None:
         else:
             assert document["error_type"] == "quota_exceeded"
     assert (alone.texts(alone.slow, "answered"), alone.texts(alone.slow, "refused")) == (4, 8)
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name != "native"])
+def test_every_dialect_charges_a_key_for_known_texts_too_and_refuses_in_its_own_form(alone: Alone, name: str) -> None:
+    dialect = DIALECTS[name]
+    for place, key in enumerate(alone.of_dialects[name]):
+        assert alone.statuses(key, 1, ["a"]) == [200]
+        statuses = []
+        for _ in range(4):
+            answer = dialect.ask(alone.service.client, ["a"], path=place, **bearer(key))
+            statuses.append(answer.status_code)
+        assert statuses == [200, 200, 200, 429], dialect.paths[place]
+        assert "4 texts a day" in dialect.error(answer.json())
+        assert answer.headers["ratelimit"].startswith('"daily";r=0;t=')
+        assert (alone.texts(key, "answered"), alone.texts(key, "refused")) == (4, 1)
 
 
 def test_a_day_ends_at_midnight_and_what_is_refused_costs_nothing(alone: Alone) -> None:

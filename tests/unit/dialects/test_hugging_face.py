@@ -115,8 +115,8 @@ def test_more_texts_than_a_request_may_hold_are_refused() -> None:
 
 
 def test_errors_are_written_as_its_clients_read_them() -> None:
-    media_type, body = HuggingFaceDialect().refuse(OverloadedError("too much", retry_after_s=2), "the-id")
-    assert media_type == "application/json"
+    status, media_type, body = HuggingFaceDialect().refuse(OverloadedError("too much", retry_after_s=2), "the-id")
+    assert (status, media_type) == (503, "application/json")
     assert json.loads(body) == {"error": "too much", "error_type": "overloaded", "request_id": "the-id"}
     wrong = InvalidRequestError("no", violations=[Violation("/inputs/1", "is empty")])
     assert json.loads(HuggingFaceDialect().refuse(wrong, "x").body)["error"] == "no; /inputs/1: is empty"

@@ -15,9 +15,11 @@ from uvicorn.server import ServerState
 from mlapi.api.application import Application
 from mlapi.api.served_model import LoadedModel
 from mlapi.app import create_app
+from mlapi.server.dialect_path import dialect_paths
 from mlapi.server.fast_path import FastPath, fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
 from mlapi.server.protocol import HttpConnection
+from mlapi.server.requests import Caller
 from mlapi.server.shared import Shared
 from mlapi.settings import DEFAULT_BUNDLE, read_settings
 from tests.stores import until
@@ -29,6 +31,32 @@ ID = b"X-Request-Id: the-same"
 
 def ask(text: object, *lines: bytes, path: bytes = b"/project/predict") -> bytes:
     return post(json.dumps({"text": text}).encode(), JSON, ID, *lines, path=path)
+
+
+def tensor(*texts: str) -> dict[str, object]:
+    return {"inputs": [{"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}]}
+
+
+def other_formats(*texts: str) -> dict[bytes, object]:
+    """Return bodies as other servers' clients write them, by path."""
+    return {
+        b"/project/hf": {"inputs": texts},
+        b"/project/tei/predict": {"inputs": [[text] for text in texts]},
+        b"/lab/tei/predict": {"inputs": texts[0], "truncate": False},
+        b"/project/v1/models/project:predict": {"instances": texts},
+        b"/v2/models/project/infer": tensor(*texts),
+        b"/invocations": {"inputs": texts},
+        b"/api/v1/text/contents": {"contents": texts},
+    }
+
+
+def of_other_formats(*texts: str) -> list[bytes]:
+    """Ask as those clients do, with wishes and without."""
+    return [
+        post(json.dumps(body).encode(), JSON, ID, *lines, path=path)
+        for path, body in other_formats(*texts).items()
+        for lines in ((), (b"Accept: text/csv",), (b"Accept: application/json",), (b"Cache-Control: no-store",))
+    ]
 
 
 REQUESTS = [
@@ -51,6 +79,9 @@ REQUESTS = [
     post(b'{"text":["good"]}', JSON, ID, path=b"/nowhere"),
     b"GET /project/health HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
     b"GET /project/model HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
+    *of_other_formats("good", "bad"),
+    *of_other_formats("word " * 600),
+    *of_other_formats("good", " "),
     b"GET /readyz HTTP/1.1\r\nHost: test\r\n" + ID + b"\r\n\r\n",
 ]
 
@@ -98,13 +129,28 @@ async def test_all_but_speed_is_the_same_without_it(apps: list[Application], mon
 
     monkeypatch.setattr(FastPath, "write", write)
     ours, plain, other = apps
-    fast = await answers(ours, partial(FastHttpConnection, Shared(fast_paths(ours), ours.refusals, LIMITS)))
+    fast = await answers(
+        ours, partial(FastHttpConnection, Shared({**fast_paths(ours), **dialect_paths(ours)}, ours.refusals, LIMITS))
+    )
     assert len(calls) == 4, "the fast path answers what is known"
     assert await answers(plain, partial(HttpConnection, Shared({}, plain.refusals, LIMITS))) == fast
     assert await answers(other, HttpToolsProtocol) == fast
     assert len(calls) == 4
     statuses = [int(answer[9:12]) for answer in fast]
-    assert statuses == [200] * 9 + [504, 409, 400, 422, 422, 400, 415, 404, 200, 200, 200]
+    own = 19
+    assert statuses[:own] == [200] * 9 + [504, 409, 400, 422, 422, 400, 415, 404, 200, 200]
+    others = statuses[own:-1]
+    assert set(others[: len(others) // 3]) == {200, 404}, "the small model is not served"
+    assert set(others) == {200, 400, 404, 422}
+    short = dialect_paths(ours)
+    for path, body in other_formats("good", "bad").items():
+        if path.startswith(b"/lab"):
+            assert path not in short
+            continue
+        known, unknown = (json.dumps(item).encode() for item in (body, other_formats("another")[path]))
+        assert short[path].answer(Caller(), known, ""), "what is known is answered"
+        assert short[path].answer(Caller(), unknown, "") is None
+        assert short[path].answer(Caller(), b"{", "") is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Makes the routes of all models out of the wire formats: below each model's root, and at the root of the process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from starlette.types import ASGIApp
+
+from mlapi.access.gate import Gate
+from mlapi.api.documents import DocumentRoute
+from mlapi.api.route import PredictionRoute, RouteParts
+from mlapi.api.served_model import ServedModel
+from mlapi.dialects.base import ModelFacts, WireFormat
+
+MODEL: str = "{model}"
+"""What stands for a model's name in a path."""
+
+
+class Mount(NamedTuple):
+    """The routes below one root, by the rest of their paths.
+
+    Attributes:
+        root: what their paths begin with; empty: the root of the process.
+        predictions: the prediction routes.
+        documents: what is answered to a GET.
+        served: the model, below a model's root; at the root of the process the first.
+        feedback: takes opinions on its answers; None where that is another process's business.
+    """
+
+    root: str
+    predictions: Mapping[str, PredictionRoute]
+    documents: Mapping[str, DocumentRoute]
+    served: ServedModel
+    feedback: ASGIApp | None = None
+
+
+MakeParts = Callable[[ServedModel, str, Sequence[ServedModel]], RouteParts]
+"""Makes the parts of a route: of its model, its path, and the other models that a body may name."""
+
+
+def mount_models(
+    formats: Sequence[WireFormat],
+    served: Sequence[ServedModel],
+    make_parts: MakeParts,
+    facts: Callable[[ServedModel], ModelFacts],
+    gate: Gate | None,
+) -> list[Mount]:
+    """Return the routes below each model's root, in the order of the models."""
+    mounts = []
+    for model in served:
+        predictions = {
+            path.replace(MODEL, model.name): PredictionRoute(
+                dialect, make_parts(model, f"{model.root}/{path.replace(MODEL, model.name)}", ())
+            )
+            for item in formats
+            if item.below_models
+            for path, dialect in item.predictions.items()
+        }
+        documents = {
+            path.replace(MODEL, model.name): DocumentRoute(document, (model,), facts, gate)
+            for item in formats
+            if item.below_models
+            for path, document in item.documents.items()
+        }
+        mounts.append(Mount(model.root, predictions, documents, model))
+    return mounts
+
+
+def mount_process(
+    formats: Sequence[WireFormat],
+    served: Sequence[ServedModel],
+    make_parts: MakeParts,
+    facts: Callable[[ServedModel], ModelFacts],
+    gate: Gate | None,
+) -> Mount:
+    """Return the routes at the root of the process: without a model in their paths, they are the first model's."""
+    predictions: dict[str, PredictionRoute] = {}
+    documents: dict[str, DocumentRoute] = {}
+    for item in formats:
+        if not item.at_root:
+            continue
+        for path, dialect in item.predictions.items():
+            for model in served if MODEL in path else served[:1]:
+                named = path.replace(MODEL, model.name)
+                others = () if MODEL in path else served[1:]
+                predictions[named] = PredictionRoute(dialect, make_parts(model, f"/{named}", others))
+        for path, document in item.documents.items():
+            for model in served if MODEL in path else served[:1]:
+                told = (model,) if MODEL in path else served
+                documents[path.replace(MODEL, model.name)] = DocumentRoute(document, told, facts, gate)
+    return Mount("", predictions, documents, served[0])
