@@ -88,7 +88,8 @@ def create_app(
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                _open_gate(settings, gate, metrics, stack)
+                if gate is not None:
+                    _open_gate(settings, gate, metrics, stack)
                 models = await _load(settings, loading, stack)
                 shared = _share(settings, models, metrics, keys, stack)
                 loaded = [
@@ -101,9 +102,9 @@ def create_app(
             if feedback is not None:
                 feedback.writer.start()
                 stack.push_async_callback(feedback.writer.close)
-            _open([mount.served for mount in mounts], loaded, stack)
-            lifecycle.open()
-            stack.callback(lifecycle.drain)
+            _open([mount.served for mount in mounts], loaded, lifecycle, stack)
+            if gate is None:
+                _log.info("everybody who reaches this service may ask it: there is no MLAPI_KEYS_FILE")
             _log.info("ready")
             yield
 
@@ -123,12 +124,16 @@ def create_app(
     )
 
 
-def _open(served: Sequence[ServedModel], loaded: Sequence[LoadedModel], stack: AsyncExitStack) -> None:
-    """Serve the models that are loaded; `stack` ends that."""
+def _open(
+    served: Sequence[ServedModel], loaded: Sequence[LoadedModel], lifecycle: Lifecycle, stack: AsyncExitStack
+) -> None:
+    """Serve the models that are loaded, and take traffic; `stack` ends that."""
     for place, model in zip(served, loaded, strict=True):
         place.open(model)
         stack.callback(place.close)
         _log.info("loaded", extra={"root": place.root, "model": model.info.name, "digest": model.info.digest})
+    lifecycle.open()
+    stack.callback(lifecycle.drain)
 
 
 def _open_feedback(
@@ -238,15 +243,12 @@ class _Shared:
     asks: AskedMetrics | None
 
 
-def _open_gate(settings: Settings, gate: Gate | None, metrics: Metrics, stack: AsyncExitStack) -> None:
-    """Let in by the API keys, where there are some, and count their texts; `stack` ends that.
+def _open_gate(settings: Settings, gate: Gate, metrics: Metrics, stack: AsyncExitStack) -> None:
+    """Let in by the API keys and count their texts; `stack` ends that.
 
     Raises:
         ConfigurationError: there is a file, and it cannot be read.
     """
-    if gate is None:
-        _log.info("everybody who reaches this service may ask it: there is no MLAPI_KEYS_FILE")
-        return
     follow(Path(settings.keys_file), gate, metrics, {model.name for model in settings.served}, stack)
     if settings.redis_url:
         gate.accounts.shared = SharedQuota(
