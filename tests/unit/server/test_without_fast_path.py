@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +163,12 @@ def test_it_is_on(settings: dict[str, str], environment: dict[str, str]) -> None
     given = {"MLAPI_BUNDLE": str(DEFAULT_BUNDLE)} | {f"MLAPI_{name}": value for name, value in settings.items()}
     app = create_app(read_settings(given), environment)
     assert set(fast_paths(app)) == {b"/project/predict", b"/project/bulk-predict"}
+
+
+def test_with_api_keys_other_formats_have_no_short_way(tmp_path: Path) -> None:
+    """Their keys and quotas are the route's business."""
+    keys = tmp_path / "keys.json"
+    made = create_app(read_settings({"MLAPI_KEYS_FILE": str(keys)}), {})
+    assert set(fast_paths(made)) >= {b"/project/predict", b"/lab/bulk-predict"}
+    assert dialect_paths(made) == {}
+    assert b"/v2/models/project/infer" in dialect_paths(create_app(read_settings({}), {}))
