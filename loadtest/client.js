@@ -53,13 +53,15 @@ let told = false;
 
 function post({ baseUrl, headers }, asked, name) {
   const body = JSON.stringify({ text: asked });
-  return http.post(`${baseUrl}/predict`, body, { headers: { ...HEADERS, ...headers }, timeout: TIMEOUT, tags: { name } });
+  const sent = { ...HEADERS, ...headers };
+  return http.post(`${baseUrl}/predict`, body, { headers: sent, timeout: TIMEOUT, tags: { name } });
 }
 
 export function checkService({ baseUrl, headers }) {
   const response = http.get(`${baseUrl}/health`, { headers, timeout: TIMEOUT, tags: { name: 'health' } });
   if (response.status === 401 || response.status === 403) {
-    throw new Error(`mlapi at ${baseUrl} asks for an API key (status ${response.status}): set API_KEY to one of its own`);
+    const asked = `mlapi at ${baseUrl} asks for an API key (status ${response.status})`;
+    throw new Error(`${asked}: set API_KEY to one of its own`);
   }
   if (response.status !== 200) {
     const said = response.error || `status ${response.status}`;
