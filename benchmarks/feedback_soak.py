@@ -138,7 +138,7 @@ async def _soak(options: argparse.Namespace, port: int, keys: FeedbackKeys, post
             postgres.kill()
             killed = True
         if not restarted and now >= restart_at:
-            # It recovers by itself; the opinions that are due meanwhile are sent when it is done, late.
+            # PostgreSQL replays its log before it answers again. Opinions that are due meanwhile are sent late.
             postgres.restart()
             restarted = True
             restart_s = time.monotonic() - now

@@ -71,7 +71,7 @@ class Accounts:
     """
 
     def __init__(self, metrics: Metrics, *, now: Callable[[], float]) -> None:
-        """Begin with none, each process counting for itself; `now` tells seconds since the epoch."""
+        """Start without accounts, and count in this process alone; `now` tells seconds since 1970-01-01 UTC."""
         self._metrics = metrics
         self.shared: SharedQuota | None = None
         self._now = now

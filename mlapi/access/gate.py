@@ -14,7 +14,7 @@ from mlapi.observability.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 _QUIET_S: Final = 1.0
-"""A reason is logged so often at most: whoever tries out keys must not fill the disk."""
+"""Each reason is logged once in so many seconds: whoever tries out many keys must not fill the disk."""
 
 _CHALLENGE: Final = "www-authenticate"
 _REALM: Final = 'Bearer realm="mlapi"'
@@ -30,7 +30,7 @@ class Gate:
     """
 
     def __init__(self, metrics: Metrics, *, now: Callable[[], float]) -> None:
-        """Know no key yet; `now` tells seconds since the epoch."""
+        """Start without keys, so that nobody is let in; `now` tells seconds since 1970-01-01 UTC."""
         self.accounts = Accounts(metrics, now=now)
         self._keyring = Keyring(())
         self._now = now

@@ -24,7 +24,7 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     Attributes:
         texts_per_second: on average; None: no limit.
-        burst: how many may come at once; by default what a second gives. A larger request is let in if nothing is owed.
+        burst: how many may come together; by default what a second gives. A larger request needs the whole burst.
         texts_per_day: from midnight to midnight, UTC; None: no limit.
         cost_hit: what a text costs that the cache knows, a share of one that it does not.
     """
@@ -54,7 +54,7 @@ class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
     @property
     def room(self) -> float:
-        """How many texts may come at once."""
+        """How many texts may come together, after a pause."""
         return float(self.burst or math.ceil(self.rate))
 
     @property

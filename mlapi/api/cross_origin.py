@@ -40,7 +40,7 @@ class CrossOrigin:
             _nowhere,
             allow_origins=origins,
             allow_methods=_METHODS,
-            # An API key is given to a page by its user: nothing that a browser adds by itself lets its sender do more.
+            # An API key is given to a page by its user: no header that a browser adds unasked lets a page do more.
             allow_headers=["*"],
             expose_headers=_EXPOSED,
             max_age=_MAX_AGE_S,

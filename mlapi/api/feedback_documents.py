@@ -41,7 +41,7 @@ _PROBLEMS: Final[tuple[tuple[type[errors.MlapiError], str], ...]] = (
     (errors.TooManyVotesError, "one subject may send 60 opinions a minute"),
     (errors.InternalError, "the service failed; the request id finds the reason in its log"),
     (errors.FeedbackUnavailableError, "the store of opinions cannot be written to now"),
-    (errors.OverloadedError, "too many large requests arrive at once"),
+    (errors.OverloadedError, "too many large requests arrive together"),
     (errors.DrainingError, "this instance has stopped"),
 )
 

@@ -31,7 +31,7 @@ def key() -> None:
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), default=["predict"], show_default=True)
 @click.option("--days", type=click.IntRange(1, 36_500), help="How long it is valid; default: without an end.")
 @click.option("--texts-per-second", type=click.FloatRange(0, 1e9, min_open=True), help="Quota; default: none.")
-@click.option("--burst", type=click.IntRange(1), help="How many texts may come at once; default: what a second gives.")
+@click.option("--burst", type=click.IntRange(1), help="How many texts may come together; default: what a second gives.")
 @click.option("--texts-per-day", type=click.IntRange(1), help="Quota from midnight to midnight, UTC; default: none.")
 @click.option("--cost-hit", type=click.FloatRange(0, 1), help="What a text that the cache knows costs; default: 1.")
 @click.option("--file", type=_FILE, help="Put its record into this keys file, which is made if it is not there.")
@@ -104,7 +104,7 @@ def _check_one(keys: tuple[KeyRecord, ...], given: bytes) -> int:
         click.echo("mlapi: no key of the file has this id and secret", err=True)
         return 1
     if grant.until <= datetime.now(UTC).timestamp():
-        click.echo(f"mlapi: the time of key {grant.id} is over", err=True)
+        click.echo(f"mlapi: key {grant.id} has expired", err=True)
         return 1
     click.echo(f"{grant.id}  valid")
     return 0

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits, WireFormat
-from mlapi.dialects.json_bodies import check_limits, decode, words
+from mlapi.dialects.json_bodies import check_limits, decode, refuse_query, words
 from mlapi.dialects.token_bounds import refuse_longer
 from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError, Violation
 from mlapi.predictions import Answer, Prediction
@@ -187,9 +187,7 @@ class DetectorDialect:
         Raises:
             InvalidRequestError: there is a query string.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return _read
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:

@@ -48,6 +48,17 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, shape: str) -> T:
         raise MalformedJsonError(str(error)) from error
 
 
+def refuse_query(query: bytes) -> None:
+    """Refuse a query string, for formats whose parameters are in the body: none is silently dropped.
+
+    Raises:
+        InvalidRequestError: there is one.
+    """
+    if query:
+        msg = "this route takes its parameters in the body"
+        raise InvalidRequestError(msg)
+
+
 def words(error: MlapiError) -> str:
     """Return all that an error says in one line, for formats whose errors are one string."""
     return error.detail + "".join(f"; {item.pointer}: {item.detail}" for item in error.violations)

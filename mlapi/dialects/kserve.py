@@ -22,7 +22,7 @@ from mlapi.dialects.base import (
     TextLimits,
     WireFormat,
 )
-from mlapi.dialects.json_bodies import check_limits, decode, words
+from mlapi.dialects.json_bodies import check_limits, decode, refuse_query, words
 from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError, Violation
 from mlapi.predictions import Answer
 
@@ -148,9 +148,7 @@ class KServeDialect:
         Raises:
             InvalidRequestError: there is a query string.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return _read
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:

@@ -27,7 +27,7 @@ from mlapi.dialects.base import (
     TextLimits,
     WireFormat,
 )
-from mlapi.dialects.json_bodies import check_limits, decode, words
+from mlapi.dialects.json_bodies import check_limits, decode, refuse_query, words
 from mlapi.dialects.open_inference_schemas import (
     REQUEST_EXAMPLES,
     RESPONSE_EXAMPLE,
@@ -209,9 +209,7 @@ class InferenceDialect:
         Raises:
             InvalidRequestError: there is a query string.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return _read
 
     def negotiate(self, query: bytes, headers: Mapping[bytes, bytes]) -> ReadBody | None:

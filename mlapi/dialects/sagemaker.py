@@ -16,7 +16,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from mlapi.dialects.base import AnsweringModel, Content, Document, Operation, ReadBody, Refusal, TextLimits, WireFormat
-from mlapi.dialects.json_bodies import BOM, check_limits, decode, words
+from mlapi.dialects.json_bodies import BOM, check_limits, decode, refuse_query, words
 from mlapi.dialects.schemas import LabelScore
 from mlapi.errors import InvalidRequestError, MalformedJsonError, MlapiError, TextTooLongError, Violation
 from mlapi.postprocessing import probabilities
@@ -194,9 +194,7 @@ class SageMakerDialect:
         Raises:
             InvalidRequestError: there is a query string.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return partial(_read_json, "application/json")
 
     def negotiate(self, query: bytes, headers: Mapping[bytes, bytes]) -> ReadBody | None:

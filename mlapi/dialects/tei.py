@@ -23,7 +23,7 @@ from mlapi.dialects.base import (
     TextLimits,
     WireFormat,
 )
-from mlapi.dialects.json_bodies import check_limits, decode, words
+from mlapi.dialects.json_bodies import check_limits, decode, refuse_query, words
 from mlapi.dialects.schemas import LabelScore
 from mlapi.errors import EMPTY, InvalidRequestError, MlapiError, Violation
 from mlapi.predictions import Answer
@@ -170,9 +170,7 @@ class TeiDialect:
         Raises:
             InvalidRequestError: there is a query string: this interface's parameters are in the body.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return _read
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from mlapi import errors
 from mlapi.dialects.base import AnsweringModel, Call, Operation, ReadBody, Refusal, TextLimits, WireFormat
-from mlapi.dialects.json_bodies import check_limits, decode, words
+from mlapi.dialects.json_bodies import check_limits, decode, refuse_query, words
 from mlapi.dialects.token_bounds import refuse_longer
 from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError, Violation
 from mlapi.predictions import Answer
@@ -219,9 +219,7 @@ class VllmDialect:
         Raises:
             InvalidRequestError: there is a query string.
         """
-        if query:
-            msg = "this route takes its parameters in the body"
-            raise InvalidRequestError(msg)
+        refuse_query(query)
         return self._read
 
     def named(self, call: Call) -> str | None:

@@ -302,7 +302,7 @@ def test_without_a_keys_file_everybody_is_let_in_and_the_log_says_so() -> None:
         assert any("everybody who reaches this service may ask it" in line for line in said)
 
 
-@pytest.mark.parametrize("command", [("serve",), ("learn", "serve")], ids=["with the predictions", "by itself"])
+@pytest.mark.parametrize("command", [("serve",), ("learn", "serve")], ids=["one process", "two processes"])
 def test_opinions_take_a_key_of_their_own_whose_id_is_the_subject(tmp_path: Path, command: tuple[str, ...]) -> None:
     file = KeysFile(tmp_path)
     asks, votes, of_lab = (

@@ -1,4 +1,4 @@
-"""A subject may send a minute's worth of opinions at once, then as many a minute as was set; others do not matter."""
+"""A subject may send a minute's worth of opinions together, then as many a minute as was set; others do not matter."""
 
 import pytest
 
