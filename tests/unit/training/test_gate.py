@@ -1,5 +1,7 @@
 """The gate asks for every figure that it names, and a figure that nobody measured does not pass."""
 
+from math import nan
+
 import pytest
 
 from training.gate import shortfalls
@@ -30,6 +32,8 @@ def test_what_is_good_enough_passes() -> None:
         (metrics(negation=0.4), "behaviour: negation is 0.4000; at least 0.5000 is required"),
         (metrics(gap=0.2), "the gap between groups of people is 0.2000; at most 0.1000 is allowed"),
         (metrics(gap=None), "the gap between groups of people was not measured; at most 0.1000 is allowed"),
+        (metrics(balanced=nan), "balanced accuracy on dev was not measured; at least 0.7000 is required"),
+        (metrics(gap=nan), "the gap between groups of people was not measured; at most 0.1000 is allowed"),
         (metrics() | {"behaviour": {}}, "behaviour: negation was not measured; at least 0.5000 is required"),
         (
             metrics() | {"behaviour": {"negation": {"value": 1.0, "of": 0}}},
