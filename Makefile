@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh) build-push.sh deploy.sh
 
-.PHONY: help run test test-quick test-cluster check format train bench monitor tools lock clean
+.PHONY: help run test test-quick test-long test-cluster check format train bench monitor tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -26,7 +26,11 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 
 test-quick: ## Run the tests that need no PyTorch.
 	@tools/install.sh quick
-	@$(BIN)/python -m pytest -m "not torch and not cluster and not image"
+	@$(BIN)/python -m pytest -m "not torch and not cluster and not image and not long"
+
+test-long: ## Run the tests that take minutes each; TESTS=tests/… picks some of them.
+	@tools/install.sh full
+	@$(BIN)/python -m pytest $(or $(TESTS),tests) -m long
 
 test-cluster: ## Test the image, and the service on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
 	@tools/install.sh quick
