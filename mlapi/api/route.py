@@ -28,7 +28,7 @@ from mlapi.api.headers import (
 )
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
-from mlapi.dialects.base import Call, Dialect, NamingDialect, NegotiatingDialect, ReadBody, TextLimits
+from mlapi.dialects.base import Call, Content, Dialect, NamingDialect, NegotiatingDialect, ReadBody, TextLimits
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError, NotFoundError, TextFault, TextTooLongError, Violation
 from mlapi.predictions import Answer, Found, Prediction, Query, Source, SourceCounts
@@ -96,6 +96,14 @@ class HeadStart(NamedTuple):
 
     started: float
     found: Found | None
+
+
+class _Written(NamedTuple):
+    """An answer, whether a tier keeps all that the model said, and the body that it is sent as."""
+
+    answer: Answer
+    stored: bool
+    content: bytes | Content
 
 
 class PredictionRoute:
@@ -173,15 +181,12 @@ class PredictionRoute:
         model = target.served.loaded
         try:
             found = head_start.found if head_start else None
-            answering = self._answer(model, call, head, started, receive, found=found)
-            answer, stored = await (
+            answering = self._written(model, call, head, started, receive, found=found)
+            answer, stored, content = await (
                 self._charged(self._gate.accounts, grant, len(call.texts), answering)
                 if self._gate and grant
                 else answering
             )
-            if not call.truncate:
-                _refuse_truncated(answer.predictions)
-            content = call.write(answer, model.answering)
         except MlapiError as error:
             if error.faults:
                 error.violations = tuple(Violation(call.pointer(fault.index), fault.detail) for fault in error.faults)
@@ -208,8 +213,8 @@ class PredictionRoute:
 
     @staticmethod
     async def _charged(
-        accounts: Accounts, grant: Grant, texts: int, answering: Coroutine[None, None, tuple[Answer, bool]]
-    ) -> tuple[Answer, bool]:
+        accounts: Accounts, grant: Grant, texts: int, answering: Coroutine[None, None, _Written]
+    ) -> _Written:
         """Have a key pay for an answer; what is not answered costs nothing."""
         account = accounts.of(grant)
         try:
@@ -218,12 +223,13 @@ class PredictionRoute:
             answering.close()
             raise
         try:
-            answer, stored = await answering
+            written = await answering
         except BaseException:
             accounts.give_back(account, texts)
             raise
-        accounts.settle(account, texts, answer.counts.l1 + answer.counts.l2)
-        return answer, stored
+        counts = written.answer.counts
+        accounts.settle(account, texts, counts.l1 + counts.l2)
+        return written
 
     def _reader_of(self, scope: Scope, head: RequestHead) -> ReadBody:
         if self._negotiate is not None:
@@ -260,6 +266,26 @@ class PredictionRoute:
                 return target
         msg = f"the model {name[:_MAX_NAME_CHARS]} does not exist here"
         raise NotFoundError(msg)
+
+    async def _written(
+        self,
+        model: LoadedModel,
+        call: Call,
+        head: RequestHead,
+        started: float,
+        receive: Receive,
+        *,
+        found: Found | None,
+    ) -> _Written:
+        """Answer a call and write the answer, which may show that the request has to be refused.
+
+        Raises:
+            RequestError: it has.
+        """
+        answer, stored = await self._answer(model, call, head, started, receive, found=found)
+        if not call.truncate:
+            _refuse_truncated(answer.predictions)
+        return _Written(answer, stored, call.write(answer, model.answering))
 
     async def _answer(
         self,

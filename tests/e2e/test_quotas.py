@@ -101,6 +101,26 @@ def test_a_day_ends_at_midnight_and_what_is_refused_costs_nothing(alone: Alone) 
     assert abs(int(refused.headers["retry-after"]) - (86_400 - time.time() % 86_400)) < 10
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/project/predict?truncate=false", {"text": ["short", "long " * 600]}),
+        ("/project/api/v1/text/contents", {"contents": ["a", "b"], "detector_params": {"safe_labels": ["NEUTRAL"]}}),
+        ("/project/api/v1/text/contents", {"contents": ["a b", "c"], "detector_params": {"max_length": 1}}),
+    ],
+    ids=["too long to be cut", "a label that the model does not have", "more tokens than the caller wants"],
+)
+def test_what_is_refused_when_its_answer_is_written_costs_nothing(
+    alone: Alone, path: str, body: dict[str, object]
+) -> None:
+    key = alone.file.add(f"refused {path} {sorted(body)}", quota={"texts_per_day": 2})
+    eventually(lambda: alone.service.predict([], headers=bearer(key)).status_code == 422, "the key is known")
+    for _ in range(5):
+        assert alone.service.client.post(path, json=body, headers=bearer(key)).status_code == 422
+    assert (alone.texts(key, "answered"), alone.texts(key, "refused")) == (0, 0)
+    assert alone.statuses(key, 2, ["one", "two"]) == [200, 429]
+
+
 def test_a_text_that_the_cache_knows_costs_less(alone: Alone) -> None:
     texts = [f"cheap {number}" for number in range(8)]
     assert alone.service.predict(texts, headers=bearer(alone.free)).status_code == 200
