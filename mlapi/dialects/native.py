@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
-from urllib.parse import parse_qsl
+from typing import Final
 
 import msgspec
 
@@ -12,30 +11,15 @@ from mlapi.cache.keys import text_id
 from mlapi.dialects import problems
 from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
 from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
+from mlapi.dialects.native_options import DEFAULTS, PARAMETERS, Options, read_options
+from mlapi.dialects.ranked import RankedLabels
 from mlapi.dialects.schemas import PredictRequest, PredictResponse, Problem
-from mlapi.errors import InvalidRequestError, MlapiError
+from mlapi.errors import MlapiError
 from mlapi.predictions import Answer, Prediction
-
-_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 FRAME: Final = b'{"predictions":[%b]}'
 FRAME_BYTES: Final = len(FRAME % b"")
 """Around the joined predictions of an answer without details."""
-
-_PARAMETERS: Final[tuple[dict[str, Any], ...]] = (
-    {
-        "name": "detail",
-        "in": "query",
-        "description": "Say of each text where its answer came from, how many tokens it has, and its id.",
-        "schema": {"type": "boolean", "default": False},
-    },
-    {
-        "name": "truncate",
-        "in": "query",
-        "description": "`false` refuses texts that are longer than the model reads, instead of cutting them.",
-        "schema": {"type": "boolean", "default": True},
-    },
-)
 
 _REQUEST_EXAMPLES: Final = {
     "two texts": {"value": {"text": ["This movie was fantastic!", "Terrible waste of time"]}},
@@ -50,23 +34,12 @@ _RESPONSE_EXAMPLE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
-    """What the query string asks for."""
-
-    detail: bool = False
-    truncate: bool = True
-
-
-_DEFAULTS: Final = _Options()
-
-
-@dataclass(frozen=True, slots=True)
 class NativeCall:
     """One request; `bare` if its text was a single string instead of a list."""
 
     texts: Sequence[str]
     bare: bool
-    options: _Options
+    options: Options
 
     @property
     def truncate(self) -> bool:
@@ -79,18 +52,32 @@ class NativeCall:
 
     def write(self, answer: Answer, model: AnsweringModel) -> bytes:
         """Return the answer, with details where they were asked for."""
+        lists = self._lists(answer.predictions, model.ranked)
         if not self.options.detail:
-            return FRAME % model.ranked.join(answer.predictions)
+            return FRAME % lists
         details = [
             {"cache": source.value, "tokens": prediction.tokens, "truncated": prediction.truncated}
             | _identity(digest, prediction, model)
             for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
         ]
         return b'{"predictions":[%b],"details":%b,"model":%b}' % (
-            model.ranked.join(answer.predictions),
+            lists,
             msgspec.json.encode(details),
             msgspec.json.encode({"name": model.name, "digest": model.digest}),
         )
+
+    def _lists(self, predictions: Sequence[Prediction], ranked: RankedLabels) -> bytes:
+        """Return the labels and scores of each text, as many as the options ask for."""
+        options = self.options
+        if options.plain:
+            return ranked.join(predictions)
+        activation = _as_they_are if options.logits else ranked.scores
+        best = partial(ranked.best, count=options.top_k, activation=activation, least=options.threshold)
+        return b",".join(map(best, predictions))
+
+
+def _as_they_are(logits: Sequence[float]) -> Sequence[float]:
+    return logits
 
 
 def _identity(digest: bytes, prediction: Prediction, model: AnsweringModel) -> dict[str, object]:
@@ -114,7 +101,7 @@ class NativeDialect:
             summary=self.summary,
             description="Known texts are answered from the cache, the others by the model, each of them once.",
             tag="predictions",
-            parameters=_PARAMETERS,
+            parameters=PARAMETERS,
             request_model=PredictRequest,
             request_examples=_REQUEST_EXAMPLES,
             response_model=PredictResponse,
@@ -128,31 +115,18 @@ class NativeDialect:
         """Return what reads a body.
 
         Raises:
-            InvalidRequestError: an option has no such value.
+            InvalidRequestError: an option that does not exist, or has no such value.
         """
-        return partial(_read, _read_options(query)) if query else _READ
+        return partial(_read, read_options(query)) if query else _READ
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write a problem document."""
         return problems.problem(error, request_id)
 
 
-def _read(options: _Options, body: bytes, limits: TextLimits) -> NativeCall:
+def _read(options: Options, body: bytes, limits: TextLimits) -> NativeCall:
     texts = decode_texts(body, limits)
     return NativeCall(texts.items, texts.bare, options)
 
 
-_READ: Final = partial(_read, _DEFAULTS)
-
-
-def _read_options(query: bytes) -> _Options:
-    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    flags = {}
-    for name in ("detail", "truncate"):
-        if name in given:
-            value = given[name].lower()
-            if value not in _FLAGS:
-                msg = f"the query parameter {name} must be true or false"
-                raise InvalidRequestError(msg)
-            flags[name] = _FLAGS[value]
-    return _Options(**flags)
+_READ: Final = partial(_read, DEFAULTS)

@@ -50,10 +50,19 @@ class RankedLabels:
         return written[scores.index(max(scores))], ",".join(written)
 
     def best(
-        self, prediction: Prediction, count: int | None, activation: Callable[[Sequence[float]], Sequence[float]]
+        self,
+        prediction: Prediction,
+        count: int | None,
+        activation: Callable[[Sequence[float]], Sequence[float]],
+        least: float | None = None,
     ) -> bytes:
-        """Return the list of the `count` best labels (None: of all), with the scores that `activation` gives."""
+        """Return the list of the `count` best labels (None: of all), with the scores that `activation` gives.
+
+        Labels whose scores are below `least` are left out.
+        """
         scores = activation(prediction.logits)
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
+        if least is not None:
+            order = [index for index in order if scores[index] >= least]
         items = ",".join(f"{self._openings[index]}{scores[index]!r}}}" for index in islice(order, count))
         return f"[{items}]".encode()

@@ -25,6 +25,14 @@ class LabelScore(BaseModel):
     score: float = Field(ge=0, le=1, description="Probability, a float32 value.", examples=[0.7127904295921326])
 
 
+class RankedLabel(LabelScore):
+    """One label and its score."""
+
+    score: float = Field(
+        description="Probability, or with `scores=logits` the logit; a float32 value.", examples=[0.7127904295921326]
+    )
+
+
 class TextDetail(BaseModel):
     """How one text was answered."""
 
@@ -53,7 +61,9 @@ class ModelReference(BaseModel):
 class PredictResponse(BaseModel):
     """One prediction for each text, in the order of the texts."""
 
-    predictions: list[list[LabelScore]] = Field(description="For each text its labels, by falling score.")
+    predictions: list[list[RankedLabel]] = Field(
+        description="For each text its labels by falling score: all, or as many as `top_k` and `threshold` leave."
+    )
     details: list[TextDetail] | None = Field(None, description="Only with `detail=true`.")
     model: ModelReference | None = Field(None, description="Only with `detail=true`.")
 

@@ -224,6 +224,9 @@ def test_every_header_of_a_prediction_is_documented(path: str) -> None:
     assert {(item["in"], item["name"]) for item in operation["parameters"]} == {
         ("query", "detail"),
         ("query", "truncate"),
+        ("query", "top_k"),
+        ("query", "threshold"),
+        ("query", "scores"),
         ("header", "Cache-Control"),
         ("header", "Content-Encoding"),
         ("header", "Model-Digest"),

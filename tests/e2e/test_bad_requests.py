@@ -162,7 +162,24 @@ def test_a_bad_query_parameter_is_422(service: ServiceProcess, name: str, value:
     assert name in document["detail"]
 
 
-@pytest.mark.parametrize("query", ["?", "?x=1", "?detail=TRUE", "?truncate=1&&", "?detail=0&" + "a=1&" * 5_000, "?%"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("x=1", "topk=1", "detail=0&" + "a=1&" * 5_000, "%", "Detail=1", "detail=1&detail=1", "top_k=1&top_k=2"),
+        *("top_k=0", "top_k=-1", "top_k=", "top_k=1.5", "top_k=%D9%A3", "top_k=1e3", "top_k=" + "9" * 5_000),
+        *("threshold=-0.1", "threshold=1.1", "threshold=nan", "threshold=inf", "threshold=", "threshold=1e999"),
+        *("scores=", "scores=LOGITS", "scores=raw", "scores=logits&threshold=nan"),
+    ],
+    ids=lambda query: query[:20],
+)
+@pytest.mark.parametrize("path", ["predict", "bulk-predict"])
+def test_an_unknown_parameter_or_value_is_422(service: ServiceProcess, path: str, query: str) -> None:
+    response = post(service, f"/project/{path}?{query}")
+    document = assert_problem(response, 422, response.status_code, "invalid_request", [])
+    assert "query parameter" in document["detail"]
+
+
+@pytest.mark.parametrize("query", ["?", "?detail=TRUE", "?truncate=1&&", "?top_k=999999999&threshold=0&scores=logits"])
 def test_a_query_that_is_merely_odd_is_served(service: ServiceProcess, query: str) -> None:
     assert post(service, f"/project/predict{query}").status_code == 200
 
