@@ -169,6 +169,7 @@ def _mount(
         allow_no_cache=settings.allow_no_cache,
         client_header=settings.client_header.lower().encode(),
         max_body_bytes=settings.max_body_bytes,
+        idle_s=settings.keep_alive_s,
     )
     served = [ServedModel(model.root, lifecycle, model.name) for model in settings.served]
     metrics = dict(zip(served, of_models, strict=True))

@@ -132,6 +132,12 @@ class Accounts:
         account.answered.value += texts
         self.give_back(account, known * (1 - account.hit_cost))
 
+    def take_back(self, grant: Grant, texts: int, known: int) -> None:
+        """Undo what `charge` and `settle` did for texts that are refused after all."""
+        account = self.of(grant)
+        account.answered.value -= texts
+        self.give_back(account, texts - known * (1 - account.hit_cost))
+
     def give_back(self, account: Account, texts: float) -> None:
         """Give back what was charged."""
         if account.quota is None or not texts:

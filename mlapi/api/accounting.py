@@ -18,7 +18,12 @@ _FEW: Final = 16
 
 
 class Accounting:
-    """Writes the request metrics; series are resolved once, because the hot path cannot afford it every time."""
+    """Writes the request metrics; series are resolved once, because the hot path cannot afford it every time.
+
+    Attributes:
+        streams: how many streams of lines are open.
+        answered_lines, refused_lines: counts their lines.
+    """
 
     def __init__(self, metrics: ModelMetrics, route: str) -> None:
         """Count for one route template, such as `/project/predict`."""
@@ -34,6 +39,9 @@ class Accounting:
         self._winner = cache(metrics.predictions)
         self._truncated = metrics.truncated_texts
         self._shed = metrics.shed
+        self.streams = metrics.streams
+        self.answered_lines = metrics.stream_lines("answered")
+        self.refused_lines = metrics.stream_lines("refused")
 
     def request(self, status: int, seconds: float) -> None:
         """Count one request."""
@@ -42,6 +50,10 @@ class Accounting:
         else:
             self._requests.labels(self._route, "POST", str(status)).inc()
         self._duration.observe(seconds)
+
+    def stream(self, status: int) -> None:
+        """Count one request that was a stream: it lasts as long as its caller likes, which is no latency."""
+        self._requests.labels(self._route, "POST", str(status)).inc()
 
     def texts(self, predictions: Sequence[Prediction], *, l1: int, l2: int, collapsed: int, model: int) -> int:
         """Count the texts of one answered request; return how many of them were truncated."""

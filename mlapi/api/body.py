@@ -77,14 +77,14 @@ class BodyReader:
         try:
             while more:
                 grown, held = size - held, size
-                self._hold(grown)
+                self.hold(grown)
                 chunk, more = _chunk(await receive())
                 size += len(chunk)
                 self._check_size(size)
                 chunks.append(chunk)
             return b"".join(chunks)
         finally:
-            self._held -= held
+            self.release(held)
 
     async def _decode(self, receive: Receive, decoder: ContentDecoder) -> bytes:
         """Decode each part as it comes, and stop at the first byte beyond the bound."""
@@ -100,20 +100,29 @@ class BodyReader:
                     self._check_size(len(decoded) + len(piece))
                     decoded += piece
                     held += len(piece)
-                    self._hold(len(piece))
+                    self.hold(len(piece))
                     steps += 1
                     if steps % _STEPS_A_TURN == 0:
                         await asyncio.sleep(0)
             decoder.finish()
             return bytes(decoded)
         finally:
-            self._held -= held
+            self.release(held)
 
-    def _hold(self, size: int) -> None:
+    def hold(self, size: int) -> None:
+        """Count bytes of a body that have come and are not served yet, until they are released.
+
+        Raises:
+            OverloadedError: all such bodies together have too many; these count all the same.
+        """
         self._held += size
         if self._held > self._max_held_bytes:
             msg = "too many large requests arrive together"
             raise OverloadedError(msg, retry_after_s=1)
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that were held."""
+        self._held -= size
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp
 
 from mlapi.access.gate import Gate
+from mlapi.api.bulk_route import BulkRoute
 from mlapi.api.documents import DocumentRoute
 from mlapi.api.route import PredictionRoute, RouteParts
 from mlapi.api.served_model import ServedModel
@@ -48,7 +49,7 @@ def mount_models(
     mounts = []
     for model in served:
         predictions = {
-            path.replace(MODEL, model.name): PredictionRoute(
+            path.replace(MODEL, model.name): (BulkRoute if item.streams == path else PredictionRoute)(
                 dialect, make_parts(model, f"{model.root}/{path.replace(MODEL, model.name)}", ())
             )
             for item in formats

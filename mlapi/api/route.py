@@ -4,42 +4,41 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from traceback import clear_frames
 from typing import Final, NamedTuple, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from mlapi.access.accounts import Accounts
 from mlapi.access.gate import Gate
 from mlapi.access.keyring import Grant
 from mlapi.api.accounting import Accounting
 from mlapi.api.answer_headers import answer_headers
+from mlapi.api.asking import ask, read_wishes
 from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, BodyReader, ClientGoneError, wait_until_gone
+from mlapi.api.charging import charged
 from mlapi.api.client_limit import ClientLimit, client_name
 from mlapi.api.content_coding import find_decoder
 from mlapi.api.headers import (
     RequestHead,
     RequestIds,
-    cache_directives,
     check_content_type,
     check_model,
     read_head,
 )
 from mlapi.api.lifecycle import Phase
 from mlapi.api.served_model import LoadedModel, ServedModel
+from mlapi.api.truncation import refuse_truncated
 from mlapi.dialects.base import Call, Content, Dialect, NamingDialect, NegotiatingDialect, ReadBody, TextLimits
 from mlapi.dialects.problems import refusal_headers
-from mlapi.errors import InternalError, MlapiError, NotFoundError, TextFault, TextTooLongError, Violation
-from mlapi.predictions import Answer, Found, Prediction, Query, Source, SourceCounts
-from mlapi.predictor import Policy, Predictor
+from mlapi.errors import InternalError, MlapiError, NotFoundError, Violation
+from mlapi.predictions import Answer, Found
 
 _log = logging.getLogger(__name__)
 
 HEAD_START: Final = "mlapi.head_start"
 """Where the state of a scope holds a `HeadStart`, if there was one."""
-
-_L1: Final = Source.L1
 
 _MAX_NAME_CHARS: Final = 100
 
@@ -55,6 +54,7 @@ class RouteConfig:
     allow_no_cache: bool
     client_header: bytes
     max_body_bytes: int
+    idle_s: float
 
 
 class Target(NamedTuple):
@@ -166,7 +166,7 @@ class PredictionRoute:
         grant = self._gate.admit(scope["headers"], self._fixed, "predict") if self._gate else None
         read = self._reader_of(scope, head)
         if self._named is None:
-            _check_pinned(scope, head, self._served)
+            check_pinned(scope, head, self._served)
         decoder = None
         if head.encoded:
             decoder = find_decoder(value for name, value in scope["headers"] if name == b"content-encoding")
@@ -175,17 +175,15 @@ class PredictionRoute:
         target = self._own
         if self._named is not None:
             target, grant = self._choose(self._named(call), scope, grant)
-            _check_pinned(scope, head, target.served)
+            check_pinned(scope, head, target.served)
         if self._client_limit.active:
-            self._client_limit.check(_client(grant, head, scope), len(call.texts))
+            self._client_limit.check(caller_name(grant, head, scope), len(call.texts))
         model = target.served.loaded
         try:
             found = head_start.found if head_start else None
             answering = self._written(model, call, head, started, receive, found=found)
             answer, stored, content = await (
-                self._charged(self._gate.accounts, grant, len(call.texts), answering)
-                if self._gate and grant
-                else answering
+                charged(self._gate.accounts, grant, len(call.texts), answering) if self._gate and grant else answering
             )
         except MlapiError as error:
             if error.faults:
@@ -210,26 +208,6 @@ class PredictionRoute:
             headers[0] = (b"content-type", other.media_type)
             headers += other.headers
         return headers, content
-
-    @staticmethod
-    async def _charged(
-        accounts: Accounts, grant: Grant, texts: int, answering: Coroutine[None, None, _Written]
-    ) -> _Written:
-        """Have a key pay for an answer; what is not answered costs nothing."""
-        account = accounts.of(grant)
-        try:
-            await accounts.charge(account, texts)
-        except BaseException:
-            answering.close()
-            raise
-        try:
-            written = await answering
-        except BaseException:
-            accounts.give_back(account, texts)
-            raise
-        counts = written.answer.counts
-        accounts.settle(account, texts, counts.l1 + counts.l2)
-        return written
 
     def _reader_of(self, scope: Scope, head: RequestHead) -> ReadBody:
         if self._negotiate is not None:
@@ -282,37 +260,20 @@ class PredictionRoute:
         Raises:
             RequestError: it has.
         """
-        answer, stored = await self._answer(model, call, head, started, receive, found=found)
+        wishes = read_wishes(head.cache_control, allow_no_cache=self._config.allow_no_cache)
+        deadline = started + self._config.deadline_s
+        wait = partial(_while_connected, receive=receive)
+        answer, stored = await ask(model.predictor, call.texts, wishes, deadline, found=found, wait=wait)
         if not call.truncate:
-            _refuse_truncated(answer.predictions)
+            refuse_truncated(answer.predictions)
         return _Written(answer, stored, call.write(answer, model.answering))
 
-    async def _answer(
-        self,
-        model: LoadedModel,
-        call: Call,
-        head: RequestHead,
-        started: float,
-        receive: Receive,
-        *,
-        found: Found | None,
-    ) -> tuple[Answer, bool]:
-        """Answer a call; also return whether a tier keeps all that the model said."""
-        predictor = model.predictor
-        query = predictor.query(call.texts)
-        directives = cache_directives(head.cache_control)
-        read = not (self._config.allow_no_cache and b"no-cache" in directives)
-        if not read:
-            found = Found([None] * len(query.digests))
-        elif found is None and (known := predictor.known(query.digests)):
-            return Answer(known, (_L1,) * len(known), query.digests, SourceCounts(l1=len(known))), False
-        policy = Policy(
-            started + self._config.deadline_s,
-            store=b"no-store" not in directives,
-            compute=b"only-if-cached" not in directives,
-        )
-        answer = await _while_connected(_look_up_and_complete(predictor, query, found, policy), receive)
-        return answer, policy.store and answer.stored
+    async def refuse(self, raised: Exception, request_id: bytes, send: Send) -> int:
+        """Send a refusal; return the status to count."""
+        status, sent, headers, body = self._problem(raised, request_id)
+        await send({"type": "http.response.start", "status": sent, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return status
 
     def _problem(self, raised: Exception, request_id: bytes) -> tuple[int, int, _Headers, bytes]:
         """Return a refusal: the status to count, the one to send, headers and body.
@@ -331,13 +292,6 @@ class PredictionRoute:
             _log.error("a prediction failed", exc_info=raised, extra={"request_id": request_id.decode()})
         self._accounting.refusal(raised)
         return raised
-
-
-async def _look_up_and_complete(predictor: Predictor, query: Query, found: Found | None, policy: Policy) -> Answer:
-    """Answer a query of which L1 does not hold everything; `found` where both tiers were asked already."""
-    if found is None:
-        found = await predictor.find(query.digests, keep=policy.store)
-    return await predictor.complete(query, found, policy)
 
 
 async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive) -> Answer:
@@ -361,7 +315,7 @@ async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive
             await asyncio.wait((task,))
 
 
-def _client(grant: Grant | None, head: RequestHead, scope: Scope) -> str:
+def caller_name(grant: Grant | None, head: RequestHead, scope: Scope) -> str:
     """Return whom a request counts for; where there are keys, no other header is believed."""
     if grant:
         return grant.id
@@ -374,14 +328,12 @@ def _head_start(scope: Scope) -> HeadStart | None:
     return state.get(HEAD_START) if state else None
 
 
-def _check_pinned(scope: Scope, head: RequestHead, served: ServedModel) -> None:
+def check_pinned(scope: Scope, head: RequestHead, served: ServedModel) -> None:
+    """Hold a request that names its model by a digest to the model that is served.
+
+    Raises:
+        InvalidModelDigestError: it is no digest.
+        ModelMismatchError: it is another model's.
+    """
     if head.pinned:
         check_model(scope["headers"], served.loaded.info.digest)
-
-
-def _refuse_truncated(predictions: Sequence[Prediction]) -> None:
-    long = [index for index, prediction in enumerate(predictions) if prediction.truncated]
-    if long:
-        msg = f"{len(long)} of {len(predictions)} texts are longer than the model reads"
-        detail = "is longer than the model reads"
-        raise TextTooLongError(msg, faults=[TextFault(index, detail) for index in long])

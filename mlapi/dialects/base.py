@@ -243,6 +243,7 @@ class WireFormat:
         below_models: whether they are below each model's root.
         at_root: whether they are at the root of the process.
         owns: the beginnings of the paths that are its own, below whatever it is mounted at.
+        streams: which of its paths below models' roots also takes lines, and answers them while they come.
     """
 
     tag: str
@@ -253,3 +254,4 @@ class WireFormat:
     below_models: bool = True
     at_root: bool = True
     owns: Sequence[str] = ()
+    streams: str = ""

@@ -21,9 +21,10 @@ def wire_formats(*, clock: Callable[[], float], new_id: Callable[[], str]) -> Se
             refuse=problems.problem,
             predictions={
                 "predict": NativeDialect("Classify one or a few texts"),
-                "bulk-predict": NativeDialect("Classify many texts"),
+                "bulk-predict": NativeDialect("Classify many texts", lines=True),
             },
             at_root=False,
+            streams="bulk-predict",
         ),
         hugging_face.wire_format(),
         tei.wire_format(),

@@ -33,6 +33,25 @@ _RESPONSE_EXAMPLE: Final = {
 }
 
 
+_DESCRIPTION: Final = "Known texts are answered from the cache, the others by the model, each of them once."
+
+_LINES: Final = (
+    "\n\nWith `application/x-ndjson` each line is a body of its own, and answered by a line, in the same order, while "
+    "the request still comes: its number of lines has no bound. In the place of a line that is not answered stands "
+    '`{"error": …}` with a problem document. A caller has to read while it sends. Where the stream has to end before '
+    "its body does, the last line says why, in the place of the first one that was not answered."
+)
+_NDJSON: Final = "application/x-ndjson"
+_REQUEST_LINES: Final = '{"text": "This movie was fantastic!"}\n{"text": 7}\n'
+_ANSWER_LINES: Final = (
+    '{"predictions":[[{"label":"POSITIVE","score":0.7127904295921326},{"label":"NEGATIVE","score":0.2872096002101898}]]}'
+    '\n{"error":{"type":"urn:mlapi:problem:invalid_request","title":"The request is not valid","status":422,"detail":'
+    '"the body is not {\\"text\\": [\\"…\\"]}","code":"invalid_request","request_id":"3f9c0a7be1d2-1c",'
+    '"retryable":false,"errors":[{"pointer":"/text","detail":"must be a string or a list of strings, '
+    'not a number"}]}}\n'
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NativeCall:
     """One request; `bare` if its text was a single string instead of a list."""
@@ -90,16 +109,17 @@ def _identity(digest: bytes, prediction: Prediction, model: AnsweringModel) -> d
 
 @dataclass(frozen=True, slots=True)
 class NativeDialect:
-    """Reads and writes it; `summary` is the route's line in OpenAPI."""
+    """Reads and writes it; `summary` is the route's line in OpenAPI, `lines`: it also takes lines."""
 
     summary: str
+    lines: bool = False
 
     @property
     def operation(self) -> Operation:
         """How it stands in OpenAPI."""
         return Operation(
             summary=self.summary,
-            description="Known texts are answered from the cache, the others by the model, each of them once.",
+            description=_DESCRIPTION + (_LINES if self.lines else ""),
             tag="predictions",
             parameters=PARAMETERS,
             request_model=PredictRequest,
@@ -109,6 +129,8 @@ class NativeDialect:
             response_example=_RESPONSE_EXAMPLE,
             invalid=WRONG_SHAPE,
             problem=Problem,
+            media_types={_NDJSON: _REQUEST_LINES} if self.lines else {},
+            answers={_NDJSON: _ANSWER_LINES} if self.lines else {},
         )
 
     def reader(self, query: bytes) -> ReadBody:

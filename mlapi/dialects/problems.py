@@ -16,8 +16,8 @@ MAX_VIOLATIONS: Final = 100
 PROBLEM_CONTENT: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
-def problem_body(error: MlapiError, request_id: str) -> bytes:
-    """Render the document; nothing but the error's own public words gets in."""
+def problem_document(error: MlapiError, request_id: str) -> dict[str, object]:
+    """Return the document; nothing but the error's own public words gets in."""
     document: dict[str, object] = {
         "type": error.problem_type or f"{TYPE_PREFIX}{error.code}",
         "title": error.title,
@@ -32,7 +32,20 @@ def problem_body(error: MlapiError, request_id: str) -> bytes:
         document["errors"] = [{"pointer": item.pointer, "detail": item.detail} for item in listed]
     if error.policies:
         document["violated-policies"] = error.policies
-    return msgspec.json.encode(document)
+    return document
+
+
+def problem_body(error: MlapiError, request_id: str) -> bytes:
+    """Render the document."""
+    return msgspec.json.encode(problem_document(error, request_id))
+
+
+def line_problem(error: MlapiError, request_id: str) -> bytes:
+    """Render what stands in the place of a line of a stream: there are no headers that could say when to retry."""
+    document = problem_document(error, request_id)
+    if error.retry_after_s is not None:
+        document["retry_after"] = error.retry_after_s
+    return msgspec.json.encode({"error": document})
 
 
 def problem(error: MlapiError, request_id: str) -> Refusal:

@@ -53,6 +53,13 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self.streams = Gauge("mlapi_streams", "Streams of lines that are open.", ("model",), registry=registry)
+        self.stream_lines = TallyCounter(
+            "mlapi_stream_lines_total",
+            "Lines of streams: answered, or refused in their place.",
+            ("model", "result"),
+            registry=registry,
+        )
         self.shed = Counter("mlapi_shed_total", "Requests refused, by reason.", ("model", "reason"), registry=registry)
 
         self.cache_operations = TallyCounter(
@@ -204,6 +211,8 @@ class ModelMetrics:
         self.predictions = partial(service.predictions.labels, model)
         self.shed = partial(service.shed.labels, model)
         self.batch_tokens = partial(service.batch_tokens.labels, model)
+        self.stream_lines = partial(service.stream_lines.labels, model)
+        self.streams = service.streams.labels(model)
         self.truncated_texts = service.truncated_texts.labels(model)
         self.batch_texts = service.batch_texts.labels(model)
         self.inference_duration = service.inference_duration.labels(model)

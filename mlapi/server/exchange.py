@@ -136,7 +136,14 @@ class Exchange(RequestResponseCycle):
 
         A caller that gets an answer where it had asked whether to send a body may send it all the same, or not
         (RFC 9110, section 10.1.1): what comes next can be neither taken for it nor for a request.
+
+        Raises:
+            ConnectionResetError: the caller has gone, and more of an answer was to follow. An answer that is whole is
+                dropped in silence, as uvicorn does.
         """
+        if self.disconnected and self.response_started:
+            msg = "the caller has gone"
+            raise ConnectionResetError(msg)
         if self.waiting_for_100_continue and self.more_body:
             self.keep_alive = False
         await super().send(message)

@@ -146,7 +146,8 @@ class HttpConnection(asyncio.Protocol):
             self._end()
 
     def write(self, data: bytes) -> None:
-        """Write for a cycle."""
+        """Write for a cycle, which waits while its caller does not read: that it writes shows that its caller does."""
+        self._since = self._loop.time()
         self._transport.write(data)
 
     def is_closing(self) -> bool:
@@ -287,6 +288,9 @@ class HttpConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._flow.resume_reading()
             self._transport.write_eof()
+        if self._stopping:
+            # A server that stops does not sweep any more.
+            self._loop.call_later(LEAVE_S, self._transport.abort)
 
     def _end(self) -> None:
         """Close the connection when all has been sent."""

@@ -151,6 +151,23 @@ _REQUESTS: Final = (
         ),
     ),
     Panel(
+        "Lines of streams",
+        "Lines answered per second, and those that were refused in their place.",
+        "ops",
+        (
+            Query(
+                f"sum by (model, result) (rate(mlapi_stream_lines_total{{{OF_MODELS}}}[$__rate_interval]))",
+                "{{model}} {{result}}",
+            ),
+        ),
+    ),
+    Panel(
+        "Open streams",
+        "Requests whose lines are being answered; each keeps a connection of its own.",
+        "short",
+        (Query(f"sum by (model) (mlapi_streams{{{OF_MODELS}}})", "{{model}}"),),
+    ),
+    Panel(
         "Texts by API key",
         "Texts answered per second to each key, and those that its quota refused.",
         "ops",

@@ -29,6 +29,8 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_inference_seconds": ("counter", {"model"}),
     "mlapi_queue_tokens": ("gauge", {"model"}),
     "mlapi_queue_wait_seconds": ("histogram", {"model"}),
+    "mlapi_streams": ("gauge", {"model"}),
+    "mlapi_stream_lines": ("counter", {"model", "result"}),
     "mlapi_shed": ("counter", {"model", "reason"}),
     "mlapi_truncated_texts": ("counter", {"model"}),
     "mlapi_model_info": ("gauge", {"model", "name", "digest", "engine", "precision"}),
@@ -56,6 +58,7 @@ VALUES = {
     ("mlapi_cache_evictions", "tier"): {"l1"},
     ("mlapi_cache_operations", "operation"): {"get", "set"},
     ("mlapi_batch_tokens", "kind"): {"real", "padded"},
+    ("mlapi_stream_lines", "result"): {"answered", "refused"},
     ("mlapi_predictions", "label"): {"NEGATIVE", "POSITIVE"},
 }
 """The values of the labels that have few, where the traffic below leads to all of them."""
