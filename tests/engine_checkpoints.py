@@ -1,32 +1,30 @@
 """Tiny seeded random checkpoints with a WordPiece tokenizer, for tests that need a real model but no good one."""
 
 import importlib.util
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from mlapi.engines.telemetry import decline
+from tests.checkpoint_tokenizers import SENTENCES, write_byte_pairs, write_unigrams, write_word_pieces
 
 LIBRARIES: Final = ("huggingface_hub", "nncf", "safetensors", "sentencepiece", "torch", "transformers")
-SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-WORDS: Final = ("the", "film", "is", "was", "good", "bad", "not", "very", "fine", "dull", "and", "but", *"!.,'")
-LETTERS: Final = tuple("abcdefghijklmnopqrstuvwxyz0123456789")
-VOCABULARY: Final = (*SPECIAL, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS))
+Architecture: TypeAlias = Literal[
+    "albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta"
+]
 
-SENTENCES: Final = (
-    "the film is good",
-    "the film was not very good, but fine!",
-    "dull and bad",
-    "good",
-    "it 's a charming and often affecting journey .",
-    "unflinchingly bleak and desperate",
-    "not bad at all, and not dull, and not long, but not very good: the film is fine.",
-)
+_SIZES: Final = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
+_TOKENIZERS: Final = {
+    "albert": write_unigrams,
+    "deberta-v2": write_unigrams,
+    "modernbert": write_byte_pairs,
+    "mpnet": write_byte_pairs,
+    "roberta": write_byte_pairs,
+    "xlm-roberta": write_unigrams,
+}
 
 
 def need_pipeline() -> None:
@@ -50,14 +48,15 @@ class TinyCheckpoint:
     """A checkpoint to write.
 
     Attributes:
-        architecture: `roberta` numbers its positions from the padding id on, `bert` has token types.
+        architecture: ALBERT, DeBERTa and XLM-R read unigrams of SentencePiece, MPNet, ModernBERT and RoBERTa pairs of
+            bytes, the others word pieces. MPNet, RoBERTa and XLM-R number their positions from the padding id on.
         labels: label names.
         max_tokens: tokens that the tokenizer takes.
         seed: of the random weights.
         settings: further fields of the model's configuration.
     """
 
-    architecture: Literal["distilbert", "bert", "roberta"] = "distilbert"
+    architecture: Architecture = "distilbert"
     labels: tuple[str, ...] = ("NEGATIVE", "POSITIVE")
     max_tokens: int = 64
     seed: int = 7
@@ -68,55 +67,49 @@ class TinyCheckpoint:
         import torch  # noqa: PLC0415  this module is imported by tests that run without it
         from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
 
+        tokenizer = _TOKENIZERS.get(self.architecture, write_word_pieces)(folder, self.max_tokens)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = AutoModelForSequenceClassification.from_config(self._config())
+            model = AutoModelForSequenceClassification.from_config(self._config(tokenizer.size, tokenizer.pad_id))
         model.save_pretrained(folder)
-        write_tokenizer(folder, self.max_tokens)
         return folder
 
-    def _config(self) -> Any:  # noqa: ANN401  a configuration of any architecture
-        from transformers import BertConfig, DistilBertConfig, RobertaConfig  # noqa: PLC0415
+    def _config(self, size: int, pad_id: int) -> Any:  # noqa: ANN401  a configuration of any architecture
+        from transformers import AutoConfig  # noqa: PLC0415
 
+        offset = pad_id + 1 if self.architecture in {"mpnet", "roberta", "xlm-roberta"} else 0
         common: dict[str, Any] = {
-            "vocab_size": len(VOCABULARY),
-            "max_position_embeddings": self.max_tokens,
+            "vocab_size": size,
+            "pad_token_id": pad_id,
+            "max_position_embeddings": self.max_tokens + offset,
             "id2label": dict(enumerate(self.labels)),
             "label2id": {label: index for index, label in enumerate(self.labels)},
             # Large enough for the texts' logits to lie far apart.
             "initializer_range": 0.3,
-            **self.settings,
         }
-        if self.architecture == "distilbert":
-            return DistilBertConfig(**{"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 64} | common)
-        sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 64}
-        if self.architecture == "bert":
-            return BertConfig(**sizes | common)
-        common["max_position_embeddings"] += 1
-        return RobertaConfig(**sizes | {"pad_token_id": 0} | common)
+        return AutoConfig.for_model(self.architecture, **common | self._shape() | self.settings)
 
-
-def write_tokenizer(folder: Path, max_tokens: int) -> None:
-    """Write an uncased WordPiece tokenizer as `tokenizer.json` and `tokenizer_config.json`."""
-    ids = {token: index for index, token in enumerate(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
-    )
-    tokenizer.add_special_tokens(list(SPECIAL))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": max_tokens,
-        "pad_token": "[PAD]",
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        "mask_token": "[MASK]",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    def _shape(self) -> dict[str, Any]:
+        match self.architecture:
+            case "distilbert":
+                return {"dim": 32, "n_heads": 4, "n_layers": 2, "hidden_dim": 64}
+            case "albert" | "electra":
+                return _SIZES | {"embedding_size": 16}
+            case "deberta-v2":  # as in version 3: positions are told by distance alone
+                return _SIZES | {
+                    "relative_attention": True,
+                    "position_buckets": 16,
+                    "norm_rel_ebd": "layer_norm",
+                    "share_att_key": True,
+                    "pos_att_type": ["p2c", "c2p"],
+                    "position_biased_input": False,
+                    "type_vocab_size": 0,
+                }
+            case "modernbert":
+                special = {"bos_token_id": 0, "cls_token_id": 0, "eos_token_id": 2, "sep_token_id": 2}
+                return _SIZES | special | {"local_attention": 16, "global_attn_every_n_layers": 2}
+            case _:
+                return _SIZES
 
 
 def write_labelled(path: Path, labels: tuple[int, ...] = (1, 1, 0, 1, 1, 0, 1)) -> Path:

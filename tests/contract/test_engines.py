@@ -27,7 +27,8 @@ from mlapi.errors import BundleError
 from mlapi.machine.instruction_set import instruction_set
 from mlapi.predictions import EncodedText
 from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
-from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
+from tests.checkpoint_tokenizers import VOCABULARY
+from tests.engine_checkpoints import TinyCheckpoint, need_pipeline
 
 ROUNDING: Final = 1e-4
 """How far fp32 logits may be apart that differ only in the order of their sums."""

@@ -6,13 +6,14 @@ import itertools
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.engine_checkpoints import SENTENCES, WORDS, TinyCheckpoint, need_pipeline, shared_folder, write_labelled
+from tests.checkpoint_tokenizers import SENTENCES, WORDS
+from tests.engine_checkpoints import Architecture, TinyCheckpoint, need_pipeline, shared_folder, write_labelled
 
 need_pipeline()
 
@@ -34,8 +35,6 @@ from mlapi.settings import DEFAULT_BUNDLE
 from mlapi.tokenizing.tokenizer import HfTokenizer
 
 pytestmark = pytest.mark.torch
-
-Architecture = Literal["distilbert", "bert", "roberta"]
 
 
 @pytest.fixture

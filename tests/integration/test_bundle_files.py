@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine_checkpoints import LETTERS, SENTENCES, VOCABULARY, WORDS, TinyCheckpoint, need_pipeline
+from tests.checkpoint_tokenizers import LETTERS, SENTENCES, VOCABULARY, WORDS
+from tests.engine_checkpoints import TinyCheckpoint, need_pipeline
 
 need_pipeline()
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.engine_checkpoints import SENTENCES, VOCABULARY, TinyCheckpoint, need_pipeline, write_tokenizer
+from tests.checkpoint_tokenizers import SENTENCES, VOCABULARY, write_word_pieces
+from tests.engine_checkpoints import TinyCheckpoint, need_pipeline
 
 need_pipeline()
 
@@ -225,7 +226,7 @@ def write_architecture(folder: Path, architecture: str, settings: dict[str, Any]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
-    write_tokenizer(folder, LIMIT)
+    write_word_pieces(folder, LIMIT)
     return folder
 
 

@@ -3,12 +3,12 @@
 # ruff: noqa: E402  the libraries are imported only where they are installed
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
 import numpy as np
 import pytest
 
-from tests.engine_checkpoints import VOCABULARY, TinyCheckpoint, need_pipeline
+from tests.engine_checkpoints import Architecture, TinyCheckpoint, need_pipeline
 
 need_pipeline()
 
@@ -22,23 +22,25 @@ from mlapi.errors import BundleError
 pytestmark = pytest.mark.torch
 
 
-def tiny(folder: Path, architecture: Literal["distilbert", "bert", "roberta"]) -> torch.nn.Module:
+def tiny(folder: Path, architecture: Architecture) -> torch.nn.Module:
     TinyCheckpoint(architecture).write(folder)
     return load_model(folder / CONFIG, folder / WEIGHTS)
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "bert", "roberta"])
-def test_logits_are_the_models_own(tmp_path: Path, architecture: Literal["distilbert", "bert", "roberta"]) -> None:
-    model = tiny(tmp_path, architecture)
+def test_logits_are_the_models_own(tmp_path: Path, architecture: Architecture) -> None:
+    model: Any = tiny(tmp_path, architecture)
+    pad_id = model.config.pad_token_id
     compiled = ov.Core().compile_model(
-        export(model, max_tokens=64, pad_id=0), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        export(model, max_tokens=64, pad_id=pad_id), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     random = np.random.default_rng(11)
     spread = 0.0
     for texts, tokens in ((1, 1), (1, 8), (2, 13), (5, 40), (1, 64)):
-        ids = random.integers(1, len(VOCABULARY), (texts, tokens))
+        ids = random.integers(pad_id + 1, model.config.vocab_size, (texts, tokens))
         mask = np.ones_like(ids)
         mask[0, max(1, tokens - 3) :] = 0
+        ids[mask == 0] = pad_id
         with torch.inference_mode():
             expected = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits.numpy()
         actual = compiled({"input_ids": ids, "attention_mask": mask})[0]
@@ -65,6 +67,28 @@ def test_distilbert_computes_only_the_first_two_tokens_after_the_last_layers_att
     assert sorted(rows) == [4 * 2] * (4 + 2) + [4 * 24] * (6 + 2)
     graph.reshape({port: [1, 8] for port in graph.inputs})
     assert min(int(np.prod(node.get_output_shape(0)[:-1])) for node in products) == 2
+
+
+ROWS: Final = {
+    # Two layers of six products, and two of the head. ALBERT and ELECTRA first map embeddings to the layers' width.
+    "albert": (4 + 2, 1 + 6 + 2),
+    "bert": (4 + 2, 6 + 2),
+    "electra": (4 + 2, 1 + 6 + 2),
+    "mpnet": (4 + 2, 6 + 2),
+    "roberta": (4 + 2, 6 + 2),
+    "xlm-roberta": (4 + 2, 6 + 2),
+}
+
+
+@pytest.mark.parametrize("architecture", ROWS)
+def test_others_whose_last_layer_is_known_do_too(tmp_path: Path, architecture: Architecture) -> None:
+    model: Any = tiny(tmp_path, architecture)
+    graph = export(model, max_tokens=64, pad_id=model.config.pad_token_id)
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    graph.reshape({port: [4, 24] for port in graph.inputs})
+    rows = [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
+    two, all_rows = ROWS[architecture]
+    assert (rows.count(4 * 2), rows.count(4 * 24)) == (two, all_rows)
 
 
 def shift_logits(model: torch.nn.Module, arguments: object, output: Any) -> None:  # noqa: ANN401

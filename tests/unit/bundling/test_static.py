@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine_checkpoints import SENTENCES, TinyCheckpoint, need_pipeline
+from tests.checkpoint_tokenizers import SENTENCES
+from tests.engine_checkpoints import TinyCheckpoint, need_pipeline
 
 need_pipeline()
 
