@@ -203,6 +203,10 @@ def _mount(
             mount._replace(feedback=feedback.route(mount.served.name, partial(_judged, mount.served), reader))
             for mount in mounts
         ]
+    if settings.hot_texts_bytes:
+        from mlapi.api.hot_texts_route import with_hot_texts  # noqa: PLC0415  imported where there is a sample
+
+        mounts = with_hot_texts(mounts, settings.hot_texts_bytes, _CLOCK, _RANDOM)
     return mounts, mount_process(formats, served, make_parts, facts, gate)
 
 

@@ -213,6 +213,12 @@ class Settings(BaseModel):
         "",
         description="File of the API keys that are let in, read anew when it changes; empty: everybody is let in.",
     )
+    hot_texts_bytes: int = Field(
+        0,
+        ge=0,
+        description="Size of the sample of hot texts of each model, bytes, which keys with the scope `admin` may read "
+        "to warm a new version; 0: none is kept. Needs `MLAPI_KEYS_FILE`.",
+    )
     client_texts_per_s: float = Field(0.0, ge=0, description="Texts per second that one client may send; 0: no limit.")
     client_header: str = Field(
         "",
@@ -249,6 +255,13 @@ class Settings(BaseModel):
         if self.models and (single := self.model_fields_set & {"bundle", "root_path", "engine"}):
             names = ", ".join(f"{PREFIX}{name.upper()}" for name in sorted(single))
             msg = f"MLAPI_MODELS says which models are served and where; {names} cannot be given with it"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_hot_texts_are_guarded(self) -> Self:
+        if self.hot_texts_bytes and not self.keys_file:
+            msg = "MLAPI_HOT_TEXTS_BYTES needs MLAPI_KEYS_FILE: texts are shown to keys with the scope admin only"
             raise ValueError(msg)
         return self
 

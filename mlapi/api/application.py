@@ -176,6 +176,10 @@ class Application(FastAPI):
 
             route_id = self._operation_id(f"{prefix}feedback")
             self.router.routes.append(feedback_route(f"{mount.root}/feedback", route_id, mount.feedback))
+        if mount.hot_texts is not None and self.gate is not None:
+            from mlapi.api.hot_texts_route import hot_texts_routes  # noqa: PLC0415  imported where there is a sample
+
+            self.include_router(hot_texts_routes(mount.served, mount.hot_texts, self.gate))
 
     def _add_documentation(self, root: str) -> None:
         async def openapi(_: Request) -> Response:

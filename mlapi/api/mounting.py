@@ -10,6 +10,7 @@ from mlapi.api.bulk_route import BulkRoute
 from mlapi.api.documents import DocumentRoute
 from mlapi.api.route import PredictionRoute, RouteParts
 from mlapi.api.served_model import ServedModel
+from mlapi.cache.hot_texts import HotTexts
 from mlapi.dialects.base import ModelFacts, WireFormat
 
 MODEL: str = "{model}"
@@ -25,6 +26,7 @@ class Mount(NamedTuple):
         documents: what is answered to a GET.
         served: the model, below a model's root; at the root of the process the first.
         feedback: takes opinions on its answers; None where that is another process's business.
+        hot_texts: samples what is asked for most; None where nothing is sampled.
     """
 
     root: str
@@ -32,6 +34,7 @@ class Mount(NamedTuple):
     documents: Mapping[str, DocumentRoute]
     served: ServedModel
     feedback: ASGIApp | None = None
+    hot_texts: HotTexts | None = None
 
 
 MakeParts = Callable[[ServedModel, str, Sequence[ServedModel]], RouteParts]

@@ -10,6 +10,7 @@ _COMMANDS: Final = {
     "bundle": "mlapi.cli.bundle:bundle",
     "key": "mlapi.cli.key:key",
     "learn": "mlapi.cli.learn:learn",
+    "rollout": "mlapi.cli.rollout:rollout",
     "serve": "mlapi.cli.serve:serve",
     "wait": "mlapi.cli.wait:wait",
 }

@@ -106,6 +106,10 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
 
     app = create_app(settings, os.environ, loading)
     paths: dict[bytes, Choosy] = {**fast_paths(app), **dialect_paths(app)}
+    if settings.hot_texts_bytes:
+        from mlapi.server.sampled_path import sampled_paths  # noqa: PLC0415  imported where there is a sample
+
+        paths = sampled_paths(app, paths)
     shared = Shared(paths, app.refusals, connection_limits(settings))
     if app.gate is not None:
         app.gate.on_change(shared.requests.forget)

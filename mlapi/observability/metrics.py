@@ -195,6 +195,48 @@ class FeedbackMetrics:
         )
 
 
+class RolloutMetrics:
+    """What the gate of a rollout measured last, in a registry of its own; a gauge without a value is not shown."""
+
+    def __init__(self) -> None:
+        """Register everything."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self.verdicts = Counter(
+            "mlapi_rollout_verdicts_total",
+            "Judgements of a new version: passed, failed, or not judged because too little was measured.",
+            ("verdict",),
+            registry=registry,
+        )
+        for verdict in ("passed", "failed", "unmeasured"):
+            self.verdicts.labels(verdict)
+        self.warmed = Gauge(
+            "mlapi_rollout_warmed_texts",
+            "Hot texts by what became of them at the last warm-up.",
+            ("result",),
+            registry=registry,
+        )
+        self.compared = Gauge("mlapi_rollout_compared_texts", "Texts of the last comparison.", registry=registry)
+        self.flip_rate = Gauge(
+            "mlapi_rollout_flip_rate",
+            "Share whose label changed in the last comparison, of texts or of requests for them.",
+            ("of",),
+            registry=registry,
+        )
+        self.label_flip_rate = Gauge(
+            "mlapi_rollout_label_flip_rate",
+            "Share of the texts of one label whose label changed in the last comparison.",
+            ("label",),
+            registry=registry,
+        )
+        self.score_shift = Gauge(
+            "mlapi_rollout_score_shift",
+            "How far the old label's score moved in the last comparison.",
+            ("statistic",),
+            registry=registry,
+        )
+
+
 class ModelMetrics:
     """The metrics of one model: those of the service that have the label `model`, with the model's name in it.
 
