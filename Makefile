@@ -5,7 +5,7 @@ export PYTHON VENV
 BIN := $(VENV)/bin
 SCRIPTS := $(wildcard .ci/*) $(wildcard tools/*.sh) build-push.sh deploy.sh
 
-.PHONY: help run test test-quick test-long test-cluster check format train bench monitor tools lock clean
+.PHONY: help run test test-quick test-long test-soak test-cluster check format train bench monitor tools lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -32,12 +32,16 @@ test-long: ## Run the tests that take minutes each; TESTS=tests/… picks some o
 	@tools/install.sh full
 	@$(BIN)/python -m pytest $(or $(TESTS),tests) -m long
 
+test-soak: ## Soak the service under faults and attacks for ten minutes, or DURATION=8h; RATE= requests a second. Reports to build/soak.
+	@tools/install.sh quick
+	@$(BIN)/python -m soak $(if $(DURATION),--duration $(DURATION)) $(if $(RATE),--rate $(RATE))
+
 test-cluster: ## Test the image, and the service on the cluster that KUBECONFIG names; see CONTRIBUTING.md.
 	@tools/install.sh quick
 	@tools/go_tools.sh k6 kustomize
 	@$(BIN)/python -m pytest $(or $(TESTS),tests/image tests/cluster) -m 'image or cluster'
 
-check: ## Lint, types, layers, YAML and shell.
+check: ## Lint, types, layers, YAML, shell, advisories and licences.
 	@tools/install.sh quick
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +49,8 @@ check: ## Lint, types, layers, YAML and shell.
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/yamllint --strict .
 	PATH="$(BIN):$$PATH" shellcheck $(SCRIPTS)
+	$(BIN)/python -m tools.advisories
+	$(BIN)/python -m tools.licences
 
 format: ## Format the code and apply the safe fixes.
 	@tools/install.sh quick

@@ -20,6 +20,7 @@ class Stage(StrEnum):
     SHARED = "server and load on both processors"
     SPLIT = "server on one processor, load and Redis on the other"
     KEYED = "server on one processor, load on the other, with API keys"
+    METERED = "the same, with a quota that is counted through Redis"
     SECOND_TIER = "the same, without the in-process tier"
 
 
@@ -88,6 +89,10 @@ ROWS: Final[Mapping[str, Row]] = {
         ),
         Row(
             *("hit-keys", "hit, 2 texts, 64 connections, 500 bodies, with API keys", Stage.KEYED, workloads.hits),
+            caches=(Cache.TEXTS,),
+        ),
+        Row(
+            *("hit-quota", "hit, 2 texts, 64 connections, 500 bodies, with a quota", Stage.METERED, workloads.hits),
             caches=(Cache.TEXTS,),
         ),
         Row(
@@ -180,7 +185,7 @@ def applies(row: Row, peer: Peer) -> bool:
     """Whether a row says anything about a peer."""
     if row.stage is Stage.SECOND_TIER:
         return peer.second_tier is not None
-    if row.stage is Stage.KEYED:
+    if row.stage in {Stage.KEYED, Stage.METERED}:
         return peer.keyed is not None
     if row.ours_only and peer.home:
         return False

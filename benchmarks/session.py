@@ -22,11 +22,15 @@ from benchmarks.servers import Places, ServeError, Server
 from benchmarks.workloads import KNOWN_TOKENS, Drive, Effort
 from mlapi.access.key_text import make_key
 from mlapi.access.keys_file import KeyRecord, write_keys
+from mlapi.access.quota import Quota
 from mlapi.bench.load import LoadError
 from mlapi.bench.traffic import Traffic, read_words
 
 _WARM_BATCH: Final = 32
 _PROBE: Final = "a probe"
+
+_NO_LIMIT: Final = 1e9
+"""Texts a second: a quota that is counted and never reached."""
 
 _REST_S: Final = 5.0
 """After the load, before a service's memory is read: what its last requests held should have come back by then."""
@@ -194,16 +198,18 @@ class Session:
         """Run a peer, with this process where the stage wants it."""
         peer, shared = player.peer, stage is Stage.SHARED
         processors = self._cast.both if shared else (self._cast.server_processor,)
-        extra = {Stage.SECOND_TIER: peer.second_tier, Stage.KEYED: peer.keyed}.get(stage) or {}
+        variants = {Stage.SECOND_TIER: peer.second_tier, Stage.KEYED: peer.keyed, Stage.METERED: peer.keyed}
+        extra = variants.get(stage) or {}
         places = Places(
             programs=player.programs,
             model=player.model,
             redis=self._redis_url(peer),
             scratch=(self._scratch / peer.name).resolve(),
         )
-        if stage is Stage.KEYED:
+        if extra and extra is peer.keyed:
             places.scratch.mkdir(parents=True, exist_ok=True)
-            record = KeyRecord(self._key.id, (self._key.digest.hex(),), "benchmark")
+            quota = Quota(texts_per_second=_NO_LIMIT) if stage is Stage.METERED else None
+            record = KeyRecord(self._key.id, (self._key.digest.hex(),), "benchmark", quota=quota)
             (places.scratch / "keys.json").write_bytes(write_keys([record]))
         # Polling for the first answer must not take a processor away from a server that starts.
         self._bind((self._cast.load_processor,))
@@ -214,7 +220,7 @@ class Session:
 
     def _headers(self, stage: Stage) -> dict[str, str]:
         """Return what every request of a stage carries."""
-        return {"authorization": f"Bearer {self._key}"} if stage is Stage.KEYED else {}
+        return {"authorization": f"Bearer {self._key}"} if stage in {Stage.KEYED, Stage.METERED} else {}
 
     def _check(self, peer: Peer, server: Server) -> None:
         """Hold a peer's answers to the reference's.

@@ -101,6 +101,7 @@ TARGETS: Final = (
     Target("the same, of bare uvicorn's rate with the same POST", _of_hello("hit-fresh", "hello-post"), "%", 80),
     Target("the same, with an id that a proxy adds to each", _of_hello("hit-proxied"), "%", 120),
     Target("the same, with API keys, of the rate without them", _of_hit("hit-keys"), "%", 95),
+    Target("the same, with a quota, of the rate without keys", _of_hit("hit-quota"), "%", 95),
     Target("hit in L1, as TEI's clients ask, of bare uvicorn's rate", _of_hello("hit-tei"), "%", 60),
     Target("the same, as the Open Inference Protocol's", _of_hello("hit-oip"), "%", 60),
     Target("hit in L2, of bare uvicorn's rate", _of_hello("hit-l2"), "%", 60),

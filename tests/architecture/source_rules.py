@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PRODUCTION: Final = ("mlapi", "tools", "benchmarks", "monitoring", "training", "clients")
+PRODUCTION: Final = ("mlapi", "tools", "benchmarks", "monitoring", "training", "clients", "soak")
 EVERYWHERE: Final = (*PRODUCTION, "tests")
 
 BANNED_NAMES: Final = {"common", "core", "helper", "helpers", "lib", "manager", "misc", "util", "utils"}

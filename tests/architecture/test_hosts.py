@@ -68,6 +68,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
                 "www.infoq.com",
             ),
             *("www.rfc-editor.org", "scikit-learn.org", "arxiv.org", "uxlfoundation.github.io", "opentelemetry.io"),
+            "google.github.io",
         }
     ),
     "a service of the Prometheus operator, in its name space": frozenset({"prometheus-operated.monitoring"}),

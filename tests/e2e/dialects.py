@@ -33,15 +33,22 @@ class Dialect:
     best_only: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def request(
+        self, texts: Sequence[str], *, path: int = 0, root: str = "/project"
+    ) -> tuple[str, bytes, dict[str, str]]:
+        """Return where to send a request for texts, its body and its headers."""
+        body = self.write(texts)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"content-type": "application/json"} | dict(self.headers)
+        if isinstance(body, bytes) and "inference-header-content-length" in sent:
+            sent["inference-header-content-length"] = str(content.index(b"}]}") + 3)
+        return self.paths[path].format(root=root, name=root[1:]), content, sent
+
     def ask(
         self, client: httpx.Client, texts: Sequence[str], *, path: int = 0, root: str = "/project", **headers: str
     ) -> httpx.Response:
-        body = self.write(texts)
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {"content-type": "application/json"} | dict(self.headers) | headers
-        if isinstance(body, bytes) and "inference-header-content-length" in sent:
-            sent["inference-header-content-length"] = str(content.index(b"}]}") + 3)
-        return client.post(self.paths[path].format(root=root, name=root[1:]), content=content, headers=sent)
+        where, content, sent = self.request(texts, path=path, root=root)
+        return client.post(where, content=content, headers=sent | headers)
 
 
 def _pairs(items: Sequence[Mapping[str, Any]]) -> Scores:
