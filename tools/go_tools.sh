@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
-# KEDA, whose two programs only a test on a cluster needs, is pinned in tools/keda/go.mod, and built only when named.
+# What only a test on a cluster needs is pinned in a module of its own, such as tools/keda/go.mod, and built only when
+# named: KEDA's two programs, Contour, Flagger.
 # `schemas` are not a program, but come the same way: what Kubernetes and others publish about their resources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +11,8 @@ declare -A source=(
   [alertmanager]='github.com/prometheus/alertmanager/cmd/alertmanager github.com/prometheus/alertmanager --version'
   [amtool]='github.com/prometheus/alertmanager/cmd/amtool github.com/prometheus/alertmanager --version'
   [compose-spec]='github.com/compose-spec/compose-go/v2/cmd github.com/compose-spec/compose-go/v2 --version'
+  [contour]='github.com/projectcontour/contour/cmd/contour github.com/projectcontour/contour version'
+  [flagger]='github.com/fluxcd/flagger/cmd/flagger github.com/fluxcd/flagger -version'
   [k6]='go.k6.io/k6 go.k6.io/k6 version'
   [keda-adapter]='github.com/kedacore/keda/v2/cmd/adapter github.com/kedacore/keda/v2 --version'
   [keda-operator]='github.com/kedacore/keda/v2/cmd/operator github.com/kedacore/keda/v2 --version'
@@ -35,10 +38,11 @@ release() {
   fi
 }
 
-# pinned_in NAME: the folder of the module that pins a program. KEDA replaces modules, and needs other versions.
+# pinned_in NAME: the folder of the module that pins a program. Some replace modules, or need other versions.
 pinned_in() {
   case $1 in
     keda-*) echo tools/keda ;;
+    contour | flagger) echo "tools/$1" ;;
     *) echo tools ;;
   esac
 }
@@ -145,7 +149,12 @@ provide_client() {
 
 known=("${!source[@]}" go-client schemas)
 names=("$@")
-((${#names[@]})) || mapfile -t names < <(printf '%s\n' "${known[@]}" | grep -v '^keda-' | sort)
+if ((!${#names[@]})); then
+  for name in "${known[@]}"; do
+    [[ ! -v source[$name] || $(pinned_in "$name") == tools ]] && names+=("$name")
+  done
+  mapfile -t names < <(printf '%s\n' "${names[@]}" | sort)
+fi
 for name in "${names[@]}"; do
   [[ " ${known[*]} " == *" $name "* ]] || fail "no such program: $name (one of: $(printf '%s\n' "${known[@]}" | sort | xargs))"
 done

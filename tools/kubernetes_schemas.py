@@ -59,6 +59,24 @@ CUSTOM_RESOURCES: Final = (
         "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
         "example/prometheus-operator-crd/*.yaml",
     ),
+    Module(
+        "github.com/fluxcd/flagger",
+        "v1.44.0",
+        "h1:JAb2mE3AAO5Y/JkfHy6xbFDPDPk9lGvqXwmtztNbdhw=",
+        "charts/flagger/crds/crd.yaml",
+    ),
+    Module(
+        "github.com/projectcontour/contour",
+        "v1.33.8",
+        "h1:QoOfwqWws+CVRFpsRC2+f1DmB5IdurtyUtepIsiWfE0=",
+        "examples/contour/01-crds.yaml",
+    ),
+    Module(
+        "github.com/argoproj/argo-cd/v3",
+        "v3.5.7",
+        "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
+        "manifests/crds/*-crd.yaml",
+    ),
 )
 
 _PROSE: Final = {"description", "example", "externalDocs", "title"}

@@ -30,10 +30,12 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
             *("kubectl.kubernetes.io", "node.kubernetes.io", "pod-security.kubernetes.io", "topology.kubernetes.io"),
             *("istio.io", "networking.istio.io", "destinationrule.networking.istio.io", "monitoring.coreos.com"),
             *("virtualservice.networking.istio.io", "virtualservices.networking.istio.io"),
+            *("argoproj.io", "coordination.k8s.io", "projectcontour.io", "rbac.authorization.k8s.io"),
         }
     ),
     "Go modules, resolved by Go's own proxy": frozenset({"go.k6.io", "sigs.k8s.io"}),
     "where official base images come from": frozenset({"docker.io"}),
+    "where Contour and Flagger come from, for who deploys them": frozenset({"ghcr.io"}),
     "the address of the hub that `mlapi bundle build` asks, if told to, in links that tests have to replace": frozenset(
         {"huggingface.co"}
     ),
@@ -52,6 +54,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
             *(
                 "cyclonedx.org",
                 "datatracker.ietf.org",
+                "docs.flagger.app",
                 "docs.aws.amazon.com",
                 "docs.docker.com",
                 "docs.openvino.ai",
@@ -72,10 +75,19 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "a service of the Prometheus operator, in its name space": frozenset({"prometheus-operated.monitoring"}),
+    "the gate of a rollout, in the namespaces of its environments": frozenset(
+        {"mlapi-rollout-gate.mlapi", "mlapi-rollout-gate.mlapi-staging"}
+    ),
     "code that looks like a host": frozenset({"answer.at"}),
 }
 
-RESOLVED: Final = ("requirements", "poetry.lock", "tools/go.mod", "tools/go.sum", "tools/keda")
+RESOLVED: Final = (
+    *("requirements", "poetry.lock", "tools/go.mod", "tools/go.sum"),
+    *(
+        f"tools/{name}"
+        for name in ("contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "keda")
+    ),
+)
 """What package managers write; their sources are checked elsewhere."""
 
 

@@ -36,6 +36,8 @@ class Answer:
         known: whether its text was one of the few that are asked for over and over.
         hit: whether it came from the cache.
         said: what came instead of a prediction.
+        model: the digest of the model that answered.
+        again: how often it was asked for once more, since nothing had come.
     """
 
     at: float
@@ -44,12 +46,23 @@ class Answer:
     known: bool
     hit: bool
     said: str
+    model: str
+    again: int
 
 
 class Arrivals:
     """One run of k6; a context manager that ends it."""
 
-    def __init__(self, url: str, *, rate: int, miss_share: float = 0.1, miss_words: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: int,
+        miss_share: float = 0.1,
+        miss_words: int = 0,
+        host: str = "",
+        retries: int = 0,
+    ) -> None:
         """Prepare requests to a URL.
 
         Args:
@@ -57,6 +70,8 @@ class Arrivals:
             rate: requests per second.
             miss_share: the share of requests with a text that was never seen before.
             miss_words: how many times four more words are added to such a text.
+            host: the name that the requests ask for, if it is not the URL's.
+            retries: how often a request that got no answer at all is sent again.
         """
         self.rate = rate
         self._folder = tempfile.TemporaryDirectory(prefix="arrivals-")
@@ -69,6 +84,8 @@ class Arrivals:
             "MISS_SHARE": str(miss_share),
             "MISS_WORDS": str(miss_words),
             "SEED": str(time.time_ns()),
+            "HOST": host,
+            "RETRIES": str(retries),
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: list[Answer] = []
@@ -168,6 +185,8 @@ class Arrivals:
                     known=tags["known"] == "true",
                     hit=tags["cache"] == "hit",
                     said=tags.get("said", ""),
+                    model=tags.get("model", ""),
+                    again=int(tags["again"]),
                 )
             )
 

@@ -18,8 +18,8 @@ from tests.programs import find_program
 
 K8S: Final = ROOT / ".k8s"
 OVERLAYS: Final = ("base", *sorted(f"overlays/{path.name}" for path in (K8S / "overlays").iterdir()))
-# A component that brings another API comes first: those after it change every API that is there by then.
-FIRST: Final = ("istio-canary",)
+# It counts on the places of the first two routes, before which other components may put more.
+FIRST: Final = ("canary",)
 # What production has as it lies there.
 PRODUCTION: Final = ("lab", "istio-lab")
 COMPONENTS: Final = tuple(
@@ -28,10 +28,15 @@ COMPONENTS: Final = tuple(
 CONTRADICTORY: Final = (
     {"external-redis", "redis-password"},
     {"external-redis", "redis-persistent"},
+    # Flagger makes the new version's pods many or none through the autoscaler that the Canary names.
+    {"canary", "autoscaling-by-compute"},
 )
 
-NEEDS: Final = {"istio-learning": "learning"}
+NEEDS: Final = {"istio-learning": "learning", "contour-canary": "canary", "blue-green": "canary"}
 """What a component is part of: alone it would lead nowhere."""
+
+SCALED: Final = ("overlays/prod", "overlays/staging")
+"""Where there is an autoscaler, which `canary` needs."""
 
 Object = Mapping[str, Any]
 
@@ -82,13 +87,15 @@ ALONE: Final = [Stack(overlay) for overlay in OVERLAYS]
 STACKS: Final = [
     Stack(overlay, chosen)
     for overlay in OVERLAYS
-    for count in ((0, 1, 2) if overlay == "overlays/prod" else (0, 1))
+    for count in {"overlays/prod": (0, 1, 2), "overlays/staging": (0,)}.get(overlay, (0, 1))
     for chosen in itertools.combinations(COMPONENTS, count)
     if set(chosen) not in CONTRADICTORY
     if all(NEEDS.get(name, name) in chosen for name in chosen)
     if not (overlay == "overlays/prod" and set(chosen) & set(PRODUCTION))
+    if not ("canary" in chosen and overlay not in SCALED)
 ]
 BASE, DEV, PROD = Stack("base"), Stack("overlays/dev"), Stack("overlays/prod")
+STAGING: Final = Stack("overlays/staging")
 
 
 def pod_template(workload: Object) -> Object:

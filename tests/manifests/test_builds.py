@@ -59,7 +59,7 @@ def test_a_component_says_what_it_is_for(name: str) -> None:
 def test_the_folders_are_seen() -> None:
     files = [path for path in K8S.rglob("kustomization.yaml") if "kind: Component" in path.read_text(encoding="utf-8")]
     assert sorted(path.parent.name for path in files) == sorted(COMPONENTS)
-    assert {"istio-canary", "external-redis", "model-volume", "redis-persistent"} <= set(COMPONENTS)
+    assert {"canary", "external-redis", "model-volume", "redis-persistent"} <= set(COMPONENTS)
     assert {*FIRST, *(name for pair in CONTRADICTORY for name in pair)} <= set(COMPONENTS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.manifests.reachability import Connection, Endpoint, may_connect
-from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Stack, containers, pod_template
+from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, STAGING, Stack, containers, pod_template
 
 INTERNET = Endpoint("203.0.113.7")
 INTERNET_6 = Endpoint("2001:db8::7")
@@ -107,7 +107,7 @@ def test_the_small_model_is_reached_by_clients_and_the_gateway_and_reaches_nobod
     client = pod(stack, LABELS_OF_A_CLIENT)
     strays = [pod(stack), elsewhere(pod(stack)), elsewhere(client), BESIDE_THE_GATEWAY, INTERNET, NEIGHBOUR]
     assert reaches(stack, client, lab, 8000)
-    assert reaches(stack, GATEWAY, lab, 8000) == (stack.overlay == PROD.overlay)
+    assert reaches(stack, GATEWAY, lab, 8000) == (stack.overlay in {PROD.overlay, STAGING.overlay})
     assert [stray for stray in (*strays, *pods(stack, "api")) if reaches(stack, stray, lab, 8000)] == []
     others = [*pods(stack, "cache"), *pods(stack, "api"), DNS, INTERNET, CONTROL_PLANE, NEIGHBOUR, GATEWAY]
     ports = (53, 80, 443, 6379, 8000)

@@ -28,7 +28,8 @@ class Checkout:
         self.root = root
         self.programs = root / "path"
         self.record = root / "builds"
-        pins = ("tools/go.mod", "tools/go.sum", "tools/keda/go.mod", "tools/keda/go.sum", "requirements/go.txt")
+        modules = ("tools", *(f"tools/{name}" for name in ("contour", "flagger", "keda")))
+        pins = (*(f"{folder}/go.{kind}" for folder in modules for kind in ("mod", "sum")), "requirements/go.txt")
         for name in ("tools/go_tools.sh", "tests/e2e/clients/client.go", *pins):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
