@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from mlapi.feedback.base import Store
     from mlapi.feedback.database import Database
     from mlapi.feedback.registry import Registry
+    from mlapi.feedback.runs import Runs
+    from mlapi.loop.plan import Plan
+    from mlapi.loop.tick import Loop
 
 _HELD_BODIES: Final = 8
 _TOKEN_BYTES: Final = 8
@@ -100,6 +103,42 @@ def open_registry(settings: Settings, keys: FeedbackKeys) -> "tuple[Registry, Da
 
     database = _database(settings, keys.fingerprint)
     return Registry(database), database
+
+
+def open_runs(settings: Settings, keys: FeedbackKeys, plan: "Plan") -> "tuple[Runs, Database]":
+    """Return the runs of the learning loop in the store that the settings name, and the database to be closed.
+
+    Raises:
+        ConfigurationError: its library is not installed, or its URL is not usable.
+    """
+    from mlapi.feedback.runs import Runs  # noqa: PLC0415  likewise
+
+    database = _database(settings, keys.fingerprint)
+    return Runs(database, notify=[(one.name, frozenset(one.states)) for one in plan.notify]), database
+
+
+@contextmanager
+def open_loop(settings: Settings, keys: FeedbackKeys, plan: "Plan") -> "Iterator[Loop]":
+    """Open the learning loop, and close what it has opened.
+
+    Raises:
+        ConfigurationError: its library is not installed, or its URL is not usable.
+    """
+    from mlapi.loop.notices import Notices  # noqa: PLC0415  the training's libraries are far from the service
+    from mlapi.loop.steps import Steps  # noqa: PLC0415  likewise
+    from mlapi.loop.tick import Loop  # noqa: PLC0415  likewise
+    from mlapi.loop.workshop import Workshop  # noqa: PLC0415  likewise
+
+    def now() -> int:
+        return time.time_ns() // 1_000_000
+
+    runs, database = open_runs(settings, keys, plan)
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        store = open_store(settings, keys)
+        stack.callback(store.close)
+        steps = Steps(plan, database, store, runs, Workshop(Path(plan.folder)), now, time.monotonic)
+        yield Loop(steps, Notices(plan, database, runs, now))
 
 
 def _database(settings: Settings, fingerprint: str) -> "Database":

@@ -244,6 +244,9 @@ class Settings(BaseModel):
     feedback_votes_per_minute: float = Field(
         60.0, ge=0, le=1_000_000, description="Opinions a minute that one subject may send; 0: no limit."
     )
+    learn_file: str = Field(
+        "", description="File that says how the learning loop works (docs/learning.md); empty: there is no loop."
+    )
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)] = Field(
         (),
         description="Origins whose web pages may read the answers, such as https://app.example.com, between commas; "

@@ -21,7 +21,7 @@ from sklearn.svm import LinearSVC
 from training.data_ingestion import read_source
 from training.lab import Texts, without
 from training.measures import Ratio
-from training.params import DEFAULT, ModelParams
+from training.params import ModelParams
 from training.stages import Order, order, parser, say
 from training.workspace import write_json
 
@@ -102,7 +102,7 @@ def sets(told: Order, params: ModelParams) -> tuple[Texts, Texts]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     given = parser("python -m training.comparison", "Compare classifiers on SST-2.").parse_args(arguments)
-    told = order("lab", given.params or [DEFAULT], given.results, given.shared)
+    told = order("lab", given)
     train, test = sets(told, told.params)
     rows = compare(train, test, told.params.labels)
     found = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class Comparison:
         won: texts that only the candidate has right.
         lost: texts that only the champion has right.
         p_value: of McNemar's exact test.
+        agreement: share of the texts that both give the same label.
         slices: the champion's accuracy on the parts of the set.
         worse: names of the parts on which the candidate is less accurate.
     """
@@ -32,6 +34,7 @@ class Comparison:
     won: int
     lost: int
     p_value: float
+    agreement: float
     slices: dict[str, Ratio]
     worse: tuple[str, ...]
 
@@ -91,7 +94,7 @@ def judge(
     for name, data in sets.items():
         scores = predict(data.texts)
         right = scores.argmax(axis=1) == data.labels
-        comparison = _compare(champion, data, right) if champion else None
+        comparison = _compare(champion, data, scores.argmax(axis=1)) if champion else None
         judged[name] = SetJudged(
             data, scores, measure(data, scores, labels), words_in_errors(data.texts, right), comparison
         )
@@ -102,15 +105,15 @@ def judge(
     return Judgement(tuple(labels), judged, outcomes, gaps)
 
 
-def _compare(
-    champion: tuple[str, Predict], data: Texts, right: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> Comparison:
+def _compare(champion: tuple[str, Predict], data: Texts, answers: np.ndarray[Any, np.dtype[np.int64]]) -> Comparison:
     digest, predict = champion
-    theirs = predict(data.texts).argmax(axis=1) == data.labels
+    their_answers = predict(data.texts).argmax(axis=1)
+    right, theirs = answers == data.labels, their_answers == data.labels
     won, lost, p_value = mcnemar(right, theirs)
     ours, before = slices(data.texts, right), slices(data.texts, theirs)
     worse = tuple(name for name, ratio in ours.items() if ratio.hits < before[name].hits)
-    return Comparison(digest, Ratio(int(theirs.sum()), len(theirs)), won, lost, p_value, before, worse)
+    same = float((answers == their_answers).mean())
+    return Comparison(digest, Ratio(int(theirs.sum()), len(theirs)), won, lost, p_value, same, before, worse)
 
 
 def _set_as_dict(judged: SetJudged) -> dict[str, object]:
@@ -141,6 +144,7 @@ def _set_as_dict(judged: SetJudged) -> dict[str, object]:
             "won": comparison.won,
             "lost": comparison.lost,
             "p_value": comparison.p_value,
+            "agreement": comparison.agreement,
             "worse": comparison.worse,
         }
     return found

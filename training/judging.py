@@ -2,7 +2,8 @@
 
     python -m training.judging project models/distilbert-minilm-sst2
 
-writes `training/results/judged/NAME.json`; `python -m training.publish` puts it into docs/training.md.
+writes `training/results/judged/NAME.json`; `python -m training.publish` puts it into docs/training.md. With
+`--champion`, both answer every text, and what differs is told, too.
 """
 
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from mlapi.errors import BundleError
 from training.data_ingestion import read_source
 from training.evaluation import Judgement, judge
-from training.params import DEFAULT, ParamsError
+from training.params import ParamsError
 from training.predictors import champion
 from training.stages import Order, TrainingError, order, parser, say
 from training.workspace import write_json
@@ -37,7 +38,13 @@ def judge_bundle(bundle: Path, told: Order) -> Judgement:
             msg = f"{bundle} is not a bundle with the labels {', '.join(params.labels)}"
             raise TrainingError(msg)
         _, predict = found
-        return judge(predict, sets, params.labels)
+        before = None
+        if told.champion is not None:
+            before = champion(told.champion, params.labels, scratch)
+            if before is None:
+                msg = f"{told.champion} is not a bundle with the labels {', '.join(params.labels)}"
+                raise TrainingError(msg)
+        return judge(predict, sets, params.labels, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,15 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser("python -m training.judging", "Judge a bundle on the evaluation sets of a model.")
     options.add_argument("model", help="the model of the parameters whose sets to use")
     options.add_argument("bundle", type=Path, help="the bundle's folder")
+    options.add_argument("--output", type=Path, help="where to write (default: RESULTS/judged/NAME.json)")
     given = options.parse_args(arguments)
     try:
-        told = order(given.model, given.params or [DEFAULT], given.results, given.shared)
+        told = order(given.model, given)
         judgement = judge_bundle(given.bundle, told)
     except (BundleError, ParamsError, TrainingError) as error:
         sys.exit(f"judging: {error}")
-    folder = given.results / "judged"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / f"{given.bundle.name}.json", judgement.as_dict())
+    output = given.output or given.results / "judged" / f"{given.bundle.name}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, judgement.as_dict())
     for name, judged in judgement.sets.items():
         say(f"{given.bundle.name}: {judged.figures.accuracy.value:.4f} of {name} right")
 

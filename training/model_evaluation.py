@@ -16,7 +16,7 @@ from training.stages import Order, Say, run_stage
 from training.workspace import read_json, write_json
 
 SHIPPED: Final = Path(__file__).parents[1] / "models"
-"""The bundle of the same name there, if it has the same labels, is the champion."""
+"""The bundle of the same name there, if it has the same labels, is the champion, unless another one is named."""
 
 _TERMS: Final = 25
 
@@ -33,7 +33,8 @@ def evaluate(order: Order, say: Say) -> None:
     sets = work.evaluation_sets("prepared")
     with ExitStack() as scratch:
         predict = candidate(order, scratch)
-        judgement = judge(predict, sets, params.labels, champion(SHIPPED / params.name, params.labels, scratch))
+        before = champion(order.champion or SHIPPED / params.name, params.labels, scratch)
+        judgement = judge(predict, sets, params.labels, before)
     training = read_json(work.stage("model") / TRAINING)
     sources = read_json(work.stage("data") / "sources.json")
     facts = {

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
 from mlapi.bundles.store import Bundle, read_manifest, write_bundle
-from training.gate import shortfalls
+from mlapi.learn.gate import shortfalls
 from training.lab import MEMORY_BYTES, TOLERANCE, export, served
 from training.lab import evaluate as compare
 from training.model_building import TRAINING, stored_model
 from training.model_evaluation import SHIPPED
 from training.params import LinearModel, digest
-from training.stages import Order, Say, TrainingError, run_stage
+from training.stages import NotGoodEnoughError, Order, Say, TrainingError, run_stage
 from training.workspace import read_json, sha256, write_json
 
 _TOOLS: Final = ("numpy", "scikit-learn", "scipy")
@@ -27,7 +27,8 @@ def register(order: Order, say: Say) -> None:
 
     Raises:
         BundleError: the bundle's own comparison with the trained model refuses it.
-        TrainingError: the model does not pass the gate, or the bundle does not answer as the trained model does.
+        NotGoodEnoughError: the model does not pass the gate.
+        TrainingError: the bundle does not answer as the trained model does.
     """
     params, work = order.params, order.work
     folder = work.stage("bundle", fresh=True)
@@ -35,7 +36,7 @@ def register(order: Order, say: Say) -> None:
     lacking = shortfalls(read_json(work.metrics), params.gate)
     if lacking:
         msg = f"{params.name} is not good enough: {'; '.join(lacking)}"
-        raise TrainingError(msg)
+        raise NotGoodEnoughError(msg)
     if isinstance(params.building, LinearModel):
         bundle = _linear(order, folder / params.name)
     else:
@@ -90,18 +91,19 @@ def _linear(order: Order, output: Path) -> Bundle:
 def experiment(order: Order, manifest: Manifest) -> dict[str, Any]:
     """Return what a run was: everything that its result follows from, and the digests of what it gave."""
     work = order.work
-    shipped = SHIPPED / order.params.name
+    champion = order.champion or SHIPPED / order.params.name
     return {
         "model": work.model,
         "name": order.params.name,
         "bundle": manifest.digest,
-        "parent": read_manifest(shipped).digest if (shipped / "bundle.json").exists() else None,
+        "parent": read_manifest(champion).digest if (champion / "bundle.json").exists() else None,
         "commit": commit(),
         "parameters": digest(order.params),
         "data": {
             part: [source["sha256"] for source in read_json(work.stage("data") / "sources.json")[part]]
             for part in ("train", "evaluate")
-        },
+        }
+        | ({"feedback": sha256(order.feedback)} if order.feedback else {}),
         "texts": sha256(work.stage("prepared") / "train.tsv"),
         "evaluation": sha256(work.metrics),
         "report": sha256(work.stage("evaluation") / "report.html"),

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from mlapi.learn.gate import Floors, Share
+
 DEFAULT: Final = Path(__file__).with_name("params.yaml")
 
-Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -40,12 +41,14 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         evaluate: the files to judge with, each for itself.
         held_out: share of the training texts that is set aside to judge with, drawn within each label.
         seed: of that draw.
+        feedback_copies: how many times each text from opinions, if there are some, is learned from.
     """
 
     train: list[Source]
     evaluate: list[Source] = []
     held_out: Share = 0.0
     seed: int = 7
+    feedback_copies: Count = 1
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,22 +167,6 @@ class EncoderModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     seed: int = 7
 
 
-class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model has to reach to become a bundle.
-
-    Attributes:
-        accuracy: least accuracy on each evaluation set that is named here.
-        balanced_accuracy: the same for the mean of the labels' recalls.
-        behaviour: least share of passed cases for each behavioural test that is named here.
-        bias_gap: how far the mean score may differ between groups of people in otherwise equal sentences.
-    """
-
-    accuracy: dict[str, Share]
-    balanced_accuracy: dict[str, Share] = {}
-    behaviour: dict[str, Share] = {}
-    bias_gap: Share = 1.0
-
-
 class ModelParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that makes one model.
 
@@ -187,6 +174,7 @@ class ModelParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: the bundle's name.
         labels: in the order of the outputs.
         licence: SPDX identifier of the weights' licence.
+        gate: what the model has to reach to become a bundle.
     """
 
     name: str
@@ -196,7 +184,7 @@ class ModelParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing: Preprocessing
     features: LinearFeatures | EncoderFeatures
     building: LinearModel | EncoderModel
-    gate: Gate
+    gate: Floors
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -271,4 +259,6 @@ def _contradictions(model: ModelParams) -> list[str]:
         found.append("there is nothing to evaluate with: name a file or hold some texts out")
     if not model.gate.accuracy:
         found.append("the gate asks for nothing: name a least accuracy")
+    if model.data.feedback_copies > 1 and model.preprocessing.duplicates == "drop":
+        found.append("data.feedback_copies has no effect while preprocessing.duplicates is drop")
     return found

@@ -12,7 +12,7 @@ from training.model_building import build
 from training.model_evaluation import evaluate
 from training.model_registration import register
 from training.params import DEFAULT, ParamsError, read_params
-from training.stages import Stage, TrainingError, order, parser, say
+from training.stages import NotGoodEnoughError, Stage, TrainingError, order, parser, refuse, say
 
 STAGES: Final[dict[str, Stage]] = {
     "data_ingestion": ingest,
@@ -26,7 +26,7 @@ STAGES: Final[dict[str, Stage]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line; a fault is one line, and exit code 1."""
+    """Run from the command line; a fault is one line, and exit code 1; 3 where a model is not good enough."""
     options = parser("python -m training.pipeline", "Train models from their texts to their bundles.")
     options.add_argument("models", nargs="*", help="models of the parameters (default: all)")
     given = options.parse_args(arguments)
@@ -34,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         models = given.models or list(read_params(given.params or [DEFAULT]).models)
         for model in models:
-            told = order(model, given.params, given.results, given.shared)
+            told = order(model, given)
             for stage, run in STAGES.items():  # noqa: B007  named in the message below
                 run(told, say)
+    except NotGoodEnoughError as error:
+        refuse(stage, error)
     except (BundleError, ParamsError, TrainingError) as error:
         sys.exit(f"{stage}: {error}")
 

@@ -2,7 +2,9 @@
 
 The sentences are the project's own (Apache-2.0). Figures on them say nothing about what people write. Run it as
 
-    python -m training.sample training/sample/texts.tsv
+    python -m training.sample training/sample/texts.tsv training/sample/frozen.tsv
+
+The second file holds others, to judge with.
 """
 
 import random
@@ -14,6 +16,7 @@ from typing import Final
 from training.workspace import HEADER
 
 COUNT: Final = 2_000
+FROZEN: Final = 500
 _SEED: Final = 7
 _NOISE: Final = 0.04
 """Share of labels that are wrong, because people's are, too."""
@@ -70,9 +73,11 @@ def make_up(count: int, seed: int = _SEED) -> list[tuple[str, int]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the sentences into the file that the command line names."""
-    (path,) = sys.argv[1:] if arguments is None else arguments
-    Path(path).write_text(HEADER + "".join(f"{text}\t{label}\n" for text, label in make_up(COUNT)), encoding="utf-8")
+    """Write the sentences into the files that the command line names."""
+    learn, judge = sys.argv[1:] if arguments is None else arguments
+    rows = make_up(COUNT + FROZEN)
+    for path, part in ((learn, rows[:COUNT]), (judge, rows[COUNT:])):
+        Path(path).write_text(HEADER + "".join(f"{text}\t{label}\n" for text, label in part), encoding="utf-8")
 
 
 if __name__ == "__main__":

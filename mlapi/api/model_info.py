@@ -19,6 +19,7 @@ def describe(model: Model) -> ModelInfo:
     return ModelInfo(
         name=model.manifest.name,
         digest=model.digest,
+        bundle_digest=model.manifest.digest,
         labels=list(model.manifest.labels),
         max_tokens=model.manifest.max_tokens,
         engine=model.identity.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from mlapi.cli.loop import COMMANDS as LOOP
 from mlapi.cli.opened_store import opened_registry, opened_store
 from mlapi.cli.registry import COMMANDS
 from mlapi.cli.serve import EXIT_CONFIGURATION, EXIT_START_FAILED, connection_limits, server_config
@@ -245,5 +246,5 @@ def _of_bundle(bundle: Path, texts: "Mapping[str, str]") -> "Judged":
         sys.exit(EXIT_CONFIGURATION)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *LOOP):
     learn.add_command(_command)

@@ -26,7 +26,7 @@ def opened_store() -> "Iterator[tuple[Settings, FeedbackKeys, Store]]":
     """Open the store of opinions."""
     from mlapi.feedback_app import open_store, require_store  # noqa: PLC0415  the help needs none of it
 
-    with _explained():
+    with explained():
         settings = read_settings()
         keys = require_store(settings)
         store = open_store(settings, keys)
@@ -41,7 +41,7 @@ def opened_registry() -> "Iterator[Registry]":
     """Open the registry of models."""
     from mlapi.feedback_app import open_registry, require_store  # noqa: PLC0415  the help needs none of it
 
-    with _explained():
+    with explained():
         settings = read_settings()
         registry, database = open_registry(settings, require_store(settings))
         try:
@@ -51,7 +51,7 @@ def opened_registry() -> "Iterator[Registry]":
 
 
 @contextmanager
-def _explained() -> "Iterator[None]":
+def explained() -> "Iterator[None]":
     """Turn what went wrong into words and an exit code."""
     from mlapi.feedback.base import StoreError  # noqa: PLC0415  the help needs none of it
     from mlapi.feedback.registry import RegistryError, StaleError  # noqa: PLC0415  likewise

@@ -132,6 +132,7 @@ class ModelInfo(BaseModel):
 
     name: str
     digest: str
+    bundle_digest: str = Field(description="Of the bundle alone, whatever machine and version run it.")
     labels: list[str]
     max_tokens: int | None
     engine: str

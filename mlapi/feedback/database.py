@@ -1,7 +1,7 @@
 """What a database does for the store of feedback: transactions, and statements in the SQL that all of them know."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeAlias
 
 from mlapi.feedback.base import StoreError
@@ -50,6 +50,30 @@ class Database(Protocol):
         """Close it."""
 
 
+class Within:
+    """A database whose transactions are parts of one that is going on: they stand or fall together.
+
+    It has no connection of its own to close.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def writing(self) -> AbstractContextManager[Session]:
+        """Go on with the transaction."""
+        return nullcontext(self._session)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Go on with the transaction."""
+        return nullcontext(self._session)
+
+    def forget(self) -> None:
+        """Leave it to whoever has the transaction."""
+
+    def close(self) -> None:
+        """Leave it to whoever has the transaction."""
+
+
 SCHEMA_VERSION: Final = "1"
 
 TABLES: Final[Sequence[str]] = (
@@ -96,6 +120,19 @@ TABLES: Final[Sequence[str]] = (
     )""",
     "CREATE INDEX IF NOT EXISTS decisions_on_model ON decisions (digest)",
     "CREATE TABLE IF NOT EXISTS champions (model TEXT PRIMARY KEY, digest TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS learning_runs (
+        id TEXT PRIMARY KEY, trigger_key TEXT NOT NULL UNIQUE, model TEXT NOT NULL, state TEXT NOT NULL,
+        reason TEXT NOT NULL, facts TEXT NOT NULL, attempts INTEGER NOT NULL, fence BIGINT NOT NULL,
+        lease_until BIGINT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS learning_steps (
+        run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, note TEXT NOT NULL, time_ms BIGINT NOT NULL,
+        PRIMARY KEY (run, number)
+    )""",
+    """CREATE TABLE IF NOT EXISTS notices (
+        id TEXT PRIMARY KEY, run TEXT NOT NULL, number INTEGER NOT NULL, target TEXT NOT NULL,
+        attempts INTEGER NOT NULL, next_ms BIGINT NOT NULL, done_ms BIGINT NOT NULL
+    )""",
 )
 """Events are the record; the others hold what follows from them, and what may be erased.
 

@@ -124,7 +124,8 @@ class PostgresDatabase:
             connection.isolation_level = IsolationLevel.READ_COMMITTED
             session = _Session(connection)
             session.row("SELECT pg_advisory_xact_lock(?)", _LOCK)
-            if session.row("SELECT to_regclass('chain')") == (None,):
+            # The table that came last: a store of an earlier version gets what it lacks.
+            if session.row("SELECT to_regclass('notices')") == (None,):
                 for statement in (*TABLES, *_GUARD):
                     session.run(statement)
             check_meta(session, self._fingerprint)

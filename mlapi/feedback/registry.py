@@ -132,6 +132,18 @@ class Registry:
         with self._database.reading() as session:
             return _champion(session, model)
 
+    def find(self, digest: str) -> Registered | None:
+        """Return what is known of a model; None where it is not registered."""
+        with self._database.reading() as session:
+            row = session.row("SELECT facts FROM models WHERE digest = ?", digest)
+            return None if row is None else msgspec.json.decode(row[0], type=Registered)
+
+    def banned(self, digest: str) -> str:
+        """Say why a model never becomes champion; empty where it may."""
+        with self._database.reading() as session:
+            bad = [found for found in _decisions(session, digest) if found.decision in _BANNED]
+            return f"{bad[0].decision.replace('_', ' ')}: {bad[0].reason}" if bad else ""
+
     def promote(self, digest: str, expected: str, reason: str, now: int) -> None:
         """Make a model the champion of its name, if `expected` is it (empty: if there is none).
 

@@ -111,7 +111,7 @@ def evaluate(
         },
     }
     if champion is not None:
-        report["against"] = _compare(known, subject, champion)
+        report["against"] = compare(known, subject, champion)
     return report
 
 
@@ -152,7 +152,8 @@ def _asked(right: Sequence[bool]) -> dict[str, Any]:
     }
 
 
-def _compare(known: Sequence[Judgement], subject: Subject, champion: Subject) -> dict[str, Any]:
+def compare(known: Sequence[Judgement], subject: Subject, champion: Subject) -> dict[str, Any]:
+    """Compare two models on the texts of `known` that both have answered."""
     both = [judgement for judgement in known if judgement.item in champion.said]
     pairs = Counter(
         (

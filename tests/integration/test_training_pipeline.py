@@ -176,8 +176,10 @@ def test_an_unknown_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_sample_is_what_its_generator_makes(tmp_path: Path) -> None:
-    sample.main([str(tmp_path / "texts.tsv")])
-    assert (tmp_path / "texts.tsv").read_bytes() == (DEFAULT.with_name("sample") / "texts.tsv").read_bytes()
+    names = ("texts.tsv", "frozen.tsv")
+    sample.main([str(tmp_path / name) for name in names])
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (DEFAULT.with_name("sample") / name).read_bytes()
 
 
 def test_the_sample_is_balanced() -> None:

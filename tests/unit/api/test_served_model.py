@@ -14,6 +14,7 @@ def loaded_model() -> LoadedModel:
     info = ModelInfo(
         name="m",
         digest="0",
+        bundle_digest="1",
         labels=["a"],
         max_tokens=8,
         engine="fake",

@@ -13,7 +13,7 @@ from training import comparison, judging, languages
 from training.lab import Texts
 from training.publish import TABLES, fill
 from training.sample import make_up
-from training.stages import RESULTS, TrainingError, order
+from training.stages import RESULTS, TrainingError, order, parser
 
 ROWS = make_up(300)
 TRAIN = Texts([text for text, _ in ROWS[:200]], np.array([label for _, label in ROWS[:200]]))
@@ -54,8 +54,9 @@ def test_a_bundle_with_other_labels_is_not_judged(tmp_path: Path) -> None:
         labels = range(1, 6) if name.startswith("sst5") else range(3)
         rows = "".join(f"text {label}\t{label}\n" for label in labels)
         (tmp_path / "data" / name).write_text(f"text\tlabel\n{rows}", encoding="utf-8")
+    given = parser("judging", "").parse_args(["--results", str(tmp_path), "--shared", str(tmp_path)])
     with pytest.raises(TrainingError, match="is not a bundle with the labels NEGATIVE, NEUTRAL, POSITIVE"):
-        judging.judge_bundle(LAB_BUNDLE, order("lab-three", [], tmp_path, tmp_path))
+        judging.judge_bundle(LAB_BUNDLE, order("lab-three", given))
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
