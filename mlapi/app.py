@@ -46,6 +46,7 @@ from mlapi.errors import ConfigurationError
 from mlapi.model import Model, load_all
 from mlapi.observability.metrics import AskedMetrics, Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
+from mlapi.page.route import form_reader, with_pages
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings
@@ -207,6 +208,9 @@ def _mount(
         from mlapi.api.hot_texts_route import with_hot_texts  # noqa: PLC0415  imported where there is a sample
 
         mounts = with_hot_texts(mounts, settings.hot_texts_bytes, _CLOCK, _RANDOM)
+    if settings.pages:
+        reader = form_reader(settings.max_body_bytes, settings.max_text_chars, Expiry(settings.deadline_s, _CLOCK))
+        mounts = with_pages(mounts, reader, gate, max_chars=settings.max_text_chars)
     return mounts, mount_process(formats, served, make_parts, facts, gate)
 
 

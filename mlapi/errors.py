@@ -10,6 +10,7 @@
     │   ├── InvalidModelDigestError  400 invalid_model_digest
     │   ├── UnauthorizedError        401 unauthorized
     │   ├── ForbiddenError           403 forbidden
+    │   ├── ForeignFormError         403 foreign_form
     │   ├── NotFoundError            404 not_found
     │   ├── MethodNotAllowedError    405 method_not_allowed
     │   ├── HeadTimeoutError         408 head_timeout
@@ -156,6 +157,14 @@ class ForbiddenError(RequestError):
     code = "forbidden"
     status = HTTPStatus.FORBIDDEN
     title = "The API key does not allow this"
+
+
+class ForeignFormError(RequestError):
+    """A form that another site's page has sent."""
+
+    code = "foreign_form"
+    status = HTTPStatus.FORBIDDEN
+    title = "This form is not taken from another site"
 
 
 class NotFoundError(RequestError):

@@ -253,6 +253,12 @@ class Settings(BaseModel):
         "`*`: all; empty: none.",
     )
 
+    pages: bool = Field(
+        default=True,
+        description="Whether browsers get a page to try each model, at its root, and one for the API documentation, at "
+        "`docs`; with API keys these need none, and what they ask for does.",
+    )
+
     @model_validator(mode="after")
     def _check_one_way_of_naming_models(self) -> Self:
         if self.models and (single := self.model_fields_set & {"bundle", "root_path", "engine"}):

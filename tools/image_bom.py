@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -59,6 +60,21 @@ def licence_of(found: Distribution) -> Component:
     return {"license": {"name": words}} if words else {}
 
 
+def carried() -> Component:
+    """Return what the service's own package carries that is another project's: it is no package of Python's."""
+    package = find_spec("mlapi")
+    folder = Path((package and package.origin) or "").parent
+    listed = json.loads((folder / "page" / "swagger" / "vendored.json").read_text(encoding="utf-8"))
+    return {
+        "type": "library",
+        "bom-ref": listed["purl"],
+        "name": listed["name"],
+        "version": listed["version"],
+        "purl": listed["purl"],
+        "licenses": [{"license": {"id": listed["licence"]}}],
+    }
+
+
 def model(folder: Path) -> Component:
     """Return the model, and its files by their SHA-256."""
     manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
@@ -86,7 +102,13 @@ def main() -> None:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {"type": "container", "name": "mlapi", "version": version("mlapi")}},
-        "components": [*debian(), python(), *packages(), *map(model, bundles(Path(os.environ["MLAPI_BUNDLE"])))],
+        "components": [
+            *debian(),
+            python(),
+            *packages(),
+            carried(),
+            *map(model, bundles(Path(os.environ["MLAPI_BUNDLE"]))),
+        ],
     }
     sys.stdout.write(json.dumps(bill, indent=1) + "\n")
 

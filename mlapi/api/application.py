@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
@@ -129,6 +128,11 @@ class Application(FastAPI):
                 return
         await super().__call__(scope, receive, send)
 
+    @property
+    def pages(self) -> frozenset[str]:
+        """The paths that browsers load, and that need no API key."""
+        return frozenset(mount.root + rest for mount in self.mounts for rest in mount.pages)
+
     def drain(self) -> None:
         """Turn readiness off; requests that come all the same are still served."""
         self._lifecycle.drain()
@@ -153,7 +157,9 @@ class Application(FastAPI):
         """Return what serves all but predictions; the routes are all there."""
         methods = Methods(super().__call__, self._cross_origin)
         methods.learn(self.router.routes)
-        doors = Doors(self.gate, _owned(self.mounts, self.process), self._cross_origin) if self.gate else None
+        doors = None
+        if self.gate:
+            doors = Doors(self.gate, _owned(self.mounts, self.process), self._cross_origin, pages=self.pages)
         return Edge(methods, self.metrics, request_ids, clock, doors=doors, families=self._families)
 
     def _mount_all(self, mounts: Sequence[Mount], process: Mount) -> None:
@@ -161,7 +167,7 @@ class Application(FastAPI):
         for mount in mounts:
             self._mount(mount, "" if mount is mounts[0] else f"{mount.root[1:]}_")
             self.include_router(ops.model_routes(mount.served))
-            self._add_documentation(mount.root)
+            self._add_documentation(mount)
         self._mount(process, "process_")
         self.include_router(ops.cluster_routes(self._lifecycle, self.metrics.registry))
 
@@ -181,15 +187,15 @@ class Application(FastAPI):
 
             self.include_router(hot_texts_routes(mount.served, mount.hot_texts, self.gate))
 
-    def _add_documentation(self, root: str) -> None:
+    def _add_documentation(self, mount: Mount) -> None:
         async def openapi(_: Request) -> Response:
             return JSONResponse(self.openapi())
 
-        async def docs(_: Request) -> Response:
-            return get_swagger_ui_html(openapi_url=f"{root}/openapi.json", title=self.title)
-
-        self.add_route(f"{root}/openapi.json", openapi, include_in_schema=False)
-        self.add_route(f"{root}/docs", docs, include_in_schema=False)
+        self.add_route(f"{mount.root}/openapi.json", openapi, include_in_schema=False)
+        for rest, page in mount.pages.items():
+            self.router.routes.append(
+                Route(mount.root + rest, page.asgi, methods=[*page.methods], include_in_schema=False)
+            )
 
     def _add_prediction_route(self, path: str, name: str, route: PredictionRoute) -> None:
         if path in self._direct:

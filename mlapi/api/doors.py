@@ -1,6 +1,6 @@
-"""Asks for an API key on all paths but those that the cluster itself asks; prediction routes ask for theirs."""
+"""Asks for an API key on all paths but the cluster's own and the pages; prediction routes ask for theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.types import Scope
@@ -15,9 +15,24 @@ OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 class Doors:
     """Every other path has one, a path that leads nowhere too: who has no key is not told what there is."""
 
-    def __init__(self, gate: Gate, models: Sequence[tuple[str, str]], cross_origin: CrossOrigin | None) -> None:
-        """Take what knows the keys, roots and names of the models, and what pages of other origins may do."""
+    def __init__(
+        self,
+        gate: Gate,
+        models: Sequence[tuple[str, str]],
+        cross_origin: CrossOrigin | None,
+        *,
+        pages: Iterable[str] = (),
+    ) -> None:
+        """Ask for keys.
+
+        Args:
+            gate: knows the keys.
+            models: roots and names of the models.
+            cross_origin: what pages of other origins may do.
+            pages: paths that need no key.
+        """
         self._gate = gate
+        self._open = OPEN_PATHS.union(pages)
         self._preflights = cross_origin is not None
         # Of two roots that fit, such as /a and /a/b, the longer one is meant.
         self._models = sorted(models, key=lambda item: -len(item[0]))
@@ -30,7 +45,7 @@ class Doors:
             ForbiddenError: the key is not for the model whose path this is.
         """
         path = scope["path"]
-        if path in OPEN_PATHS or (self._preflights and is_preflight(scope)):
+        if path in self._open or (self._preflights and is_preflight(scope)):
             return
         self._gate.admit(scope["headers"], self._model(path), None)
 

@@ -1,6 +1,7 @@
 """Makes the routes of all models out of the wire formats: below each model's root, and at the root of the process."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from starlette.types import ASGIApp
@@ -17,6 +18,13 @@ MODEL: str = "{model}"
 """What stands for a model's name in a path."""
 
 
+class Page(NamedTuple):
+    """Something for people with a browser: what serves it, and by which methods."""
+
+    asgi: ASGIApp
+    methods: tuple[str, ...] = ("GET",)
+
+
 class Mount(NamedTuple):
     """The routes below one root, by the rest of their paths.
 
@@ -27,6 +35,7 @@ class Mount(NamedTuple):
         served: the model, below a model's root; at the root of the process the first.
         feedback: takes opinions on its answers; None where that is another process's business.
         hot_texts: samples what is asked for most; None where nothing is sampled.
+        pages: what needs no API key, because browsers load it before anybody can give one; it holds nothing secret.
     """
 
     root: str
@@ -35,6 +44,7 @@ class Mount(NamedTuple):
     served: ServedModel
     feedback: ASGIApp | None = None
     hot_texts: HotTexts | None = None
+    pages: Mapping[str, Page] = MappingProxyType({})
 
 
 MakeParts = Callable[[ServedModel, str, Sequence[ServedModel]], RouteParts]

@@ -51,6 +51,7 @@ _NO_SUCH_MODEL: Final[tuple[type[errors.MlapiError], str]] = (
 """What is answered where a body may name a model."""
 
 _ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (
+    errors.ForeignFormError,
     errors.NotFoundError,
     errors.MethodNotAllowedError,
     errors.FeedbackUnavailableError,

@@ -74,6 +74,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
             "google.github.io",
         }
     ),
+    "homes of what Swagger UI holds, in its list of licences": frozenset({"feross.org", "jedwatson.github.io"}),
     "a service of the Prometheus operator, in its name space": frozenset({"prometheus-operated.monitoring"}),
     "the gate of a rollout, in the namespaces of its environments": frozenset(
         {"mlapi-rollout-gate.mlapi", "mlapi-rollout-gate.mlapi-staging"}

@@ -70,6 +70,7 @@ ABSTRACT = {errors.RequestError, errors.RefusalError}
 
 
 ELSEWHERE = {
+    errors.ForeignFormError,
     errors.NotFoundError,
     errors.MethodNotAllowedError,
     errors.FeedbackUnavailableError,

@@ -128,7 +128,7 @@ def test_the_model_is_the_bundle(service: ServiceProcess) -> None:
 def test_the_documentation_shows_the_document(service: ServiceProcess) -> None:
     page = service.client.get("/project/docs")
     assert page.headers["content-type"].startswith("text/html")
-    assert "/project/openapi.json" in page.text
+    assert 'data-document="openapi.json"' in page.text
     committed = PATH.read_text(encoding="utf-8")
     assert service.client.get("/project/openapi.json").json() == json.loads(committed)
 
