@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # See to the interpreters of the HTTP clients in tests/e2e/clients, where the PATH has none: Node comes from the package
 # index into .tools/bin. The index has no Java compiler, so a JDK comes from the distribution, if we may install from it.
+# And to what clients/typescript is built with, in .tools/typescript.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,12 +36,24 @@ provide_java() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends default-jdk-headless >/dev/null
 }
 
+provide_typescript() {
+  local source=clients/typescript folder=.tools/typescript
+  [[ $folder/installed -nt $source/package-lock.json ]] && return
+  echo "mlapi: fetching the TypeScript compiler (44 MB), once"
+  provide_node
+  mkdir -p "$folder"
+  cp "$source"/package.json "$source"/package-lock.json "$folder"
+  tools/npm.sh ci --prefix "$folder"
+  touch "$folder/installed"
+}
+
 names=("$@")
-((${#names[@]})) || names=(node java)
+((${#names[@]})) || names=(node java typescript)
 for name in "${names[@]}"; do
   case $name in
     node) provide_node ;;
     java) provide_java ;;
-    *) fail "no such program: $name (one of: java node)" ;;
+    typescript) provide_typescript ;;
+    *) fail "no such program: $name (one of: java node typescript)" ;;
   esac
 done

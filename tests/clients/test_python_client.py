@@ -37,16 +37,6 @@ FOLDER = ROOT / "clients" / "python"
 TEXTS = [f"text number {number}, which is good" for number in range(57)]
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    folder = tmp_path_factory.mktemp("feedback")
-    with ServiceProcess(
-        engine="fake", max_texts="10", max_body_bytes="4000", feedback_url=f"sqlite:///{folder}/feedback.db"
-    ) as process:
-        yield process
-        assert process.complaints == []
-
-
 @pytest.fixture
 def client(service: ServiceProcess) -> Iterator[Classifier]:
     with Classifier(f"{service.url}/project/") as made:

@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from mlapi.bundles.store import read_manifest
 from mlapi.settings import DEFAULT_BUNDLE
+from tests.programs import find_program
 from tests.service_process import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,10 +56,45 @@ def service() -> Iterator[ServiceProcess]:
         yield process
 
 
-def test_the_lines_of_python_run() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "POSITIVE\n"
+def run(code: str, folder: Path) -> str:
+    """Run lines of Python with `mlapi_client` at hand; returns what they print."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "clients" / "python")}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+
+
+def test_the_lines_of_shell_run(service: ServiceProcess, tmp_path: Path) -> None:
+    (lines,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    find_program("curl", "your package manager to install")
+    (tmp_path / "reviews.ndjson").write_text('{"text": "A moving film."}\n{"text": "Dull."}\n', encoding="utf-8")
+    command = ["bash", "-euc", lines.replace("http://localhost:8000", service.url)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert re.findall(r'\[\{"label":"(\w+)"', done.stdout) == ["POSITIVE", "POSITIVE", "NEGATIVE"]
+
+
+def lines_of_python(module: str) -> list[str]:
+    """Return the README's lines that begin by importing from a module."""
+    return re.findall(rf"```python\n(from {module} import .*?)```", README, re.DOTALL)
+
+
+def test_the_lines_without_a_server_run() -> None:
+    (code,) = lines_of_python("mlapi")
+    assert run(code, ROOT) == "POSITIVE\n"
+
+
+def test_the_lines_with_the_client_run(service: ServiceProcess, tmp_path: Path) -> None:
+    (tmp_path / "reviews.txt").write_text("A moving film.\nA dull and tedious one.\n", encoding="utf-8")
+    one, many = (code.replace("http://localhost:8000", service.url) for code in lines_of_python("mlapi_client"))
+    assert run(one, tmp_path) == "POSITIVE\n"
+    assert [line.split()[0] for line in run(many, tmp_path).splitlines()] == ["POSITIVE", "NEGATIVE"]
+
+
+@pytest.mark.torch  # huggingface_hub is in the same set of packages
+def test_the_lines_with_another_servers_client_run(service: ServiceProcess, tmp_path: Path) -> None:
+    (code,) = lines_of_python("huggingface_hub")
+    assert run(code.replace("http://localhost:8000", service.url), tmp_path) == "POSITIVE\n"
 
 
 def test_the_two_calls_answer_as_shown(service: ServiceProcess) -> None:
