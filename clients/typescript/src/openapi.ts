@@ -228,7 +228,7 @@ export interface components {
              * @example overloaded
              * @enum {string}
              */
-            code: "batch_too_large" | "body_timeout" | "deadline_exceeded" | "draining" | "engine_error" | "feedback_unavailable" | "forbidden" | "head_timeout" | "headers_too_large" | "internal_error" | "invalid_content_encoding" | "invalid_http" | "invalid_json" | "invalid_model_digest" | "invalid_request" | "method_not_allowed" | "model_mismatch" | "not_cached" | "not_found" | "overloaded" | "payload_too_large" | "quota_exceeded" | "rate_limited" | "text_too_long" | "too_many_votes" | "unauthorized" | "unsupported_content_encoding" | "unsupported_media_type" | "uri_too_long";
+            code: "batch_too_large" | "body_timeout" | "deadline_exceeded" | "draining" | "engine_error" | "feedback_unavailable" | "forbidden" | "foreign_form" | "head_timeout" | "headers_too_large" | "internal_error" | "invalid_content_encoding" | "invalid_http" | "invalid_json" | "invalid_model_digest" | "invalid_request" | "method_not_allowed" | "model_mismatch" | "not_cached" | "not_found" | "overloaded" | "payload_too_large" | "quota_exceeded" | "rate_limited" | "text_too_long" | "too_many_votes" | "unauthorized" | "unsupported_content_encoding" | "unsupported_media_type" | "uri_too_long";
             /** Request Id */
             request_id: string;
             /**
