@@ -76,6 +76,11 @@ export interface components {
             name: string;
             /** Digest */
             digest: string;
+            /**
+             * Bundle Digest
+             * @description Of the bundle alone, whatever machine and version run it.
+             */
+            bundle_digest: string;
             /** Labels */
             labels: string[];
             /** Max Tokens */
