@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlapi.batching.buckets import padded_length
 from mlapi.engines.scorer import Scorer
 from mlapi.model import Model, load
 from mlapi.postprocessing import Postprocessor
-from mlapi.predictions import EncodedText
+from mlapi.predictions import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Classifier:
     """One loaded model; to be closed, or used as a context manager.
 
     Its answers have the bits of the service's. It caches nothing, and is not to be used by two threads at a time.
+
+    Attributes:
+        name: of the model.
+        labels: of the model, in its order.
+        digest: the model digest.
+        cache: the cache tiers that the bundle asks for, for those who keep answers.
+        postprocessor: makes scores of logits.
+        canonical_forms: returns what of each text the model can tell from other texts; empty if it can read nothing.
     """
 
     def __init__(self, model: Model) -> None:
@@ -45,13 +54,17 @@ class Classifier:
         self.name = manifest.name
         self.labels = manifest.labels
         self.digest = model.digest
+        self.cache = manifest.cache
+        self.postprocessor = Postprocessor(manifest.labels, manifest.activation)
+        self.canonical_forms = model.tokenizer.canonical_forms
         self._tokenizer = model.tokenizer
         self._executor = model.executor
-        self._postprocessor = Postprocessor(manifest.labels, manifest.activation)
+        self._streams = ThreadPoolExecutor(model.streams, thread_name_prefix="batches") if model.streams > 1 else None
         self._scorer = Scorer(
             model.executor.score,
             bucket=partial(padded_length, max_tokens=manifest.max_tokens),
             max_batch_tokens=max(1, min(model.batch_tokens, model.warm_up.together_tokens)),
+            run=self._streams.map if self._streams else map,
         )
 
     @classmethod
@@ -77,22 +90,31 @@ class Classifier:
             EngineError: the engine failed.
         """
         texts = [texts] if isinstance(texts, str) else texts
-        for place, form in enumerate(self._tokenizer.canonical_forms(texts)):
+        for place, form in enumerate(self.canonical_forms(texts)):
             if not form:
                 msg = f"text {place} holds nothing that the model can read"
                 raise ValueError(msg)
-        encoded = self._tokenizer.encode(texts)
         return [
-            self._classify(text, logits) for text, logits in zip(encoded, self._scorer.logits(encoded), strict=True)
+            Classification(item.label, self.postprocessor.scores(item.logits), item.logits, item.tokens, item.truncated)
+            for item in self.compute(texts)
         ]
 
-    def _classify(self, text: EncodedText, logits: tuple[float, ...]) -> Classification:
-        prediction = self._postprocessor.prediction(logits, tokens=len(text.ids), truncated=text.truncated)
-        scores = self._postprocessor.scores(logits)
-        return Classification(prediction.label, scores, logits, prediction.tokens, prediction.truncated)
+    def compute(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return the predictions of texts that the model can read, in the form that caches keep.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        encoded = self._tokenizer.encode(texts)
+        return [
+            self.postprocessor.prediction(logits, tokens=len(text.ids), truncated=text.truncated)
+            for text, logits in zip(encoded, self._scorer.logits(encoded), strict=True)
+        ]
 
     def close(self) -> None:
         """Release the model."""
+        if self._streams is not None:
+            self._streams.shutdown(cancel_futures=True)
         self._executor.close()
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ import click
 
 _COMMANDS: Final = {
     "bench": "mlapi.cli.bench:bench",
+    "bulk": "mlapi.cli.bulk:bulk",
     "bundle": "mlapi.cli.bundle:bundle",
     "key": "mlapi.cli.key:key",
     "learn": "mlapi.cli.learn:learn",

@@ -1,7 +1,7 @@
-"""Lays texts out for an engine, and scores many on the calling thread, in batches of one padded length each."""
+"""Lays texts out for an engine, and scores many while the caller waits, in batches of one padded length each."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +11,12 @@ from mlapi.predictions import EncodedText
 
 Score: TypeAlias = Callable[[Sequence[EncodedText], int], list[tuple[float, ...]]]
 """Scores texts of one padded length, blocking: `EngineExecutor.score`."""
+
+Map: TypeAlias = Callable[
+    [Callable[[tuple[list[int], int]], list[tuple[float, ...]]], list[tuple[list[int], int]]],
+    Iterable[list[tuple[float, ...]]],
+]
+"""Calls a function with each item, as `map` does; possibly with several at a time."""
 
 
 def pad(texts: Sequence[EncodedText], padded: int, pad_id: int) -> tuple[TokenIds, TokenIds]:
@@ -30,11 +36,19 @@ class Scorer:
     that a text's scores are the same bytes here, in the service, alone and among others.
     """
 
-    def __init__(self, score: Score, *, bucket: Callable[[int], int], max_batch_tokens: int) -> None:
-        """Prepare; `bucket` gives the padded length of a text of so many tokens."""
+    def __init__(self, score: Score, *, bucket: Callable[[int], int], max_batch_tokens: int, run: Map = map) -> None:
+        """Prepare.
+
+        Args:
+            score: scores a batch.
+            bucket: gives the padded length of a text of so many tokens.
+            max_batch_tokens: the most padded tokens in a batch of several texts.
+            run: goes through the batches; on the calling thread by default.
+        """
         self._score = score
         self._bucket = bucket
         self._max_batch_tokens = max_batch_tokens
+        self._run = run
 
     def logits(self, texts: Sequence[EncodedText]) -> list[tuple[float, ...]]:
         """Return one tuple of logits a text, one logit a label, in order.
@@ -45,10 +59,15 @@ class Scorer:
         places: defaultdict[int, list[int]] = defaultdict(list)
         for place, text in enumerate(texts):
             places[self._bucket(len(text.ids))].append(place)
-        found: dict[int, tuple[float, ...]] = {}
+        batches: list[tuple[list[int], int]] = []
         for padded, same in places.items():
             rows = max(1, self._max_batch_tokens // padded)
-            for first in range(0, len(same), rows):
-                batch = same[first : first + rows]
-                found.update(zip(batch, self._score([texts[place] for place in batch], padded), strict=True))
+            batches += [(same[first : first + rows], padded) for first in range(0, len(same), rows)]
+
+        def score(batch: tuple[list[int], int]) -> list[tuple[float, ...]]:
+            return self._score([texts[place] for place in batch[0]], batch[1])
+
+        found: dict[int, tuple[float, ...]] = {}
+        for (same, _), scored in zip(batches, self._run(score, batches), strict=True):
+            found.update(zip(same, scored, strict=True))
         return [found[place] for place in range(len(texts))]

@@ -1,6 +1,7 @@
 """The scorer keeps the order of the texts, mixes no padded lengths and keeps to the budget."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -37,3 +38,13 @@ def test_an_engine_that_loses_a_text_is_noticed() -> None:
         Scorer(lambda _texts, _padded: [], bucket=bucket, max_batch_tokens=8).logits(
             [EncodedText((1,), truncated=False)]
         )
+
+
+def test_several_threads_give_the_same_answers() -> None:
+    def score(texts: Sequence[EncodedText], _: int) -> list[tuple[float, ...]]:
+        return [(float(text.ids[0]),) for text in texts]
+
+    texts = [EncodedText((place,) * (1 + place % 40), truncated=False) for place in range(300)]
+    with ThreadPoolExecutor(2) as threads:
+        found = Scorer(score, bucket=bucket, max_batch_tokens=BUDGET, run=threads.map).logits(texts)
+    assert found == [(float(place),) for place in range(300)]
