@@ -374,7 +374,7 @@ async def _start(
         ids = answer_ids(settings, shared.keys, metrics.name)
         asked = partial(shared.asks.asked.labels, metrics.name)
         answering = replace(answering, identify=identify(ids, info.digest, postprocessor, asked))
-    return LoadedModel(predictor, info, answering, _CacheState(redis))
+    return LoadedModel(predictor, info, answering, _CacheState(redis), tokenizing, model.contributions)
 
 
 def _breaker(show: Callable[[float], None]) -> CircuitBreaker:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from mlapi.batching.buckets import bucket_lengths
 from mlapi.bundles.manifest import Manifest, model_digest
 from mlapi.bundles.store import open_bundle, read_manifest
-from mlapi.engines.base import EngineIdentity
+from mlapi.engines.base import AddingEngine, EngineIdentity
 from mlapi.engines.executor import EngineExecutor, WarmUp
 from mlapi.engines.registry import import_engine, import_tokenizer
 from mlapi.errors import BundleError, ConfigurationError
@@ -20,7 +20,9 @@ from mlapi.machine import heap
 from mlapi.machine.cpus import usable_processors
 from mlapi.machine.memory_limit import memory_limit
 from mlapi.postprocessing import POSTPROCESSING_VERSION
-from mlapi.tokenizing.base import Tokenizer
+from mlapi.tokenizing.base import ReadingTokenizer
+from mlapi.tokenizing.contributions import Contributions, contributions
+from mlapi.tokenizing.ngrams import NgramTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,32 @@ class Model:
         batch_tokens: padded tokens in a run beyond which a token gets no cheaper.
         split_tokens: padded tokens up to which a run is not worth dividing among idle streams.
         warm_up: what the warm-up found out.
+        adding: its engine, if that can say what its logits are sums of.
     """
 
     manifest: Manifest
     identity: EngineIdentity
     digest: str
-    tokenizer: Tokenizer
+    tokenizer: ReadingTokenizer
     executor: EngineExecutor
     streams: int
     batch_tokens: int
     split_tokens: int
     warm_up: WarmUp
+    adding: AddingEngine | None = None
 
+    @property
+    def contributions(self) -> Callable[[str], Contributions | None] | None:
+        """What says of what its answer to a text is the sum; None where it is none.
+
+        With more than two labels, logits are such sums and log-odds are not.
+        """
+        if self.adding is None or not isinstance(self.tokenizer, NgramTokenizer) or len(self.manifest.labels) != _TWO:
+            return None
+        return partial(contributions, id_of=self.tokenizer.id_of, weigh=self.adding.contributions)
+
+
+_TWO: Final = 2
 
 BASE_BYTES: Final = 89_000_000
 """What a process needs before it has a model, at most: measured by `python -m benchmarks.memory_need`, and 20 %."""
@@ -135,7 +151,7 @@ def _check_memory(wanted: Sequence[Wanted], engine: str, l1_bytes: int, limit_by
         raise ConfigurationError(msg)
 
 
-def load_tokenizer(bundle: Path) -> tuple[Manifest, Tokenizer]:
+def load_tokenizer(bundle: Path) -> tuple[Manifest, ReadingTokenizer]:
     """Read what a bundle says of its model, and its tokenizer, without the model itself.
 
     Raises:
@@ -202,4 +218,5 @@ def load(
         batch_tokens=loaded.batch_tokens,
         split_tokens=loaded.split_tokens,
         warm_up=warm_up,
+        adding=loaded if isinstance(loaded, AddingEngine) else None,
     )

@@ -43,6 +43,24 @@ class EncodedText:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenizedText:
+    """One text as the model reads it, in words.
+
+    Attributes:
+        ids: as of an `EncodedText`.
+        tokens: what each of them stands for.
+        spans: where in the text each stands, in characters; None for one that does not, as special tokens do. None
+            altogether where tokens are no pieces of the text.
+        truncated: as of an `EncodedText`.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    spans: tuple[tuple[int, int] | None, ...] | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model says of one text.
 
@@ -72,6 +90,8 @@ class Answer(NamedTuple):
         queue_s: longest time that one of the texts waited for the model, seconds.
         model_s: longest time that one of the texts spent in the model, seconds.
         stored: whether the model was asked, and a tier keeps all that it said: L1 has it, or L2 is about to.
+        windows: of how many windows each text was answered; empty if texts were not to be cut into windows. The counts
+            are of windows then.
     """
 
     predictions: Sequence[Prediction]
@@ -81,6 +101,7 @@ class Answer(NamedTuple):
     queue_s: float = 0.0
     model_s: float = 0.0
     stored: bool = False
+    windows: Sequence[int] = ()
 
 
 class Query(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Final
 
 from mlapi.errors import BatchTooLargeError, MlapiError, RateLimitedError
 from mlapi.observability.metrics import ModelMetrics
-from mlapi.predictions import Prediction, Source
+from mlapi.predictions import Prediction, Source, SourceCounts
 
 _OK: Final = 200
 
@@ -54,6 +54,11 @@ class Accounting:
     def stream(self, status: int) -> None:
         """Count one request that was a stream: it lasts as long as its caller likes, which is no latency."""
         self._requests.labels(self._route, "POST", str(status)).inc()
+
+    def sources(self, counts: SourceCounts) -> None:
+        """Count texts that were asked for on the way to something else: none of them is a text that was answered."""
+        for count, number in zip((self._l1, self._l2, self._collapsed, self._model), counts, strict=True):
+            count.value += number
 
     def texts(self, predictions: Sequence[Prediction], *, l1: int, l2: int, collapsed: int, model: int) -> int:
         """Count the texts of one answered request; return how many of them were truncated."""

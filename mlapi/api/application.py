@@ -27,8 +27,9 @@ from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import HeadAsGet, Methods
 from mlapi.api.mounting import Mount
-from mlapi.api.openapi import add_schemas, document_responses, prediction_extra, prediction_responses
+from mlapi.api.openapi import Documented, add_schemas, document_responses, prediction_extra, prediction_responses
 from mlapi.api.route import PredictionRoute
+from mlapi.api.text_request import TAG
 from mlapi.dialects.base import WireFormat
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError, Violation
@@ -146,11 +147,15 @@ class Application(FastAPI):
                 openapi_version=self.openapi_version,
                 summary=self.summary,
                 license_info=self.license_info,
-                tags=[{"name": item.tag, "description": item.description} for item in self._formats],
+                tags=[
+                    *({"name": item.tag, "description": item.description} for item in self._formats),
+                    {"name": TAG, "description": "How the model reads texts, and why it says what it says."},
+                ],
                 routes=[*(make() for make in self._documented), *self.routes],
             )
             dialects = [dialect for item in self._formats for dialect in item.predictions.values()]
-            self.openapi_schema = add_schemas(document, dialects)
+            texts = [route for mount in self.mounts for route in mount.texts.values()]
+            self.openapi_schema = add_schemas(document, [*dialects, *texts])
         return self.openapi_schema
 
     def _wrap(self, request_ids: RequestIds, clock: Callable[[], float]) -> Edge:
@@ -175,6 +180,8 @@ class Application(FastAPI):
         """Add the routes of a mount; their names in OpenAPI begin with a prefix."""
         for name, route in mount.predictions.items():
             self._add_prediction_route(f"{mount.root}/{name}", f"{prefix}{name}", route)
+        for name, text_route in mount.texts.items():
+            self._add_documented(f"{mount.root}/{name}", f"{prefix}{name}", text_route, text_route)
         for name, document in mount.documents.items():
             self._add_document_route(f"{mount.root}/{name}", f"{prefix}{name}", document)
         if mount.feedback is not None:
@@ -201,11 +208,15 @@ class Application(FastAPI):
         if path in self._direct:
             return  # of a model at the root of the process
         self._direct[path] = route
-        self.router.routes.append(Route(path, route, methods=["POST"], name=name))
+        self._add_documented(path, name, route, route.dialect)
+
+    def _add_documented(self, path: str, name: str, app: ASGIApp, documented: Documented) -> None:
+        """Add the route of a POST with texts."""
+        self.router.routes.append(Route(path, app, methods=["POST"], name=name))
         operation_id = self._operation_id(name)
 
-        def documented() -> APIRoute:
-            operation = route.dialect.operation
+        def make() -> APIRoute:
+            operation = documented.operation
             return DocumentedRoute(
                 path,
                 methods=["POST"],
@@ -216,11 +227,11 @@ class Application(FastAPI):
                 tags=[operation.tag],
                 response_model=operation.response_model,
                 response_description=operation.response_description,
-                responses=prediction_responses(route.dialect),
-                openapi_extra=prediction_extra(route.dialect),
+                responses=prediction_responses(documented),
+                openapi_extra=prediction_extra(documented),
             )
 
-        self._documented.append(documented)
+        self._documented.append(make)
 
     def _add_document_route(self, path: str, name: str, route: DocumentRoute) -> None:
         if path in self._taken:

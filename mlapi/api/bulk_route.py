@@ -10,11 +10,12 @@ from mlapi.api.body import CLIENT_GONE, SEND_FAILURES, ClientGoneError, wait_unt
 from mlapi.api.content_coding import find_decoder
 from mlapi.api.headers import RequestHead, read_head
 from mlapi.api.line_window import answer_in_order
+from mlapi.api.lines import Answered, Line
 from mlapi.api.ndjson import MEDIA_TYPES, LineBody
 from mlapi.api.route import PredictionRoute, RouteParts
 from mlapi.api.streams import StreamLife, open_lines
 from mlapi.dialects.base import Dialect
-from mlapi.errors import DrainingError, MlapiError
+from mlapi.errors import DrainingError, InvalidHttpError, MlapiError
 
 _ANSWER_TYPE: Final = b"application/x-ndjson"
 
@@ -48,6 +49,9 @@ class BulkRoute(PredictionRoute):
         """Answer lines; what is wrong before the first of them came is refused as with any other request."""
         parts = self.parts
         try:
+            if scope["http_version"] == "1.0":
+                msg = "lines are answered in chunks, which HTTP/1.0 does not have"
+                raise InvalidHttpError(msg)
             lines = open_lines(parts, self.dialect, scope, head, request_id)
             values = (value for name, value in scope["headers"] if name == b"content-encoding")
             body = LineBody(
@@ -69,13 +73,21 @@ class BulkRoute(PredictionRoute):
             (b"x-request-id", request_id),
         ]
 
+        async def answer(batch: Sequence[Line]) -> Answered:
+            size = sum(len(line) for line in batch if isinstance(line, bytes))
+            try:
+                parts.reader.hold(size)
+                return await lines.answer(batch)
+            finally:
+                parts.reader.release(size)
+
         async def send_lines(answers: Sequence[bytes]) -> None:
             await send({"type": "http.response.body", "body": b"\n".join((*answers, b"")), "more_body": True})
 
         with self._accounting.streams.track_inprogress():
             await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
             try:
-                end = await answer_in_order(body.batches(), lines.answer, send_lines)
+                end = await answer_in_order(body.batches(), answer, send_lines)
             except MlapiError as error:
                 end = error
             if end is not None:

@@ -12,9 +12,10 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.asking import Asked
 from mlapi.api.charging import charged
 from mlapi.api.client_limit import ClientLimit
+from mlapi.api.long_texts import combine, cut
 from mlapi.api.served_model import LoadedModel
 from mlapi.api.truncation import refuse_truncated
-from mlapi.dialects.base import Call, ReadBody, TextLimits
+from mlapi.dialects.base import Call, Combine, ReadBody, TextLimits
 from mlapi.dialects.problems import line_problem
 from mlapi.errors import (
     BatchTooLargeError,
@@ -59,6 +60,7 @@ class StreamParts:
     Attributes:
         read: reads a line.
         limits: what a line may hold.
+        combine: says how long texts are answered by their windows, for the lines of one stream the same; None: not.
         model: answers.
         ask: answers texts by a time, or not at all.
         accounting: counts texts.
@@ -74,6 +76,7 @@ class StreamParts:
 
     read: ReadBody
     limits: TextLimits
+    combine: Callable[[Call], Combine | None]
     model: LoadedModel
     ask: Callable[..., Coroutine[None, None, Asked]]
     accounting: Accounting
@@ -178,7 +181,11 @@ class Lines:
             MlapiError: they cannot be answered together.
         """
         parts = self._parts
-        texts = [text for call in calls for text in call.texts]
+        texts: Sequence[str] = [text for call in calls for text in call.texts]
+        how = parts.combine(calls[0])
+        cut_texts = await cut(parts.model, texts) if how else None
+        if cut_texts:
+            texts = cut_texts.windows
         while True:
             grant = parts.admit()
             try:
@@ -194,9 +201,12 @@ class Lines:
                 if parts.clock() + wait_s >= until:
                     raise
                 await parts.sleep(wait_s)
-        answers = _divide(asked.answer, calls)
+        answer = asked.answer
+        if how and cut_texts:
+            answer = combine(answer, cut_texts, how, parts.model.answering.ranked)
+        answers = _divide(answer, calls)
         results = [self._write(call, answer) for call, answer in zip(calls, answers, strict=True)]
-        self._count(asked.answer, answers, results, grant)
+        self._count(answer, answers, results, grant)
         return results
 
     def _count(
@@ -241,7 +251,13 @@ def _divide(answer: Answer, calls: Sequence[Call]) -> Sequence[Answer]:
     for call in calls:
         end = start + len(call.texts)
         parts.append(
-            Answer(answer.predictions[start:end], answer.sources[start:end], answer.digests[start:end], _NO_COUNTS)
+            Answer(
+                answer.predictions[start:end],
+                answer.sources[start:end],
+                answer.digests[start:end],
+                _NO_COUNTS,
+                windows=answer.windows[start:end],
+            )
         )
         start = end
     return parts

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp
 
 from mlapi.access.gate import Gate
 from mlapi.api.bulk_route import BulkRoute
 from mlapi.api.documents import DocumentRoute
+from mlapi.api.explain_route import explain_route
 from mlapi.api.route import PredictionRoute, RouteParts
 from mlapi.api.served_model import ServedModel
+from mlapi.api.text_request import TextRoute
+from mlapi.api.tokenize_route import tokenize_route
 from mlapi.cache.hot_texts import HotTexts
 from mlapi.dialects.base import ModelFacts, WireFormat
 
@@ -33,6 +36,7 @@ class Mount(NamedTuple):
         predictions: the prediction routes.
         documents: what is answered to a GET.
         served: the model, below a model's root; at the root of the process the first.
+        texts: other routes that take texts.
         feedback: takes opinions on its answers; None where that is another process's business.
         hot_texts: samples what is asked for most; None where nothing is sampled.
         pages: what needs no API key, because browsers load it before anybody can give one; it holds nothing secret.
@@ -42,10 +46,13 @@ class Mount(NamedTuple):
     predictions: Mapping[str, PredictionRoute]
     documents: Mapping[str, DocumentRoute]
     served: ServedModel
+    texts: Mapping[str, TextRoute]
     feedback: ASGIApp | None = None
     hot_texts: HotTexts | None = None
     pages: Mapping[str, Page] = MappingProxyType({})
 
+
+_TEXT_ROUTES: Final = {"tokenize": tokenize_route, "explain": explain_route}
 
 MakeParts = Callable[[ServedModel, str, Sequence[ServedModel]], RouteParts]
 """Makes the parts of a route: of its model, its path, and the other models that a body may name."""
@@ -75,7 +82,8 @@ def mount_models(
             if item.below_models
             for path, document in item.documents.items()
         }
-        mounts.append(Mount(model.root, predictions, documents, model))
+        texts = {name: make(make_parts(model, f"{model.root}/{name}", ())) for name, make in _TEXT_ROUTES.items()}
+        mounts.append(Mount(model.root, predictions, documents, model, texts))
     return mounts
 
 
@@ -101,4 +109,4 @@ def mount_process(
             for model in served if MODEL in path else served[:1]:
                 told = (model,) if MODEL in path else served
                 documents[path.replace(MODEL, model.name)] = DocumentRoute(document, told, facts, gate)
-    return Mount("", predictions, documents, served[0])
+    return Mount("", predictions, documents, served[0], {})

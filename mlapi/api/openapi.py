@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from pydantic import BaseModel
 
 from mlapi import errors
 from mlapi.api.content_coding import ACCEPTED
-from mlapi.dialects.base import Dialect, Document, NamingDialect
+from mlapi.dialects.base import Document, NamingDialect, Operation, Refusal
 
 _DIGEST: Final = "0f343b0931126a20f133d67c2b018a3b"
 
@@ -150,13 +150,31 @@ _HEADER_PARAMETERS: Final = (
 )
 """What every dialect's route understands."""
 
+_ANY_PARAMETERS: Final = _HEADER_PARAMETERS[1:]
+"""The same of a route whose answers are not kept, and do not come from the cache."""
 
-def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
-    """Describe all responses of a prediction route, by status; every refusal as the dialect writes it."""
+
+class Documented(Protocol):
+    """What a route with texts says of itself."""
+
+    @property
+    def operation(self) -> Operation:
+        """How it stands in OpenAPI."""
+
+    def refuse(self, error: errors.MlapiError, request_id: str) -> Refusal:
+        """Write an error."""
+
+
+def prediction_responses(dialect: Documented) -> dict[int | str, dict[str, Any]]:
+    """Describe all responses of a route with texts, by status; every refusal as the dialect writes it."""
     operation = dialect.operation
     responses: dict[int | str, dict[str, Any]] = {
         200: {
-            "headers": _SUCCESS_HEADERS,
+            "headers": {
+                name: header
+                for name, header in _SUCCESS_HEADERS.items()
+                if operation.headers is None or name in operation.headers | REQUEST_ID_HEADER.keys()
+            },
             "content": {
                 "application/json": {"example": operation.response_example},
                 **{kind: {"example": example} for kind, example in operation.answers.items()},
@@ -184,14 +202,14 @@ def prediction_responses(dialect: Dialect) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def prediction_extra(dialect: Dialect) -> dict[str, Any]:
-    """Describe the parameters and the body of a prediction route, which FastAPI does not parse itself."""
+def prediction_extra(dialect: Documented) -> dict[str, Any]:
+    """Describe the parameters and the body of a route with texts, which FastAPI does not parse itself."""
     operation = dialect.operation
     schema, _ = _schema(operation.request_model)
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": operation.request_examples}}
     content |= {kind: {"example": example} for kind, example in operation.media_types.items()}
     return {
-        "parameters": [*operation.parameters, *_HEADER_PARAMETERS],
+        "parameters": [*operation.parameters, *(_HEADER_PARAMETERS if operation.headers is None else _ANY_PARAMETERS)],
         "requestBody": {"required": True, "content": content},
     }
 
@@ -220,7 +238,7 @@ def document_responses(document: Document) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def add_schemas(document: dict[str, Any], dialects: Iterable[Dialect]) -> dict[str, Any]:
+def add_schemas(document: dict[str, Any], dialects: Iterable[Documented]) -> dict[str, Any]:
     """Add the schemas that the requests and refusals of all dialects, and the refusals of other routes, refer to."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SECURITY

@@ -28,9 +28,19 @@ from mlapi.api.headers import (
     read_head,
 )
 from mlapi.api.lifecycle import Phase
+from mlapi.api.long_texts import CutTexts, combine, cut
 from mlapi.api.served_model import LoadedModel, ServedModel
 from mlapi.api.truncation import refuse_truncated
-from mlapi.dialects.base import Call, Content, Dialect, NamingDialect, NegotiatingDialect, ReadBody, TextLimits
+from mlapi.dialects.base import (
+    Call,
+    CombiningDialect,
+    Content,
+    Dialect,
+    NamingDialect,
+    NegotiatingDialect,
+    ReadBody,
+    TextLimits,
+)
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InternalError, MlapiError, NotFoundError, Violation
 from mlapi.predictions import Answer, Found
@@ -114,6 +124,7 @@ class PredictionRoute:
         self.parts = parts
         self._negotiate = dialect.negotiate if isinstance(dialect, NegotiatingDialect) else None
         self._named = dialect.named if isinstance(dialect, NamingDialect) else None
+        self._combine = dialect.combine if isinstance(dialect, CombiningDialect) else None
         # Which model a body names, and so whether a key is for it, is known when the body has been read.
         self._fixed = None if self._named is not None and parts.others else parts.served.name
         self._config = parts.config
@@ -176,14 +187,16 @@ class PredictionRoute:
         if self._named is not None:
             target, grant = self._choose(self._named(call), scope, grant)
             check_pinned(scope, head, target.served)
-        if self._client_limit.active:
-            self._client_limit.check(caller_name(grant, head, scope), len(call.texts))
         model = target.served.loaded
         try:
-            found = head_start.found if head_start else None
-            answering = self._written(model, call, head, started, receive, found=found)
+            cut_texts = await cut(model, call.texts) if self._combine and self._combine(call) else None
+            texts = len(cut_texts.windows if cut_texts else call.texts)
+            if self._client_limit.active:
+                self._client_limit.check(caller_name(grant, head, scope), texts)
+            found = head_start.found if head_start and not cut_texts else None
+            answering = self._written(model, call, head, started, receive, found=found, cut_texts=cut_texts)
             answer, stored, content = await (
-                charged(self._gate.accounts, grant, len(call.texts), answering) if self._gate and grant else answering
+                charged(self._gate.accounts, grant, texts, answering) if self._gate and grant else answering
             )
         except MlapiError as error:
             if error.faults:
@@ -254,6 +267,7 @@ class PredictionRoute:
         receive: Receive,
         *,
         found: Found | None,
+        cut_texts: CutTexts | None,
     ) -> _Written:
         """Answer a call and write the answer, which may show that the request has to be refused.
 
@@ -262,8 +276,11 @@ class PredictionRoute:
         """
         wishes = read_wishes(head.cache_control, allow_no_cache=self._config.allow_no_cache)
         deadline = started + self._config.deadline_s
-        wait = partial(_while_connected, receive=receive)
-        answer, stored = await ask(model.predictor, call.texts, wishes, deadline, found=found, wait=wait)
+        wait = partial(while_connected, receive=receive)
+        texts = cut_texts.windows if cut_texts else call.texts
+        answer, stored = await ask(model.predictor, texts, wishes, deadline, found=found, wait=wait)
+        if cut_texts and self._combine and (how := self._combine(call)):
+            answer = combine(answer, cut_texts, how, model.answering.ranked)
         if not call.truncate:
             refuse_truncated(answer.predictions)
         return _Written(answer, stored, call.write(answer, model.answering))
@@ -294,7 +311,7 @@ class PredictionRoute:
         return raised
 
 
-async def _while_connected(work: Coroutine[None, None, Answer], receive: Receive) -> Answer:
+async def while_connected(work: Coroutine[None, None, Answer], receive: Receive) -> Answer:
     """Wait for an answer as long as somebody is there to take it.
 
     Raises:

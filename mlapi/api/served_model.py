@@ -1,5 +1,6 @@
 """A model as the routes know it: where it is served, and its parts once it is loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -8,6 +9,8 @@ from mlapi.dialects.base import AnsweringModel
 from mlapi.dialects.schemas import ModelInfo
 from mlapi.errors import DrainingError, OverloadedError
 from mlapi.predictor import Predictor
+from mlapi.tokenizing.contributions import Contributions
+from mlapi.tokenizing.tokenizer_executor import TokenizerExecutor
 
 
 class CacheState(Protocol):
@@ -31,6 +34,8 @@ class LoadedModel:
         info: which model that is.
         answering: what an answer may say of it.
         cache: how its cache is doing.
+        tokenizing: its tokenizer.
+        contributions: says what the words of a text add; None where the model does not add them up.
         digest: the model digest, as headers have it.
     """
 
@@ -38,6 +43,8 @@ class LoadedModel:
     info: ModelInfo
     answering: AnsweringModel
     cache: CacheState
+    tokenizing: TokenizerExecutor
+    contributions: Callable[[str], Contributions | None] | None = None
     digest: bytes = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from mlapi.api.headers import RequestHead
 from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.lines import Lines, StreamParts
 from mlapi.api.route import RouteParts, caller_name, check_pinned
-from mlapi.dialects.base import Dialect
+from mlapi.dialects.base import Call, CombiningDialect, Dialect
 from mlapi.errors import DrainingError
 
 LOOK_S: Final = 0.25
@@ -58,6 +58,7 @@ def open_lines(parts: RouteParts, dialect: Dialect, scope: Scope, head: RequestH
         StreamParts(
             read=read,
             limits=parts.config.limits,
+            combine=dialect.combine if isinstance(dialect, CombiningDialect) else _not,
             model=model,
             ask=partial(ask, model.predictor, wishes=wishes),
             accounting=parts.accounting,
@@ -74,3 +75,7 @@ def open_lines(parts: RouteParts, dialect: Dialect, scope: Scope, head: RequestH
 
 def _nobody() -> None:
     """Stand for the key where there are none."""
+
+
+def _not(_: Call) -> None:
+    """Say that windows are not asked for."""

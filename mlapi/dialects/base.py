@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -101,6 +101,7 @@ class Operation:
         never: the refusals that its requests cannot lead to.
         media_types: what a body may be, the usual one first, with an example of each but JSON.
         answers: media types of good answers beside JSON, with an example of each.
+        headers: which of the headers of predictions its answers have; None: all.
     """
 
     summary: str
@@ -117,6 +118,7 @@ class Operation:
     never: frozenset[type[MlapiError]] = frozenset()
     media_types: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    headers: frozenset[str] | None = None
 
 
 class Refusal(NamedTuple):
@@ -180,6 +182,18 @@ class NamingDialect(Dialect, Protocol):
 
     def named(self, call: Call) -> str | None:
         """Return that name, of a call that this dialect read; None: whichever is served where it was sent to."""
+
+
+Combine: TypeAlias = Literal["mean", "max"]
+"""How the answer to a text is made of those to its windows: of each label the mean of the logits, or the highest."""
+
+
+@runtime_checkable
+class CombiningDialect(Dialect, Protocol):
+    """A wire format whose requests may wish that long texts are answered by their windows."""
+
+    def combine(self, call: Call) -> Combine | None:
+        """Return how, for a call that this dialect read; None: they are cut, or refused."""
 
 
 class ModelFacts(NamedTuple):

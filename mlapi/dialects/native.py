@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 from mlapi.cache.keys import text_id
 from mlapi.dialects import problems
-from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits
+from mlapi.dialects.base import AnsweringModel, Call, Combine, Operation, ReadBody, Refusal, TextLimits
 from mlapi.dialects.native_body import WRONG_SHAPE, decode_texts
 from mlapi.dialects.native_options import DEFAULTS, PARAMETERS, Options, read_options
 from mlapi.dialects.ranked import RankedLabels
@@ -63,7 +63,7 @@ class NativeCall:
     @property
     def truncate(self) -> bool:
         """Whether long texts are cut."""
-        return self.options.truncate
+        return self.options.truncate and self.options.long != "refuse"
 
     def pointer(self, index: int) -> str:
         """Return where a text stands in the body."""
@@ -79,6 +79,8 @@ class NativeCall:
             | _identity(digest, prediction, model)
             for prediction, source, digest in zip(answer.predictions, answer.sources, answer.digests, strict=True)
         ]
+        for detail, windows in zip(details, answer.windows, strict=False):
+            detail["windows"] = windows
         return b'{"predictions":[%b],"details":%b,"model":%b}' % (
             lists,
             msgspec.json.encode(details),
@@ -140,6 +142,11 @@ class NativeDialect:
             InvalidRequestError: an option that does not exist, or has no such value.
         """
         return partial(_read, read_options(query)) if query else _READ
+
+    def combine(self, call: Call) -> Combine | None:
+        """Return how the windows of long texts are combined, if a request wants that."""
+        options = cast("NativeCall", call).options
+        return options.combine if options.long == "windows" else None
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write a problem document."""

@@ -3,13 +3,20 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Never
+from typing import Any, Final, Literal, NamedTuple, Never, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
+from mlapi.dialects.base import Combine
 from mlapi.errors import InvalidRequestError
+
+T = TypeVar("T")
+
+Long: TypeAlias = Literal["truncate", "windows", "refuse"]
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _SCORES: Final = {"probabilities": False, "logits": True}
+_LONG: Final[Mapping[str, Long]] = {"truncate": "truncate", "windows": "windows", "refuse": "refuse"}
+_COMBINE: Final[Mapping[str, Combine]] = {"mean": "mean", "max": "max"}
 _MAX_DIGITS: Final = 9
 _MAX_SHOWN: Final = 50
 
@@ -24,6 +31,8 @@ class Options:
         top_k: how many labels a text gets at most; None: all.
         threshold: the lowest score that is listed; None: all are.
         logits: whether scores are what the model says before its activation.
+        long: what becomes of texts that are longer than the model reads; None: as `truncate` says.
+        combine: how the answer to a long text is made of those to its windows.
     """
 
     detail: bool = False
@@ -31,6 +40,8 @@ class Options:
     top_k: int | None = None
     threshold: float | None = None
     logits: bool = False
+    long: Long | None = None
+    combine: Combine = "mean"
 
     @property
     def plain(self) -> bool:
@@ -61,6 +72,12 @@ def read_options(query: bytes) -> Options:
     options = Options(**values)
     if options.threshold is not None and not options.logits and not 0 <= options.threshold <= 1:
         _refuse("threshold", "between 0 and 1, unless scores=logits")
+    if "long" in values and "truncate" in values:
+        msg = "the query parameters long and truncate say the same: send one of them"
+        raise InvalidRequestError(msg)
+    if "combine" in values and options.long != "windows":
+        msg = "the query parameter combine belongs to long=windows"
+        raise InvalidRequestError(msg)
     return options
 
 
@@ -72,7 +89,15 @@ def _kind(name: str, value: str) -> bool:
     return _choice(name, value, _SCORES, "probabilities or logits")
 
 
-def _choice(name: str, value: str, values: Mapping[str, bool], words: str) -> bool:
+def _long(name: str, value: str) -> Long:
+    return _choice(name, value, _LONG, "truncate, windows or refuse")
+
+
+def _combine(name: str, value: str) -> Combine:
+    return _choice(name, value, _COMBINE, "mean or max")
+
+
+def _choice(name: str, value: str, values: Mapping[str, T], words: str) -> T:
     if value not in values:
         _refuse(name, words)
     return values[value]
@@ -139,6 +164,19 @@ _OPTIONS: Final = {
         _kind,
         "What a score is: a probability, or what the model says before its activation.",
         {"type": "string", "enum": [*_SCORES], "default": "probabilities"},
+    ),
+    "long": _Option(
+        "long",
+        _long,
+        "What becomes of a text that is longer than the model reads: cut (`truncate`), answered by its `windows`, or "
+        "refused (`refuse`). In place of `truncate`, which says the first or the last.",
+        {"type": "string", "enum": [*_LONG], "default": "truncate"},
+    ),
+    "combine": _Option(
+        "combine",
+        _combine,
+        "With `long=windows`: of each label the `mean` of the windows' logits, by their tokens, or the highest.",
+        {"type": "string", "enum": [*_COMBINE], "default": "mean"},
     ),
 }
 

@@ -19,13 +19,15 @@ class RankedLabels:
     """Writes the predictions of one model.
 
     Attributes:
-        scores: makes scores of logits.
+        activation: what makes scores of logits.
+        scores: the same, as a function.
         labels: in the model's order.
         written: the labels as JSON.
         columns: `_columns`, with what it returned for the last predictions.
     """
 
     def __init__(self, postprocessor: Postprocessor) -> None:
+        self.activation = postprocessor.activation
         self.scores = postprocessor.scores
         self.labels = postprocessor.labels
         self.written = {label: msgspec.json.encode(label).decode() for label in postprocessor.labels}

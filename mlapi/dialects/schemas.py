@@ -41,8 +41,14 @@ class TextDetail(BaseModel):
         "for the same at the same time (`collapsed`), or the model.",
         json_schema_extra={"enum": ["l1", "l2", "collapsed", "model"]},
     )
-    tokens: int = Field(ge=1, description="Tokens that the model read, special tokens included.")
+    tokens: int = Field(
+        ge=1,
+        description="Tokens that the model read, special tokens included; of a text in windows, those of all windows.",
+    )
     truncated: bool = Field(description="Whether the text was cut to the model's maximum.")
+    windows: int | None = Field(
+        None, ge=1, description="Only with `long=windows`: of how many windows the text was answered, 1 if it fits."
+    )
     id: str = Field(description="Identifies text and model without telling either: refer to it in feedback.")
     ask: bool | None = Field(
         None,

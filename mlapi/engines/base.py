@@ -1,7 +1,8 @@
 """The protocol that every inference engine keeps."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,3 +76,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the model."""
+
+
+@runtime_checkable
+class AddingEngine(Engine, Protocol):
+    """An engine whose logits are sums over the tokens of a text, and which can say of what."""
+
+    def contributions(self, row: Sequence[int], label: int) -> tuple[float, Mapping[int, float]]:
+        """Return what a label has before any token, and what each token id adds: of two labels, to its log-odds."""

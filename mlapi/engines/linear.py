@@ -75,16 +75,21 @@ class LinearEngine:
         del mask
         return np.array([self._logits(row) for row in ids.tolist()], dtype=np.float32)
 
+    def contributions(self, row: Sequence[int], label: int) -> tuple[float, dict[int, float]]:
+        """Return the intercept of a label's logit, and what each term id adds to it; of two labels, of its log-odds."""
+        counts, values, length = self._values(row)
+        two = len(self._weights) == 1
+        weights = self._weights[0 if two else label]
+        sign = -1.0 if two and not label else 1.0
+        added = {term: sign * weights[term] * value / length for term, value in zip(counts, values, strict=True)}
+        return sign * weights[INTERCEPT], added
+
     def close(self) -> None:
         """Drop the arrays."""
         self._idf, self._weights = [], []
 
     def _logits(self, row: Sequence[int]) -> list[float]:
-        counts = Counter(row)
-        del counts[INTERCEPT]
-        idf = self._idf
-        values = [idf[term] * _frequency(count) for term, count in counts.items()]
-        length = math.sqrt(math.fsum([value * value for value in values])) or 1.0
+        counts, values, length = self._values(row)
         outputs = [
             weights[INTERCEPT]
             + math.fsum([weights[term] * value for term, value in zip(counts, values, strict=True)]) / length
@@ -92,6 +97,14 @@ class LinearEngine:
         ]
         # Softmax over these is the logistic function of the one output.
         return outputs if len(outputs) > 1 else [0.0, *outputs]
+
+    def _values(self, row: Sequence[int]) -> tuple[Counter[int], list[float], float]:
+        """Return a row's terms with their counts, their weighted frequencies, and the length of these as a vector."""
+        counts = Counter(row)
+        del counts[INTERCEPT]
+        idf = self._idf
+        values = [idf[term] * _frequency(count) for term, count in counts.items()]
+        return counts, values, math.sqrt(math.fsum([value * value for value in values])) or 1.0
 
 
 @lru_cache(1024)

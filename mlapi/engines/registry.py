@@ -10,7 +10,7 @@ from mlapi.bundles.store import Bundle
 from mlapi.engines.base import Engine
 from mlapi.engines.telemetry import decline
 from mlapi.errors import BundleError, ConfigurationError
-from mlapi.tokenizing.base import Tokenizer
+from mlapi.tokenizing.base import ReadingTokenizer
 
 ENGINES: Final = {
     "fake": "mlapi.engines.fake:FakeEngine",
@@ -37,7 +37,7 @@ class TokenizerKind:
 
     file: str
     normalisation: str
-    load: Callable[[Path, int | None], Tokenizer]
+    load: Callable[[Path, int | None], ReadingTokenizer]
 
 
 def load_engine(name: str, bundle: Bundle, threads: int) -> Engine:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from mlapi.predictions import EncodedText
+from mlapi.predictions import EncodedText, TokenizedText
 
 
 class Tokenizer(Protocol):
@@ -24,3 +24,13 @@ class Tokenizer(Protocol):
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise texts, truncating each as the model's own tokenizer does."""
+
+
+class ReadingTokenizer(Tokenizer, Protocol):
+    """A tokenizer that also says what it reads where."""
+
+    def inspect(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Tokenise texts as `encode` does, and say what each token is."""
+
+    def windows(self, texts: Sequence[str]) -> list[list[str]]:
+        """Cut texts that are longer than the model reads into parts that are not; see `mlapi.tokenizing.windows`."""

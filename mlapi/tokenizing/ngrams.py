@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 import msgspec
 
 from mlapi.errors import BundleError
-from mlapi.predictions import EncodedText
+from mlapi.predictions import EncodedText, TokenizedText
 
 FILE: Final = "vocabulary.json"
 
@@ -61,7 +61,8 @@ class NgramTokenizer:
     ascii_fold = None
 
     def __init__(self, terms: Sequence[str]) -> None:
-        self._id_of = {term: number for number, term in enumerate(terms, start=1)}.get
+        self.id_of = self._id_of = {term: number for number, term in enumerate(terms, start=1)}.get
+        self._terms = ("", *terms)
 
     @classmethod
     def load(cls, path: Path, max_tokens: int | None) -> Self:
@@ -100,6 +101,18 @@ class NgramTokenizer:
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Return the ids of each text; none is truncated."""
         return [EncodedText(self._ids(text), truncated=False) for text in texts]
+
+    def inspect(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Return the ids and terms of each text: their order is not the text's, so they have no place in it."""
+        found = []
+        for text in texts:
+            ids = self._ids(text)
+            found.append(TokenizedText(ids, tuple(self._terms[number] for number in ids), None, truncated=False))
+        return found
+
+    def windows(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return each text as its one window: no text is too long."""
+        return [[text] for text in texts]
 
     def _ids(self, text: str) -> tuple[int, ...]:
         words = _words(text.lower())

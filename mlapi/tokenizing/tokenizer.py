@@ -9,8 +9,9 @@ from typing import Final, Self
 from tokenizers import Tokenizer as RustTokenizer
 
 from mlapi.errors import BundleError
-from mlapi.predictions import EncodedText
+from mlapi.predictions import EncodedText, TokenizedText
 from mlapi.tokenizing.plain_text import plain_forms
+from mlapi.tokenizing.windows import windows
 
 FILE: Final = "tokenizer.json"
 
@@ -34,6 +35,7 @@ class HfTokenizer:
         side = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.enable_truncation(max_length=max_tokens, direction=side)
         self._tokenizer = tokenizer
+        self._room = max(1, max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False))
         added = tokenizer.get_added_tokens_decoder().values()
         self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
         self._added_openings = {token.content[:1] for token in added}
@@ -105,3 +107,35 @@ class HfTokenizer:
         """Tokenise texts, cutting each to the model's maximum as the tokenizer itself does."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         return [EncodedText(tuple(encoding.ids), bool(encoding.overflowing)) for encoding in encodings]
+
+    def inspect(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Tokenise texts as `encode` does, and say what each token is and where it stands."""
+        return [
+            TokenizedText(
+                tuple(encoding.ids),
+                tuple(encoding.tokens),
+                tuple(
+                    None if special else span
+                    for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+                ),
+                bool(encoding.overflowing),
+            )
+            for encoding in self._tokenizer.encode_batch(list(texts))
+        ]
+
+    def windows(self, texts: Sequence[str]) -> list[list[str]]:
+        """Cut texts that are longer than the model reads into windows."""
+        found = [[text] for text in texts]
+        # No tokenizer makes more tokens of a text than it has bytes.
+        long = [index for index, text in enumerate(texts) if len(text.encode()) > self._room]
+        encodings = self._tokenizer.encode_batch([texts[index] for index in long])
+        for index, encoding in zip(long, encodings, strict=True):
+            if encoding.overflowing:
+                spans = sorted(
+                    span
+                    for part in (encoding, *encoding.overflowing)
+                    for span, special in zip(part.offsets, part.special_tokens_mask, strict=True)
+                    if not special
+                )
+                found[index] = windows(texts[index], spans, self._room)
+        return found

@@ -14,6 +14,7 @@ from backports import zstd
 
 from tests.e2e.api_keys import KeysFile, bearer
 from tests.e2e.line_stream import LineStream, ask_lines, line
+from tests.e2e.raw_http import RawConnection, post
 from tests.service_process import ServiceProcess, eventually
 
 MAX_CHARS, MAX_BYTES = 100, 4_000
@@ -173,6 +174,13 @@ def test_a_stream_on_which_nothing_comes_is_ended(service: ServiceProcess) -> No
         problem = stream.document()["error"]
         assert (problem["code"], problem["retryable"]) == ("body_timeout", True)
         assert stream.rest() == []
+
+
+def test_lines_need_chunks_and_so_http_1_1(service: ServiceProcess) -> None:
+    with RawConnection(service) as connection:
+        request = post(line("good"), path=b"/project/bulk-predict", version=b"1.0")
+        answer = connection.ask(request.replace(b"application/json", b"application/x-ndjson"))
+        assert (answer.status, answer.json()["code"]) == (400, "invalid_http")
 
 
 def test_a_connection_serves_on_after_lines(service: ServiceProcess) -> None:

@@ -42,6 +42,7 @@ class World:
             StreamParts(
                 read=NativeDialect("").reader(b""),
                 limits=TextLimits(100, 100),
+                combine=lambda _: None,
                 model=cast("Any", SimpleNamespace(answering=SimpleNamespace(ranked=ranked))),
                 ask=self._ask,
                 accounting=cast("Any", accounting),

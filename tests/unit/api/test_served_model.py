@@ -23,7 +23,7 @@ def loaded_model() -> LoadedModel:
         evaluations=[],
     )
     absent: Any = None  # nobody asks the other parts
-    return LoadedModel(absent, info, absent, absent)
+    return LoadedModel(absent, info, absent, absent, absent)
 
 
 def test_it_serves_between_opening_and_closing() -> None:
