@@ -31,7 +31,7 @@ def make_texts(count: int, seed: int) -> list[str]:
     """Return different texts: most short, some odd, a few longer than a model reads."""
     rng = random.Random(seed)  # noqa: S311  texts, not secrets
     vocabulary = _WORDS.split()
-    texts = set()
+    texts: set[str] = set()
     while len(texts) < count:
         words = rng.choices(vocabulary, k=_TRUNCATED if rng.random() < 1 / 200 else rng.randint(1, _LONGEST))
         if rng.random() < 1 / 10:
