@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
 # What only a test on a cluster needs is pinned in a module of its own, such as tools/keda/go.mod, and built only when
-# named: KEDA's two programs, Contour, Flagger.
+# named: KEDA's two programs, Contour, Flagger, Flux's two controllers.
 # `schemas` are not a program, but come the same way: what Kubernetes and others publish about their resources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,8 @@ declare -A source=(
   [compose-spec]='github.com/compose-spec/compose-go/v2/cmd github.com/compose-spec/compose-go/v2 --version'
   [contour]='github.com/projectcontour/contour/cmd/contour github.com/projectcontour/contour version'
   [flagger]='github.com/fluxcd/flagger/cmd/flagger github.com/fluxcd/flagger -version'
+  [flux-kustomize-controller]='github.com/fluxcd/kustomize-controller github.com/fluxcd/kustomize-controller --version'
+  [flux-source-controller]='github.com/fluxcd/source-controller github.com/fluxcd/source-controller --version'
   [k6]='go.k6.io/k6 go.k6.io/k6 version'
   [keda-adapter]='github.com/kedacore/keda/v2/cmd/adapter github.com/kedacore/keda/v2 --version'
   [keda-operator]='github.com/kedacore/keda/v2/cmd/operator github.com/kedacore/keda/v2 --version'
@@ -42,7 +44,7 @@ release() {
 pinned_in() {
   case $1 in
     keda-*) echo tools/keda ;;
-    contour | flagger) echo "tools/$1" ;;
+    contour | flagger | flux-*) echo "tools/$1" ;;
     *) echo tools ;;
   esac
 }

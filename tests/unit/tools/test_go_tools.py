@@ -28,7 +28,13 @@ class Checkout:
         self.root = root
         self.programs = root / "path"
         self.record = root / "builds"
-        modules = ("tools", *(f"tools/{name}" for name in ("contour", "flagger", "keda")))
+        modules = (
+            "tools",
+            *(
+                f"tools/{name}"
+                for name in ("contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "keda")
+            ),
+        )
         pins = (*(f"{folder}/go.{kind}" for folder in modules for kind in ("mod", "sum")), "requirements/go.txt")
         for name in ("tools/go_tools.sh", "tests/e2e/clients/client.go", *pins):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
