@@ -1,7 +1,11 @@
 """New versions judged by Flagger under load: a good one gets all traffic, and each bad one goes back without help."""
 
+import hashlib
+import io
 import json
 import os
+import subprocess
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +30,7 @@ from tests.cluster.timeline import Line, Panel, render, steps
 from tests.cluster.waiting import until, wait
 from tests.programs import find_program
 from tools.monitor import running_prometheus
+from tools.promotion import Repository, settle
 
 SCRAPING: Final = ROOT / "monitoring/prometheus-kubernetes.yaml"
 PROMETHEUS_PORT: Final = 9091
@@ -205,7 +210,7 @@ def hits(answers: Sequence[Answer], since: float, until_s: float) -> float:
 
 
 def went_back(rollout: Rollout, judged: Judged, changed: float, report: Report) -> float:
-    """Nothing is left of a version that was rolled back; return how long that took."""
+    """Nothing is left of a version that was rolled back, in the cluster or in Git; return how long that took."""
     service = rollout.service
     failed = judged.reached("Failed")
     assert failed is not None
@@ -215,7 +220,39 @@ def went_back(rollout: Rollout, judged: Judged, changed: float, report: Report) 
     kubectl = service.kubectl
     assert image_of(kubectl, PRIMARY) != image_of(kubectl, API)
     assert len(service.ready_pods(PRIMARY)) == kubectl.get("deployment", PRIMARY)["spec"]["replicas"]
+    report(settled(kubectl))
     return failed - changed
+
+
+def settled(kubectl: Kubectl) -> str:
+    """Have a repository that names the version tell the truth, by what the cluster says; return what was done.
+
+    The node has images by tags and no digests: each is given one.
+    """
+    said = kubectl.run("get", f"canary/{API}", f"deployment/{API}", f"deployment/{PRIMARY}", "--output", "json")
+    images = image_of(kubectl, PRIMARY), image_of(kubectl, API)
+    kept, tried = (f"sha256:{hashlib.sha256(image.encode()).hexdigest()}" for image in images)
+    for image, digest in zip(images, (kept, tried), strict=True):
+        said = said.replace(f'"image": "{image}"', f'"image": "mlapi@{digest}"')
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / ".k8s/environments/prod/kustomization.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_bytes((ROOT / file.relative_to(folder)).read_bytes())
+        for command in (
+            ["init", "--quiet"],
+            ["config", "user.name", "test"],
+            ["config", "user.email", "test@example.com"],
+            ["add", "."],
+            ["commit", "--quiet", "--message", "none"],
+        ):
+            subprocess.run(["git", "-C", folder, *command], check=True)
+        repository = Repository(Path(folder))
+        for digest in (kept, tried):
+            repository.move("prod", digest, "run it")
+        done = settle(repository, "prod", io.StringIO(said))
+        assert (repository.digest("prod"), repository.banned()) == (kept, {tried})
+        assert "nothing to do" in settle(repository, "prod", io.StringIO(said))
+    return done
 
 
 def picture(judged: Judged, answers: Sequence[Answer], changed: float, end: float) -> str:
