@@ -21,6 +21,7 @@ from mlapi.api.accounting import Accounting
 from mlapi.api.application import Application
 from mlapi.api.body import BodyReader
 from mlapi.api.body_deadline import Expiry
+from mlapi.api.cache_state import RedisCacheState
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle, Phase
@@ -164,14 +165,7 @@ def _mount(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, _CLOCK)
     )
     client_limit = ClientLimit(settings.client_texts_per_s, _CLOCK)
-    config = RouteConfig(
-        limits=TextLimits(settings.max_texts, settings.max_text_chars),
-        deadline_s=settings.deadline_s,
-        allow_no_cache=settings.allow_no_cache,
-        client_header=settings.client_header.lower().encode(),
-        max_body_bytes=settings.max_body_bytes,
-        idle_s=settings.keep_alive_s,
-    )
+    config = _route_config(settings)
     served = [ServedModel(model.root, lifecycle, model.name) for model in settings.served]
     metrics = dict(zip(served, of_models, strict=True))
 
@@ -214,29 +208,24 @@ def _mount(
     return mounts, mount_process(formats, served, make_parts, facts, gate)
 
 
+def _route_config(settings: Settings) -> RouteConfig:
+    return RouteConfig(
+        limits=TextLimits(settings.max_texts, settings.max_text_chars),
+        deadline_s=settings.deadline_s,
+        allow_no_cache=settings.allow_no_cache,
+        client_header=settings.client_header.lower().encode(),
+        max_body_bytes=settings.max_body_bytes,
+        idle_s=settings.keep_alive_s,
+        origins=settings.cors_origins,
+    )
+
+
 def _judged(served: ServedModel) -> "JudgedModel":
     """Return a model as its feedback route knows it, once it is loaded."""
     from mlapi.api.feedback_route import JudgedModel  # noqa: PLC0415  imported where there is a route
 
     loaded = served.loaded
     return JudgedModel(loaded.info.labels, loaded.predictor.canonical_form)
-
-
-@dataclass(frozen=True, slots=True)
-class _CacheState:
-    """What the health route says of the cache."""
-
-    redis: RedisServer | None
-
-    @property
-    def status(self) -> str:
-        """`disabled` without a Redis, else how it is doing."""
-        return "disabled" if self.redis is None else self.redis.state
-
-    @property
-    def reason(self) -> str | None:
-        """Why Redis is not used as it should be."""
-        return None if self.redis is None else self.redis.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +363,7 @@ async def _start(
         ids = answer_ids(settings, shared.keys, metrics.name)
         asked = partial(shared.asks.asked.labels, metrics.name)
         answering = replace(answering, identify=identify(ids, info.digest, postprocessor, asked))
-    return LoadedModel(predictor, info, answering, _CacheState(redis), tokenizing, model.contributions)
+    return LoadedModel(predictor, info, answering, RedisCacheState(redis), tokenizing, model.contributions)
 
 
 def _breaker(show: Callable[[float], None]) -> CircuitBreaker:

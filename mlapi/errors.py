@@ -23,6 +23,7 @@
     │   ├── UnsupportedEncodingError 415 unsupported_content_encoding
     │   ├── InvalidRequestError      422 invalid_request (names each bad item)
     │   ├── TextTooLongError         422 text_too_long (`truncate=false`, names each item)
+    │   ├── UpgradeRequiredError     426 upgrade_required
     │   ├── HeadersTooLargeError     431 headers_too_large
     │   ├── RateLimitedError         429 rate_limited
     │   ├── TooManyVotesError        429 too_many_votes
@@ -231,6 +232,14 @@ class UriTooLongError(RequestError):
     code = "uri_too_long"
     status = HTTPStatus.REQUEST_URI_TOO_LONG
     title = "The request's target is too long"
+
+
+class UpgradeRequiredError(RequestError):
+    """The route speaks another protocol than HTTP."""
+
+    code = "upgrade_required"
+    status = HTTPStatus.UPGRADE_REQUIRED
+    title = "This route speaks another protocol"
 
 
 class HeadersTooLargeError(RequestError):

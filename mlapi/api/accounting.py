@@ -51,9 +51,9 @@ class Accounting:
             self._requests.labels(self._route, "POST", str(status)).inc()
         self._duration.observe(seconds)
 
-    def stream(self, status: int) -> None:
+    def stream(self, status: int, method: str = "POST") -> None:
         """Count one request that was a stream: it lasts as long as its caller likes, which is no latency."""
-        self._requests.labels(self._route, "POST", str(status)).inc()
+        self._requests.labels(self._route, method, str(status)).inc()
 
     def sources(self, counts: SourceCounts) -> None:
         """Count texts that were asked for on the way to something else: none of them is a text that was answered."""

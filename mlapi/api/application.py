@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -26,10 +27,18 @@ from mlapi.api.families import Families
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import HeadAsGet, Methods
-from mlapi.api.mounting import Mount
-from mlapi.api.openapi import Documented, add_schemas, document_responses, prediction_extra, prediction_responses
+from mlapi.api.mounting import STREAM, Mount
+from mlapi.api.openapi import (
+    Documented,
+    add_schemas,
+    document_responses,
+    prediction_extra,
+    prediction_responses,
+    stream_responses,
+)
 from mlapi.api.route import PredictionRoute
 from mlapi.api.text_request import TAG
+from mlapi.api.websocket_route import UpgradeRequired, WebSocketRoute
 from mlapi.dialects.base import WireFormat
 from mlapi.dialects.problems import refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError, Violation
@@ -127,7 +136,15 @@ class Application(FastAPI):
             if not self.tracing:
                 await direct(scope, receive, send)
                 return
+        elif scope["type"] == "websocket" and (stream := self.websockets.get(scope["path"])):
+            await stream(scope, receive, send)
+            return
         await super().__call__(scope, receive, send)
+
+    @property
+    def websockets(self) -> dict[str, WebSocketRoute]:
+        """What speaks WebSocket, by path."""
+        return {f"{mount.root}/{STREAM}": mount.stream for mount in self.mounts if mount.stream}
 
     @property
     def pages(self) -> frozenset[str]:
@@ -184,6 +201,8 @@ class Application(FastAPI):
             self._add_documented(f"{mount.root}/{name}", f"{prefix}{name}", text_route, text_route)
         for name, document in mount.documents.items():
             self._add_document_route(f"{mount.root}/{name}", f"{prefix}{name}", document)
+        if mount.stream is not None:
+            self._add_stream(f"{mount.root}/{STREAM}", f"{prefix}{STREAM}")
         if mount.feedback is not None:
             from mlapi.api.feedback_documents import feedback_route  # noqa: PLC0415  its schemas cost milliseconds
 
@@ -232,6 +251,29 @@ class Application(FastAPI):
             )
 
         self._documented.append(make)
+
+    def _add_stream(self, path: str, name: str) -> None:
+        """Add what is answered to those who do not speak WebSocket, and say to others how it is spoken there."""
+        self.router.routes.append(Route(path, UpgradeRequired(), methods=["GET"], name=name))
+        operation_id = self._operation_id(name)
+
+        def documented() -> APIRoute:
+            return DocumentedRoute(
+                path,
+                methods=["GET"],
+                name=name,
+                operation_id=operation_id,
+                summary="Answer lines over WebSocket",
+                description="The lines that `bulk-predict` takes, a text message each, answered by a message each, in "
+                "their order, with the same query parameters.",
+                tags=["predictions"],
+                status_code=HTTPStatus.SWITCHING_PROTOCOLS,
+                response_class=Response,
+                response_description="The connection speaks WebSocket from now on (RFC 6455).",
+                responses=stream_responses(),
+            )
+
+        self._documented.append(documented)
 
     def _add_document_route(self, path: str, name: str, route: DocumentRoute) -> None:
         if path in self._taken:

@@ -14,6 +14,7 @@ from mlapi.api.route import PredictionRoute, RouteParts
 from mlapi.api.served_model import ServedModel
 from mlapi.api.text_request import TextRoute
 from mlapi.api.tokenize_route import tokenize_route
+from mlapi.api.websocket_route import WebSocketRoute
 from mlapi.cache.hot_texts import HotTexts
 from mlapi.dialects.base import ModelFacts, WireFormat
 
@@ -37,6 +38,7 @@ class Mount(NamedTuple):
         documents: what is answered to a GET.
         served: the model, below a model's root; at the root of the process the first.
         texts: other routes that take texts.
+        stream: answers lines over WebSocket; None at the root of the process.
         feedback: takes opinions on its answers; None where that is another process's business.
         hot_texts: samples what is asked for most; None where nothing is sampled.
         pages: what needs no API key, because browsers load it before anybody can give one; it holds nothing secret.
@@ -47,10 +49,13 @@ class Mount(NamedTuple):
     documents: Mapping[str, DocumentRoute]
     served: ServedModel
     texts: Mapping[str, TextRoute]
+    stream: WebSocketRoute | None = None
     feedback: ASGIApp | None = None
     hot_texts: HotTexts | None = None
     pages: Mapping[str, Page] = MappingProxyType({})
 
+
+STREAM: Final = "stream"
 
 _TEXT_ROUTES: Final = {"tokenize": tokenize_route, "explain": explain_route}
 
@@ -83,7 +88,8 @@ def mount_models(
             for path, document in item.documents.items()
         }
         texts = {name: make(make_parts(model, f"{model.root}/{name}", ())) for name, make in _TEXT_ROUTES.items()}
-        mounts.append(Mount(model.root, predictions, documents, model, texts))
+        stream = WebSocketRoute(predictions["bulk-predict"].dialect, make_parts(model, f"{model.root}/{STREAM}", ()))
+        mounts.append(Mount(model.root, predictions, documents, model, texts, stream))
     return mounts
 
 

@@ -10,8 +10,7 @@ from mlapi.api.body import BodyReader, ClientGoneError
 from mlapi.api.content_coding import ContentDecoder
 from mlapi.api.line_splitter import LineSplitter
 from mlapi.api.lines import Line
-from mlapi.api.streams import LOOK_S, StreamLife
-from mlapi.errors import BodyTimeoutError
+from mlapi.api.streams import StreamLife, wait_alive
 
 MEDIA_TYPES: Final = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
 """What a body of lines may be declared as."""
@@ -100,19 +99,7 @@ class LineBody:
 
     async def _next(self) -> Message:
         """Return the next part of the body."""
-        receiving = asyncio.ensure_future(self._receive())
-        looks = 0
-        try:
-            while not receiving.done():
-                self._life.check()
-                if looks * LOOK_S >= self._idle_s:
-                    msg = f"nothing came for {self._idle_s:g} s"
-                    raise BodyTimeoutError(msg)
-                looks += 1
-                await asyncio.wait((receiving,), timeout=LOOK_S)
-        finally:
-            receiving.cancel()
-        message = receiving.result()
+        message = await wait_alive(asyncio.ensure_future(self._receive()), self._life, self._idle_s)
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         return message

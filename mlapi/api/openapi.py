@@ -56,6 +56,7 @@ _ELSEWHERE: Final[tuple[type[errors.MlapiError], ...]] = (
     errors.MethodNotAllowedError,
     errors.FeedbackUnavailableError,
     errors.TooManyVotesError,
+    errors.UpgradeRequiredError,
 )
 """What only other paths and methods than those that are documented here answer with."""
 
@@ -211,6 +212,32 @@ def prediction_extra(dialect: Documented) -> dict[str, Any]:
     return {
         "parameters": [*operation.parameters, *(_HEADER_PARAMETERS if operation.headers is None else _ANY_PARAMETERS)],
         "requestBody": {"required": True, "content": content},
+    }
+
+
+def stream_responses() -> dict[int | str, dict[str, Any]]:
+    """Describe all responses to a handshake, by status."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    kinds: tuple[tuple[type[errors.MlapiError], Mapping[str, object]], ...] = (
+        (errors.UnauthorizedError, CHALLENGE_HEADER),
+        (errors.ForbiddenError, {}),
+        (errors.ModelMismatchError, {"Model-Digest": _header("Which model is served.", _DIGEST)}),
+        (errors.InvalidRequestError, {}),
+        (errors.UpgradeRequiredError, {"Upgrade": _header("What is spoken here.", "websocket")}),
+        (errors.DrainingError, _RETRY_AFTER),
+    )
+    return {
+        HTTPStatus.SWITCHING_PROTOCOLS.value: {
+            "headers": {"Model-Digest": _SUCCESS_HEADERS["Model-Digest"], **REQUEST_ID_HEADER}
+        },
+        **{
+            int(kind.status): {
+                "description": kind.title,
+                "headers": {**REQUEST_ID_HEADER, **headers},
+                "content": content,
+            }
+            for kind, headers in kinds
+        },
     }
 
 

@@ -65,6 +65,7 @@ class RouteConfig:
     client_header: bytes
     max_body_bytes: int
     idle_s: float
+    origins: Sequence[str]
 
 
 class Target(NamedTuple):

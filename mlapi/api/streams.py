@@ -1,8 +1,9 @@
 """What streams of lines have in common, whatever brings them: who may have one, with what, and until when."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.types import Scope
 
@@ -12,7 +13,9 @@ from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.lines import Lines, StreamParts
 from mlapi.api.route import RouteParts, caller_name, check_pinned
 from mlapi.dialects.base import Call, CombiningDialect, Dialect
-from mlapi.errors import DrainingError
+from mlapi.errors import BodyTimeoutError, DrainingError
+
+T = TypeVar("T")
 
 LOOK_S: Final = 0.25
 """How often, while nothing comes, a stream is asked whether it has to end."""
@@ -36,6 +39,27 @@ class StreamLife:
         if self._lifecycle.phase is Phase.DRAINING and self._clock() >= self._until:
             msg = "this instance is shutting down: send to another one what has no answer"
             raise DrainingError(msg, retry_after_s=1)
+
+
+async def wait_alive(receiving: "asyncio.Future[T]", life: StreamLife, idle_s: float) -> T:
+    """Wait for what comes next on a stream; give it up with the wait.
+
+    Raises:
+        DrainingError: the stream has to end.
+        BodyTimeoutError: nothing came in so many seconds.
+    """
+    looks = 0
+    try:
+        while not receiving.done():
+            life.check()
+            if looks * LOOK_S >= idle_s:
+                msg = f"nothing came for {idle_s:g} s"
+                raise BodyTimeoutError(msg)
+            looks += 1
+            await asyncio.wait((receiving,), timeout=LOOK_S)
+        return receiving.result()
+    finally:
+        receiving.cancel()
 
 
 def open_lines(parts: RouteParts, dialect: Dialect, scope: Scope, head: RequestHead, request_id: bytes) -> Lines:

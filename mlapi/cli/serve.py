@@ -110,7 +110,7 @@ def _server(settings: Settings, loading: "Future[list[Model]]") -> "DrainingServ
         from mlapi.server.sampled_path import sampled_paths  # noqa: PLC0415  imported where there is a sample
 
         paths = sampled_paths(app, paths)
-    shared = Shared(paths, app.refusals, connection_limits(settings))
+    shared = Shared(paths, app.refusals, connection_limits(settings), app.websockets.keys())
     if app.gate is not None:
         app.gate.on_change(shared.requests.forget)
     connect = partial(FastHttpConnection, shared)
@@ -128,7 +128,9 @@ def server_config(app: "ASGIApp", connect: "Callable[..., asyncio.Protocol]", se
         loop="uvloop",
         # uvicorn calls it as it calls a class, for each connection.
         http=cast("type[asyncio.Protocol]", connect),
-        ws="none",
+        ws="none",  # the connections themselves change to it
+        ws_max_size=settings.max_body_bytes,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -202,9 +202,20 @@ class HttpConnection(asyncio.Protocol):
 
     def _start(self, request: Request, data: bytes, start: int, end: int) -> int:
         """Serve the request of a head, `data[start:end]`; return where in `data` to go on, `start` to wait for more."""
-        del data, start
-        self._begin(request.head)
+        head = request.head
+        if head.path in self._shared.websockets and _wants_websocket(head):
+            self._change(data[start:])
+            return len(data)
+        self._begin(head)
         return end
+
+    def _change(self, received: bytes) -> None:
+        """Hand the connection over to WebSocket, with the handshake and what came behind it."""
+        from mlapi.server.websocket_connection import WebSocketConnection  # noqa: PLC0415  few processes need it
+
+        self._stop_reading_requests()
+        self._server_state.connections.discard(cast("Any", self))
+        WebSocketConnection(self._config, self._server_state, self._app_state).take_over(self._transport, received)
 
     def _hold(self, data: bytes) -> None:
         """Keep what is not a request yet."""
@@ -301,3 +312,13 @@ class HttpConnection(asyncio.Protocol):
         self._ended = self._busy = True
         self._hold(b"")
         self._flow.fill(full=False)
+
+
+def _wants_websocket(head: Head) -> bool:
+    """Tell whether a head asks for another protocol, and for this one (RFC 6455, section 4.1)."""
+    wishes = {name: value.lower() for name, value in head.headers if name in {b"upgrade", b"connection"}}
+    return (
+        head.method == b"GET"
+        and wishes.get(b"upgrade") == b"websocket"
+        and b"upgrade" in [wish.strip() for wish in wishes.get(b"connection", b"").split(b",")]
+    )

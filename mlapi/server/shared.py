@@ -1,6 +1,7 @@
 """What the connections of a server share, and how all of them write heads of answers."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -17,10 +18,25 @@ class Shared:
         requests: reads heads.
         limits: the bounds of each connection.
         holding: counts what all connections hold that is not a request yet.
+        websockets: the paths on which callers may change to WebSocket.
     """
 
-    def __init__(self, fast_paths: Mapping[bytes, Choosy], refusals: EarlyRefusals, limits: Limits) -> None:
-        """Take what may answer plain requests, by target; what answers requests that are none; and the bounds."""
+    def __init__(
+        self,
+        fast_paths: Mapping[bytes, Choosy],
+        refusals: EarlyRefusals,
+        limits: Limits,
+        websockets: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            fast_paths: what may answer plain requests, by target.
+            refusals: answer requests that are none.
+            limits: the bounds of each connection.
+            websockets: the paths that speak WebSocket.
+        """
+        self.websockets = websockets
         self.requests = Requests(fast_paths, limits.head_bytes)
         self.limits = limits
         self.holding = Holding()

@@ -25,6 +25,7 @@ BELOW_MODELS = {
     "bulk-predict": "post",
     "tokenize": "post",
     "explain": "post",
+    "stream": "get",
     "hf": "post",
     "tei/predict": "post",
     "tei/info": "get",
@@ -77,6 +78,7 @@ ELSEWHERE = {
     errors.MethodNotAllowedError,
     errors.FeedbackUnavailableError,
     errors.TooManyVotesError,
+    errors.UpgradeRequiredError,
 }
 """What other paths and methods answer with."""
 

@@ -26,6 +26,7 @@ STATUSES = {
     "payload_too_large": 413,
     "batch_too_large": 413,
     "uri_too_long": 414,
+    "upgrade_required": 426,
     "headers_too_large": 431,
     "unsupported_media_type": 415,
     "unsupported_content_encoding": 415,

@@ -33,6 +33,7 @@ class Keyed:
     def __init__(self, folder: Path) -> None:
         self.file = KeysFile(folder)
         self.key = self.file.add("shop")
+        self.explaining = self.file.add("explaining", scopes=["predict", "explain"])
         self.of_lab = self.file.add("lab only", models=["lab"])
         self.admin = self.file.add("operator", scopes=["admin"])
         self.elsewhere = self.file.add("another service's", models=["another"])
@@ -77,8 +78,10 @@ def test_every_route_but_the_probes_asks_for_a_key(keyed: Keyed) -> None:
             assert answer.headers["www-authenticate"].startswith('Bearer realm="mlapi"')
             seen.add(path)
         if path not in OPEN_PATHS | PAGES:
-            answer = keyed.service.client.request(method, path, headers=bearer(keyed.key))
+            answer = keyed.service.client.request(method, path, headers=bearer(keyed.explaining))
             assert answer.status_code not in {401, 403, 500}, (path, method)
+            answer = keyed.service.client.request(method, path, headers=bearer(keyed.key))
+            assert (answer.status_code == 403) == (path.endswith("/explain") and method == "POST")
     assert len(seen) > 12
 
 
