@@ -189,9 +189,21 @@ def serve(*, host: str, port: int, **options: Any) -> None:  # noqa: ANN401  as 
     from mlapi.observability.logs import configure_logging  # noqa: PLC0415  as above
     from mlapi.observability.metrics import RolloutMetrics  # noqa: PLC0415  as above
     from mlapi.rollout.gate_app import create_gate_app  # noqa: PLC0415  as above
+    from mlapi.rollout.version import VersionError  # noqa: PLC0415  as above
 
     configure_logging("info")
-    app = create_gate_app(_plan(**options), RolloutMetrics())
+    plan = _plan(**options)
+
+    def make_plan() -> "Plan":
+        if str(options["key_file"]) == "-":
+            return plan  # standard input can be read but once
+        try:
+            return _plan(**options)
+        except (OSError, click.UsageError) as error:
+            msg = f"a file of the command line cannot be read any more: {error}"
+            raise VersionError(msg) from error
+
+    app = create_gate_app(make_plan, RolloutMetrics())
     server = uvicorn.Server(
         uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     )

@@ -165,7 +165,8 @@ def compare_versions(plan: Plan, weights: dict[str, int]) -> Compared:
     Raises:
         VersionError: one of them cannot be asked, or the new one is not the expected one.
     """
-    with closing(Version(plan.old)) as old_version, closing(Version(plan.new)) as new_version:
+    # What the old version is asked for here says nothing of what its callers ask for.
+    with closing(Version(plan.old, stores=False)) as old_version, closing(Version(plan.new)) as new_version:
         old, new = old_version.identity(), _expected(new_version, plan)
         if set(old.labels) != set(new.labels):
             reason = f"the labels differ: {', '.join(old.labels)} and {', '.join(new.labels)}"

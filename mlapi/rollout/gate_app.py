@@ -54,10 +54,12 @@ def note(metrics: RolloutMetrics, result: Warmed | Compared) -> None:
         metrics.score_shift.labels(name).set(getattr(found, f"score_shift_{name}"))
 
 
-def judge(plan: Plan, metrics: RolloutMetrics, *, warming: bool) -> Outcome:
+def judge(make_plan: Callable[[], Plan], expected: str, metrics: RolloutMetrics, *, warming: bool) -> Outcome:
     """Warm if asked to, and compare; whatever goes wrong is no pass."""
     warmed = None
     try:
+        plan = make_plan()
+        plan = replace(plan, expected=expected or plan.expected)
         same = same_model(plan)
         if same is not None:
             return _counted(metrics, Outcome(same.verdict, same.reason, compared=report(same)))
@@ -102,10 +104,11 @@ class _Shared:
             return await asyncio.to_thread(self._run, warming)
 
 
-def create_gate_app(plan: Plan, metrics: RolloutMetrics) -> Starlette:
+def create_gate_app(make_plan: Callable[[], Plan], metrics: RolloutMetrics) -> Starlette:
     """Return the application: `POST /pre-rollout` warms and compares, `POST /compare` compares.
 
-    The versions are those of the plan, whatever a caller writes: the body may hold the model digest that the new
+    `make_plan` is asked for each judgement: a key that was rotated is read anew; what it raises is a VersionError. The
+    versions are those of the plan, whatever a caller writes: the body may hold the model digest that the new
     version is expected to have, as `metadata.digest`, and nothing else that is heeded.
     """
     gates: dict[str, _Shared] = {}
@@ -116,12 +119,10 @@ def create_gate_app(plan: Plan, metrics: RolloutMetrics) -> Starlette:
             expected = _digest_in(body)
             if len(body) > _MAX_PAYLOAD or expected is None:
                 return PlainTextResponse("the body is not the payload of a webhook\n", 400)
-            wanted = expected or plan.expected
-            own = replace(plan, expected=wanted)
-            gate = gates.get(wanted)
+            gate = gates.get(expected)
             if gate is None:
                 gates.clear()  # of a digest that is rolled out no more
-                gate = gates[wanted] = _Shared(lambda warm_too: judge(own, metrics, warming=warm_too))
+                gate = gates[expected] = _Shared(lambda warm_too: judge(make_plan, expected, metrics, warming=warm_too))
             outcome = await gate.judge(warming=warming)
             status = 200 if outcome.verdict == "passed" else _REFUSED
             return Response(msgspec.json.encode(outcome), status, media_type="application/json")

@@ -113,12 +113,22 @@ class Place:
 class Version:
     """A connection to one address of a version."""
 
-    def __init__(self, place: Place, address: str | None = None, *, timeout_s: float = 30.0) -> None:
-        """Connect with the first request; `address`: which of the place's, None: whichever its name leads to."""
+    def __init__(
+        self, place: Place, address: str | None = None, *, stores: bool = True, timeout_s: float = 30.0
+    ) -> None:
+        """Connect with the first request.
+
+        Args:
+            place: where it is.
+            address: which of the place's; None: whichever its name leads to.
+            stores: whether it may keep answers, and count the texts for its own sample.
+            timeout_s: how long it may take to answer.
+        """
         kind = HTTPSConnection if place.tls else HTTPConnection
         self._connection = kind(address or place.host, place.port, timeout=timeout_s)
         self._place = place
         self._digest: str | None = None
+        self._stores = stores
 
     def identity(self) -> Identity:
         """Return which model it serves; from then on an answer of another one is an error.
@@ -178,6 +188,8 @@ class Version:
 
     def _ask(self, method: str, path: str, body: object) -> tuple[dict[str, str], Any]:
         headers = {"Host": _authority(self._place), "Content-Type": "application/json"}
+        if not self._stores:
+            headers["Cache-Control"] = "no-store"
         if self._place.key:
             headers["Authorization"] = f"Bearer {self._place.key}"
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -226,6 +226,13 @@ def test_the_gate_answers_webhooks(versions: Versions) -> None:
         assert (other.status_code, other.json()["verdict"]) == (409, "unmeasured")
         for body in (b"{", b"[]", b'{"metadata": {"digest": 7}}'):
             assert client.post(f"{urls[0]}/compare", content=body).status_code == 400
+        # A key that is rotated is read anew; one that is not valid is no pass.
+        valid = versions.key_file.read_text(encoding="ascii")
+        versions.key_file.write_text("mlapi_aaaaaaaa_wrong", encoding="ascii")
+        unknown = client.post(f"{urls[0]}/compare", json=payload)
+        versions.key_file.write_text(valid, encoding="ascii")
+        assert (unknown.status_code, unknown.json()["verdict"]) == (409, "unmeasured")
+        assert client.post(f"{urls[0]}/compare", json=payload).status_code == 200
         families = {each.name: each for each in text_string_to_metric_families(client.get(f"{urls[1]}/metrics").text)}
         rates = {sample.labels["of"]: sample.value for sample in families["mlapi_rollout_flip_rate"].samples}
         assert rates["texts"] == 0.04
