@@ -19,6 +19,8 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 	@tools/install.sh full
 	@$(MAKE) --no-print-directory check
 	@tools/go_tools.sh || test -z "$${CI:-}" # without them their tests are skipped, except in CI
+	@tools/go_tools.sh actionlint || test -z "$${CI:-}"
+	@tools/delivery_tools.sh zizmor || test -z "$${CI:-}"
 	@tools/training_tools.sh || test -z "$${CI:-}"
 	@tools/clients.sh || test -z "$${CI:-}"
 	@tools/protocol_clients.sh || test -z "$${CI:-}"

@@ -13,6 +13,10 @@ named behind it. What is in ECR already is not built again.
 Options:
   --flavour serve|torch   serve (the default) runs on processors, torch has PyTorch with CUDA
   --bundle FOLDER         another model, such as models/mine; default: the one that ships with the source
+  --arch                  one of several architectures: push it as TAG-amd64 or TAG-arm64, whichever this machine is
+  --join LIST             build nothing: push under TAG what was pushed with --arch, such as --join amd64,arm64; a node
+                          pulls the one that it can run. Needs docker with buildx, or podman or buildah
+  --write FILE            append image=NAME:TAG and digest=sha256:… to a file, when it is in ECR
   --create-repository     make the ECR repository if there is none; tags in it cannot be moved
   --dry-run               ask git and AWS, but build and push nothing: print what would be run
   -h, --help
@@ -42,13 +46,14 @@ run() {
 }
 
 parse() {
-  flavour=serve bundle='' create='' dry_run=''
+  flavour=serve bundle='' create='' dry_run='' arch='' join='' write=''
   while (($#)); do
     case $1 in
       --create-repository) create=yes ;;
+      --arch) arch=yes ;;
       --dry-run) dry_run=yes ;;
       -h | --help) usage && exit ;;
-      --flavour | --bundle)
+      --flavour | --bundle | --join | --write)
         (($# > 1)) && [[ -n $2 ]] || stop "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift
@@ -58,6 +63,8 @@ parse() {
     shift
   done
   [[ $flavour == serve || $flavour == torch ]] || stop "--flavour is serve or torch, not $flavour"
+  [[ -z $arch || -z $join ]] || stop "--arch pushes one architecture, --join names several: choose one"
+  [[ -z $join || $join =~ ^(amd64|arm64)(,(amd64|arm64))*$ ]] || stop "--join takes amd64, arm64 or both, not $join"
   [[ -z $bundle || -f $bundle/bundle.json ]] || stop "$bundle is not a model bundle: it has no bundle.json"
   [[ -z $bundle || $bundle == models/* ]] || stop "--bundle takes a folder below models/: nothing else reaches the builder"
 }
@@ -98,6 +105,39 @@ log_in() {
   fi
 }
 
+# What container engines call this machine.
+machine() {
+  case $(uname -m) in
+    x86_64) echo amd64 ;;
+    aarch64 | arm64) echo arm64 ;;
+    *) stop "there is no image for $(uname -m)" ;;
+  esac
+}
+
+# One name for the images of several architectures, each of which is in ECR.
+join_architectures() {
+  local names=("${join//,/ }") parts=() part
+  read -ra names <<<"${names[0]}"
+  for part in "${names[@]}"; do
+    [[ -n $dry_run ]] || image=$image-$part pushed >/dev/null ||
+      stop "$image-$part is not in ECR; push it on a machine of that architecture: ./build-push.sh --arch"
+    parts+=("$image-$part")
+  done
+  log_in
+  if [[ $engine == docker ]]; then
+    run docker buildx imagetools create --tag "$image" "${parts[@]}"
+  else
+    run "$engine" manifest create "$image" "${parts[@]/#/docker://}"
+    run "$engine" manifest push --all "$image" "docker://$image"
+  fi
+}
+
+# What is in ECR, for people and for whoever asked for it in a file.
+told() {
+  [[ -z $write ]] || printf 'image=%s\ndigest=%s\n' "$image" "$2" >>"$write"
+  say "$1"
+}
+
 main() {
   parse "$@"
   check_tree
@@ -106,18 +146,23 @@ main() {
   engine=$(tools/image.sh engine) || exit 2
   tag=$(tools/image.sh tag "$bundle" "$flavour")
   image=$(tools/ecr.sh "$tag") || exit 2
+  [[ -z $arch ]] || image=$image-$(machine)
   check_repository
   if digest=$(pushed); then
-    say "$image is there already: $digest"
+    told "$image is there already: $digest" "$digest"
     return
   fi
-  run tools/image.sh build "$image" "${options[@]}"
-  run tools/image.sh check "$image" "$flavour"
-  log_in
-  run "$engine" push "$image"
+  if [[ -n $join ]]; then
+    join_architectures
+  else
+    run tools/image.sh build "$image" "${options[@]}"
+    run tools/image.sh check "$image" "$flavour"
+    log_in
+    run "$engine" push "$image"
+  fi
   [[ -n $dry_run ]] && return
   digest=$(pushed) || stop "ECR does not know $image after the push"
-  say "pushed $image, $digest"
+  told "pushed $image, $digest" "$digest"
   say "next: ./deploy.sh prod --context NAME, with the same --bundle and --flavour"
 }
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Put programs that are written in Go into .tools/bin, in the versions that tools/go.mod pins: those named, else all.
-# What only a test on a cluster needs is pinned in a module of its own, such as tools/keda/go.mod, and built only when
-# named: KEDA's two programs, Contour, Flagger, Flux's two controllers.
+# What needs other versions than these is pinned in a module of its own, such as tools/keda/go.mod, and built only when
+# named: actionlint, Helm, and what only a test on a cluster needs: KEDA's two programs, Contour, Flagger, Flux's two.
 # `schemas` are not a program, but come the same way: what Kubernetes and others publish about their resources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program: the package that it is built from, the module whose version is its own, how it is asked for that version
 declare -A source=(
+  [actionlint]='github.com/rhysd/actionlint/cmd/actionlint github.com/rhysd/actionlint -version'
   [alertmanager]='github.com/prometheus/alertmanager/cmd/alertmanager github.com/prometheus/alertmanager --version'
   [amtool]='github.com/prometheus/alertmanager/cmd/amtool github.com/prometheus/alertmanager --version'
   [compose-spec]='github.com/compose-spec/compose-go/v2/cmd github.com/compose-spec/compose-go/v2 --version'
@@ -15,6 +16,7 @@ declare -A source=(
   [flagger]='github.com/fluxcd/flagger/cmd/flagger github.com/fluxcd/flagger -version'
   [flux-kustomize-controller]='github.com/fluxcd/kustomize-controller github.com/fluxcd/kustomize-controller --version'
   [flux-source-controller]='github.com/fluxcd/source-controller github.com/fluxcd/source-controller --version'
+  [helm]='helm.sh/helm/v3/cmd/helm helm.sh/helm/v3 version'
   [k6]='go.k6.io/k6 go.k6.io/k6 version'
   [keda-adapter]='github.com/kedacore/keda/v2/cmd/adapter github.com/kedacore/keda/v2 --version'
   [keda-operator]='github.com/kedacore/keda/v2/cmd/operator github.com/kedacore/keda/v2 --version'
@@ -43,8 +45,8 @@ release() {
 # pinned_in NAME: the folder of the module that pins a program. Some replace modules, or need other versions.
 pinned_in() {
   case $1 in
+    actionlint | contour | flagger | flux-* | helm) echo "tools/$1" ;;
     keda-*) echo tools/keda ;;
-    contour | flagger | flux-*) echo "tools/$1" ;;
     *) echo tools ;;
   esac
 }
@@ -99,7 +101,8 @@ build() {
   # GOTOOLCHAIN: no other Go than this one is fetched. The tags leave the libraries of a dozen clouds out of Prometheus.
   # The new file replaces the old one in one step: it may be running.
   GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0 nice -n 15 "$go" -C "$main" build -mod=readonly -trimpath -buildvcs=false \
-    -tags remove_all_sd,enable_kubernetes_sd,enable_dns_sd -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version" \
+    -tags remove_all_sd,enable_kubernetes_sd,enable_dns_sd -ldflags "-s -w -X github.com/prometheus/common/version.Version=$version \
+      -X helm.sh/helm/v3/internal/version.version=v$version -X github.com/rhysd/actionlint.version=$version" \
     -o "$PWD/$bin/.$name.new" "$package"
   mv -f "$bin/.$name.new" "$bin/$name"
 }

@@ -42,6 +42,12 @@ KUBERNETES: Final = (
 
 CUSTOM_RESOURCES: Final = (
     Module(
+        "github.com/external-secrets/external-secrets",
+        "v1.3.2",
+        "h1:u2J8RjlHIeF0oZCqtl92adI/uZWUwOesJIDkfql6LqQ=",
+        "config/crds/bases/external-secrets.io_*.yaml",
+    ),
+    Module(
         "istio.io/api",
         "v1.32.0",
         "h1:37mJvg9I0biYZAEQF+MATs4FNeCpXEIVO3LFpVb6iNM=",

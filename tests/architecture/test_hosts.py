@@ -80,6 +80,17 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
     "the gate of a rollout, in the namespaces of its environments": frozenset(
         {"mlapi-rollout-gate.mlapi", "mlapi-rollout-gate.mlapi-staging"}
     ),
+    "services of AWS and GitHub as policies name them, and APIs of External Secrets": frozenset(
+        {
+            *("cloudwatch.amazonaws.com", "ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com"),
+            *(
+                "sts.amazonaws.com",
+                "token.actions.githubusercontent.com",
+                "external-secrets.io",
+                "registry.terraform.io",
+            ),
+        }
+    ),
     "code that looks like a host": frozenset({"answer.at"}),
 }
 
@@ -87,7 +98,15 @@ RESOLVED: Final = (
     *("requirements", "poetry.lock", "tools/go.mod", "tools/go.sum"),
     *(
         f"tools/{name}"
-        for name in ("contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "keda")
+        for name in (
+            "actionlint",
+            "contour",
+            "flagger",
+            "flux-kustomize-controller",
+            "flux-source-controller",
+            "helm",
+            "keda",
+        )
     ),
 )
 """What package managers write; their sources are checked elsewhere."""

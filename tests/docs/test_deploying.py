@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)  # dozens of small processes, which a busy
 
 TEXT: Final = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 BLOCKS: Final = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
-NEEDS: Final = {"minikube", "a cluster", "an AWS account", "an image", "PyTorch and a checkpoint"}
+NEEDS: Final = {"minikube", "a cluster", "an AWS account", "an image", "a signed image", "PyTorch and a checkpoint"}
 
 
 def commands(block: str) -> list[str]:

@@ -17,7 +17,7 @@ PROGRAMS: Final = Path(__file__).parent / "programs"
 COPIED: Final = (".k8s", "Dockerfile", "build-push.sh", "deploy.sh", "tools")
 TOOLS: Final = (
     *("basename", "bash", "cat", "comm", "cp", "cut", "dirname", "git", "grep", "head", "mktemp", "realpath", "rm"),
-    *("sed", "sleep", "sort", "tail", "tr", "wc"),
+    *("sed", "sleep", "sort", "tail", "tr", "uname", "wc"),
 )
 HOST: Final = "mlapi.test"
 FAKES: Final = ("aws", "docker", "kubectl")

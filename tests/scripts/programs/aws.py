@@ -22,6 +22,9 @@ def main(words: list[str]) -> int:
         return 253
     if service == "sts":
         sys.stdout.write("123456789012\n")
+    elif (service, verb) == ("eks", "update-kubeconfig"):
+        state["contexts"].append(options["--alias"])
+        STATE.write_text(json.dumps(state), encoding="utf-8")
     elif verb == "get-login-password":
         sys.stdout.write("a-password\n")
     elif verb == "create-repository":

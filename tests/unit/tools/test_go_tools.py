@@ -28,13 +28,8 @@ class Checkout:
         self.root = root
         self.programs = root / "path"
         self.record = root / "builds"
-        modules = (
-            "tools",
-            *(
-                f"tools/{name}"
-                for name in ("contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "keda")
-            ),
-        )
+        own = ("actionlint", "contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "helm", "keda")
+        modules = ("tools", *(f"tools/{name}" for name in own))
         pins = (*(f"{folder}/go.{kind}" for folder in modules for kind in ("mod", "sum")), "requirements/go.txt")
         for name in ("tools/go_tools.sh", "tests/e2e/clients/client.go", *pins):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +101,14 @@ def test_keda_is_built_when_it_is_named_from_a_module_of_its_own(checkout: Check
     assert checkout.builds.endswith(" github.com/kedacore/keda/v2/cmd/operator\n")
 
 
+@pytest.mark.parametrize("name", ["actionlint", "helm"])
+def test_what_needs_other_versions_has_a_module_of_its_own(checkout: Checkout, name: str) -> None:
+    done = checkout.provide(name)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"building {name} \d+\.\d+\.\d+ ", done.stdout)
+    assert checkout.builds.startswith(f"-C tools/{name} build -mod=readonly ")
+
+
 def test_the_schemas_are_fetched_once_with_the_go_that_was_found(checkout: Checkout) -> None:
     for _ in range(2):
         assert checkout.provide("schemas").returncode == 0
@@ -167,4 +170,4 @@ def test_a_build_that_fails_leaves_no_program(checkout: Checkout) -> None:
 def test_a_program_that_does_not_exist(checkout: Checkout) -> None:
     done = checkout.provide("kustomise")
     assert done.returncode == 1
-    assert done.stderr.startswith("mlapi: no such program: kustomise (one of: alertmanager amtool compose-spec ")
+    assert done.stderr.startswith("mlapi: no such program: kustomise (one of: actionlint alertmanager amtool ")
