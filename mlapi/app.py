@@ -24,6 +24,7 @@ from mlapi.api.body_deadline import Expiry
 from mlapi.api.cache_state import RedisCacheState
 from mlapi.api.client_limit import ClientLimit
 from mlapi.api.headers import RequestIds
+from mlapi.api.hot_texts_route import with_hot_texts
 from mlapi.api.lifecycle import Lifecycle, Phase
 from mlapi.api.model_info import describe
 from mlapi.api.mounting import Mount, mount_models, mount_process
@@ -198,10 +199,7 @@ def _mount(
             mount._replace(feedback=feedback.route(mount.served.name, partial(_judged, mount.served), reader))
             for mount in mounts
         ]
-    if settings.hot_texts_bytes:
-        from mlapi.api.hot_texts_route import with_hot_texts  # noqa: PLC0415  imported where there is a sample
-
-        mounts = with_hot_texts(mounts, settings.hot_texts_bytes, _CLOCK, _RANDOM)
+    mounts = with_hot_texts(mounts, settings.hot_texts_bytes, _CLOCK, _RANDOM)
     if settings.pages:
         reader = form_reader(settings.max_body_bytes, settings.max_text_chars, Expiry(settings.deadline_s, _CLOCK))
         mounts = with_pages(mounts, reader, gate, max_chars=settings.max_text_chars)

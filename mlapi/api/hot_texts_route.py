@@ -18,7 +18,9 @@ MAX_LIMIT: Final = 20_000
 def with_hot_texts(
     mounts: Sequence[Mount], max_bytes: int, clock: Callable[[], float], chance: Callable[[], float]
 ) -> list[Mount]:
-    """Return mounts that sample the texts of their model."""
+    """Return mounts that sample the texts of their model, within so many bytes; 0: as they are."""
+    if not max_bytes:
+        return list(mounts)
     return [mount._replace(hot_texts=HotTexts(max_bytes, clock, chance)) for mount in mounts]
 
 
