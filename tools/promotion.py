@@ -155,6 +155,9 @@ def settle(repository: Repository, environment: str, objects: IO[str]) -> str:
         msg = f"the input is not what this writes: {_QUERY}"
         raise PromotionError(msg) from error
     wanted = repository.digest(environment)
+    if phase == "Failed" and not _DIGEST.fullmatch(tried):
+        msg = f"what failed is {tried}, which is no digest: it was not deployed from the repository"
+        raise PromotionError(msg)
     if phase != "Failed" or tried != wanted or kept == wanted:
         return f"{environment}: {phase}, nothing to do"
     return roll_back(repository, environment)

@@ -131,6 +131,13 @@ def test_what_is_not_flaggers_word_is_no_order(text: str, repository: Repository
         settle(repository, "prod", io.StringIO(text))
 
 
+def test_what_failed_and_is_not_from_the_repository_is_told(repository: Repository) -> None:
+    repository.move("prod", FIRST, "good")
+    with pytest.raises(PromotionError, match="no digest"):
+        settle(repository, "prod", objects("Failed", "", FIRST))
+    assert "nothing to do" in settle(repository, "prod", objects("Succeeded", "", FIRST))
+
+
 def test_the_command_says_what_it_did_and_why_not(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
