@@ -28,7 +28,8 @@ class Checkout:
         self.root = root
         self.programs = root / "path"
         self.record = root / "builds"
-        own = ("actionlint", "contour", "flagger", "flux-kustomize-controller", "flux-source-controller", "helm", "keda")
+        flux = ("flux-kustomize-controller", "flux-source-controller")
+        own = ("actionlint", "contour", "flagger", *flux, "helm", "keda")
         modules = ("tools", *(f"tools/{name}" for name in own))
         pins = (*(f"{folder}/go.{kind}" for folder in modules for kind in ("mod", "sum")), "requirements/go.txt")
         for name in ("tools/go_tools.sh", "tests/e2e/clients/client.go", *pins):
