@@ -25,6 +25,7 @@ class Form:
         id: of that answer.
         opinion: what that text is, in the visitor's opinion; empty: no opinion is given.
         consent: whether that text may be kept.
+        explain: whether to say which words of it speak for its label.
     """
 
     text: str = ""
@@ -33,6 +34,7 @@ class Form:
     id: str = ""
     opinion: str = ""
     consent: bool = False
+    explain: bool = False
 
 
 def check_origin(headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -100,6 +102,7 @@ def read_form(body: bytes) -> Form:
         # Where there are many labels, they are in a list beside the button.
         opinion=get("opinion") or (get("choice", "") if "opinion" in fields else ""),
         consent="consent" in fields,
+        explain="explain" in fields,
     )
 
 

@@ -26,6 +26,18 @@ _MOST_BUTTONS: Final = 6
 _SHOWN_BODY_CHARS: Final = 4_000
 """A longer body is named in the `curl` line, not written into it: shells have limits, and so have eyes."""
 
+_SHADES: Final = 3
+"""How many strengths of an effect are told apart by colour."""
+
+_METHODS: Final[Mapping[str, str]] = {
+    "occlusion": "An effect is the difference that leaving the word out makes.",
+    "exact": "The effects are what the model adds up.",
+}
+
+_EXPLAIN: Final = (
+    '<p class="actions"><button form="ask" formnovalidate name="explain" value="1">Explain this answer</button></p>'
+)
+
 _DURATION: Final = re.compile(r";dur=([0-9.]+)")
 
 
@@ -65,7 +77,8 @@ class Answer:
         url: of the route for predictions.
         keyed: whether an API key is needed.
         opinions: whether opinions are taken here.
-        said: what became of an opinion; empty: none was given.
+        said: what became of an opinion, or what was added; empty: nothing.
+        explanation: what the route for explanations answered; None: it was not asked.
     """
 
     text: str
@@ -77,6 +90,7 @@ class Answer:
     keyed: bool
     opinions: bool
     said: str = ""
+    explanation: Mapping[str, Any] | None = None
 
 
 def page(shown: Shown, result: str = "") -> bytes:
@@ -153,8 +167,14 @@ def answer(given: Answer) -> str:
         + _list(facts, {"Time": f'<span id="time">{milliseconds:.2f} ms in the service</span>'})
     )
     command = escape(_curl(given))
+    hidden = "".join(
+        f'<input type="hidden" form="ask" name="{name}" value="{escape(value)}">'
+        for name, value in (("about", given.text), ("id", str(given.details["id"])))
+    )
     return (
         result
+        + hidden
+        + (_explanation(given.text, given.explanation) if given.explanation else _EXPLAIN)
         + (_opinions(given) if given.opinions else "")
         + f'<details><summary>Ask from a terminal</summary><pre id="command">{command}</pre></details></div>'
     )
@@ -212,10 +232,6 @@ def _opinions(given: Answer) -> str:
     """Write what sends an opinion: further parts of the form, so that its field for a key serves them, too."""
     labels, asked = given.model.labels, given.details.get("ask")
     legend = "What is it, in your opinion?" + (" Yours is wanted for this one." if asked else "")
-    hidden = "".join(
-        f'<input type="hidden" form="ask" name="{name}" value="{escape(value)}">'
-        for name, value in (("about", given.text), ("id", str(given.details["id"])))
-    )
     if len(labels) <= _MOST_BUTTONS:
         choice = "".join(
             f'<button form="ask" formnovalidate name="opinion" value="{escape(label)}">{escape(label)}</button>'
@@ -228,9 +244,34 @@ def _opinions(given: Answer) -> str:
             '<button form="ask" formnovalidate name="opinion" value="">Send</button>'
         )
     return (
-        f'{hidden}<fieldset><legend>{escape(legend)}</legend><div class="choices">{choice}</div>'
+        f'<fieldset><legend>{escape(legend)}</legend><div class="choices">{choice}</div>'
         '<label class="choice"><input type="checkbox" form="ask" name="consent" value="1"> The text may be kept, to '
         "learn from</label></fieldset>"
+    )
+
+
+def _explanation(text: str, explanation: Mapping[str, Any]) -> str:
+    """Write a text with its words marked by their effects, and the effects as a list."""
+    parts, at = [], 0
+    spans = explanation["spans"]
+    most = max((abs(span["effect"]) for span in spans if span["effect"] is not None), default=0.0) or 1.0
+    for span in spans:
+        parts.append(escape(text[at : span["start"]]))
+        word, at = escape(text[span["start"] : span["end"]]), span["end"]
+        strength = round(_SHADES * abs(span["effect"] or 0.0) / most)
+        side = "for" if (span["effect"] or 0.0) > 0 else "against"
+        parts.append(f'<mark class="{side} s{strength}">{word}</mark>' if strength else word)
+    parts.append(escape(text[at:]))
+    ranked = sorted((span for span in spans if span["effect"] is not None), key=lambda span: -abs(span["effect"]))
+    rows = "".join(
+        f'<tr><th scope="row">{escape(span["text"])}</th><td class="share">{span["effect"]:+.2f}</td></tr>'
+        for span in ranked
+    )
+    label = escape(explanation["label"])
+    return (
+        f'<h3>What speaks for {label}</h3><p class="spans">{"".join(parts)}</p>'
+        f'<p class="hint">Underlined: for {label}; dotted: against it. {_METHODS[explanation["method"]]}</p>'
+        f"<details><summary>All effects, in log-odds</summary><table><tbody>{rows}</tbody></table></details>"
     )
 
 

@@ -46,6 +46,7 @@ class PageParts:
         others: the other models of the process.
         predict: answers texts, as the service's own interface does.
         feedback: takes opinions; None where another process does, or nobody.
+        explain: says which words speak for a label.
         reader: reads forms.
         max_chars: characters that a text may have.
         gate: lets requests in by their API keys; None: everybody is let in.
@@ -55,6 +56,7 @@ class PageParts:
     others: Sequence[ServedModel]
     predict: ASGIApp
     feedback: ASGIApp | None
+    explain: ASGIApp
     reader: BodyReader
     max_chars: int
     gate: Gate | None
@@ -118,7 +120,7 @@ class PageRoute:
             refusal = Refusal(int(error.status), "", body)
             answered = Answered(refusal.status, dict(refusal_headers(error, refusal, request_id)), body)
             result = rendering.problem(msgspec.json.decode(body))
-        shown = self._shown(headers, text=form.about if form.opinion else form.text, known=True)
+        shown = self._shown(headers, text=form.about if form.opinion or form.explain else form.text, known=True)
         passed_on = [(name, value) for name, value in answered.headers.items() if name in _PASSED_ON]
         content = rendering.page(shown, result)
         await _send(send, answered.status, content, [*passed_on, (b"cache-control", b"no-store")])
@@ -132,21 +134,28 @@ class PageRoute:
         """
         parts = self._parts
         text, said = form.text, ""
+        explanation = None
         if form.opinion:
             text, said = form.about, await self._opinion(form, scope, receive, headers)
+        elif form.explain:
+            text = form.about
+            body = msgspec.json.encode({"text": text})
+            told = _good(await ask(parts.explain, scope, receive, headers=headers, body=body))
+            explanation, said = msgspec.json.decode(told.body), "The explanation is below the scores."
         body = msgspec.json.encode({"text": text})
         answered = _good(await ask(parts.predict, scope, receive, headers=headers, body=body, query=b"detail=true"))
-        told: dict[str, Any] = msgspec.json.decode(answered.body)
+        document: dict[str, Any] = msgspec.json.decode(answered.body)
         shown = rendering.Answer(
             text=text,
-            scores=[(item["label"], item["score"]) for item in told["predictions"][0]],
-            details=told["details"][0],
+            scores=[(item["label"], item["score"]) for item in document["predictions"][0]],
+            details=document["details"][0],
             model=parts.served.loaded.info,
             server_timing=answered.headers.get(b"server-timing", b"").decode("latin-1"),
             url=f"{_site(scope)}{parts.served.root}/predict",
             keyed=parts.gate is not None,
             opinions=parts.feedback is not None,
             said=said,
+            explanation=explanation,
         )
         return answered, rendering.answer(shown)
 
@@ -238,6 +247,7 @@ def _pages(
         others=[other for other in served if other is not mount.served],
         predict=mount.predictions["predict"],
         feedback=mount.feedback,
+        explain=mount.texts["explain"],
         reader=reader,
         max_chars=max_chars,
         gate=gate,

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
@@ -225,6 +226,34 @@ def test_an_opinion_is_taken_without_a_script(service: ServiceProcess) -> None:
     assert send(service, **other, opinion="POSITIVE", consent="1").status_code == 422
 
 
+@pytest.mark.parametrize("root", [ROOT, "/lab/"])
+def test_an_answer_is_explained_without_a_script(service: ServiceProcess, root: str) -> None:
+    text = "A moving <b>film</b>,\nbut dull & far too long 🎬 indeed."
+    told = service.client.post(f"{root}explain", json={"text": text}).json()
+    fields = Page(service.client.post(root, data={"text": text}).text).fields()
+    answer = service.client.post(root, data={"text": "something else by now"} | fields | {"explain": "1"})
+    page = check_nothing_runs(answer)
+    assert answer.status_code == 200
+    assert page.texts["text"] == "\n" + text
+    effects = [span["effect"] for span in told["spans"] if span["effect"] is not None]
+    for effect in effects:
+        assert f'<td class="share">{effect:+.2f}</td>' in answer.text
+    assert page.texts["h3"] == f"What speaks for {told['label']}"
+    marked = [str(one["class"]) for one in page.all("mark")]
+    strongest = max(effects, key=abs)
+    assert ("for s3" if strongest > 0 else "against s3") in marked
+    written = re.search(r'<p class="spans">(.*?)</p>', answer.text, re.DOTALL)
+    assert written is not None
+    assert unescape(re.sub(r"</?mark[^>]*>", "", written[1])) == text
+
+
+def test_what_cannot_be_explained_is_refused_as_a_page(service: ServiceProcess) -> None:
+    for fields in ({"explain": "1"}, {"explain": "1", "about": ""}, {"explain": "1", "about": "x" * 20_001}):
+        answer = send(service, text="good", **fields)
+        check_nothing_runs(answer)
+        assert answer.status_code == 422
+
+
 def test_files_are_sent_once(service: ServiceProcess) -> None:
     for path in ("", "docs", *ASSETS):
         first = service.client.get(ROOT + path)
@@ -283,6 +312,7 @@ def test_a_visit_counts_its_text_once(service: ServiceProcess) -> None:
 def test_keys_are_asked_for_and_never_sent_back(tmp_path: Path) -> None:
     file = KeysFile(tmp_path)
     key = file.add("visitor", scopes=["predict", "feedback"])
+    explains = file.add("explains", scopes=["predict", "explain"])
     of_lab, asks = file.add("of lab", models=["lab"]), file.add("asks", models=["project"])
     settings: dict[str, Any] = {"keys_file": str(file.path), "feedback_url": f"sqlite:///{tmp_path}/feedback.db"}
     with ServiceProcess(**settings) as service:
@@ -308,6 +338,8 @@ def test_keys_are_asked_for_and_never_sent_back(tmp_path: Path) -> None:
         fields = Page(answer.text).fields()
         assert send(service, **fields, opinion="POSITIVE", key=str(asks)).status_code == 403
         assert send(service, **fields, opinion="POSITIVE", key=str(key)).status_code == 200
+        assert send(service, **fields, explain="1", key=str(key)).status_code == 403, "it lacks the scope explain"
+        assert send(service, **fields, explain="1", key=str(explains)).status_code == 200
         assert send(service, bearer(key), text="good").status_code == 200
         assert str(key) not in service.log
 

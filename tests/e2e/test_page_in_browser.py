@@ -79,7 +79,7 @@ def test_nothing_is_loaded_from_elsewhere_and_the_policy_stops_nothing(seen: dic
 
 def test_it_is_readable_in_both_schemes_and_at_every_width(seen: dict[str, Any]) -> None:
     assert {name: found for name, found in seen["barriers"].items() if found} == {}
-    assert len(seen["barriers"]) == 9
+    assert len(seen["barriers"]) == 11
     assert {name: width for name, width in seen["overflow"].items() if width > 0} == {}
     assert seen["colours"]["light-360"] == seen["colours"]["light-1440"] != seen["colours"]["dark-360"]
     assert all("POSITIVE, 9" in said for said in seen["answers"].values())
@@ -89,10 +89,14 @@ def test_a_long_text_says_what_the_model_read(seen: dict[str, Any]) -> None:
     assert "the model read 512 tokens, and not the rest" in seen["long"]
 
 
+def test_words_are_marked_by_what_they_speak_for(seen: dict[str, Any]) -> None:
+    assert seen["marked"] > 0
+
+
 def test_a_keyboard_is_enough(seen: dict[str, Any]) -> None:
     to_the_answer = ["lab", "text", "Classify", "result"]
-    # After an opinion the answer is new, and so is what comes next.
-    assert seen["keyboard"] == [*to_the_answer, "NEGATIVE", "POSITIVE", "result", "NEGATIVE", "POSITIVE"]
+    explained = ["Explain this answer", "result", "All effects, in log-odds", "NEGATIVE"]
+    assert seen["keyboard"] == [*to_the_answer, *explained, "result"]
 
 
 def test_no_script_is_needed(seen: dict[str, Any]) -> None:

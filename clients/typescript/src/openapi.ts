@@ -177,7 +177,7 @@ export interface components {
             cache: "l1" | "l2" | "collapsed" | "model";
             /**
              * Tokens
-             * @description Tokens that the model read, special tokens included.
+             * @description Tokens that the model read, special tokens included; of a text in windows, those of all windows.
              */
             tokens: number;
             /**
@@ -185,6 +185,11 @@ export interface components {
              * @description Whether the text was cut to the model's maximum.
              */
             truncated: boolean;
+            /**
+             * Windows
+             * @description Only with `long=windows`: of how many windows the text was answered, 1 if it fits.
+             */
+            windows?: number | null;
             /**
              * Id
              * @description Identifies text and model without telling either: refer to it in feedback.
@@ -558,6 +563,10 @@ export interface operations {
                 threshold?: number;
                 /** @description What a score is: a probability, or what the model says before its activation. */
                 scores?: "probabilities" | "logits";
+                /** @description What becomes of a text that is longer than the model reads: cut (`truncate`), answered by its `windows`, or refused (`refuse`). In place of `truncate`, which says the first or the last. */
+                long?: "truncate" | "windows" | "refuse";
+                /** @description With `long=windows`: of each label the `mean` of the windows' logits, by their tokens, or the highest. */
+                combine?: "mean" | "max";
             };
             header?: {
                 /** @description `no-store` keeps the texts out of the cache; `only-if-cached` never asks the model. */
@@ -666,6 +675,10 @@ export interface operations {
                 threshold?: number;
                 /** @description What a score is: a probability, or what the model says before its activation. */
                 scores?: "probabilities" | "logits";
+                /** @description What becomes of a text that is longer than the model reads: cut (`truncate`), answered by its `windows`, or refused (`refuse`). In place of `truncate`, which says the first or the last. */
+                long?: "truncate" | "windows" | "refuse";
+                /** @description With `long=windows`: of each label the `mean` of the windows' logits, by their tokens, or the highest. */
+                combine?: "mean" | "max";
             };
             header?: {
                 /** @description `no-store` keeps the texts out of the cache; `only-if-cached` never asks the model. */

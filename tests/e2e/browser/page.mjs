@@ -68,6 +68,15 @@ await long.click("summary");
 seen.long = await long.textContent("#result dl");
 await look(long, "long");
 
+for (const colorScheme of ["light", "dark"]) {
+  const explained = await visit(`${open}/project/`, { colorScheme });
+  await ask(explained, "A moving film with a dull, tedious second half that nobody needed. ".repeat(3));
+  await explained.click("#result button[name=explain]");
+  await explained.waitForSelector("#result h3");
+  seen.marked = await explained.locator("#result mark").count();
+  await look(explained, `explained-${colorScheme}`);
+}
+
 const tooLong = await visit(`${open}/project/`);
 await ask(tooLong, "x".repeat(20_001), "#result .problem");
 await look(tooLong, "too-long");
@@ -75,12 +84,22 @@ await look(tooLong, "too-long");
 const keyboard = await visit(`${open}/project/`);
 const focus = () => keyboard.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
 seen.keyboard = [];
-for (const step of ["Tab", "Tab", "text", "Tab", "Enter", "Tab", "Tab", "Space", "Tab", "Tab"]) {
-  if (step === "text") await keyboard.keyboard.type("dull and tedious");
-  else await keyboard.keyboard.press(step);
-  if (step === "Enter") await keyboard.waitForSelector("#result table");
-  if (step === "Space") await keyboard.waitForSelector("#result strong");
-  if (step !== "text") seen.keyboard.push(await focus());
+const STEPS = [
+  ["Tab"],
+  ["Tab", "dull and tedious"],
+  ["Tab"],
+  ["Enter", "", "#result table"],
+  ["Tab"],
+  ["Space", "", "#result h3"],
+  ["Tab"],
+  ["Tab"],
+  ["Space", "", "#result:has(strong):not(:has(h3))"],
+];
+for (const [key, typed, wanted] of STEPS) {
+  await keyboard.keyboard.press(key);
+  if (typed) await keyboard.keyboard.type(typed);
+  if (wanted) await keyboard.waitForSelector(wanted);
+  seen.keyboard.push(await focus());
 }
 await look(keyboard, "keyboard");
 
