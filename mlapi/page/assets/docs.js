@@ -18,8 +18,7 @@ async function show(key) {
   const spec = await answer.json().catch(() => ({}));
   if (!answer.ok) return refuse(spec.detail ?? `The service answers ${answer.status}.`);
   for (const operation of Object.values(spec.paths).flatMap(Object.values)) {
-    // The viewer would fill these in: an example of a digest is no digest of the model that is served.
-    for (const parameter of operation.parameters ?? []) if (!parameter.required) delete parameter.example;
+    for (const parameter of operation.parameters ?? []) if (!parameter.required) leaveEmpty(parameter);
   }
   const ui = window.SwaggerUIBundle({
     spec,
@@ -28,6 +27,16 @@ async function show(key) {
     validatorUrl: null,
     onComplete: () => key && ui.preauthorizeApiKey("bearer", key),
   });
+}
+
+// The viewer fills in examples and defaults. An example of a digest is no digest of the model that is served, and an
+// option may be taken only together with another one: what nobody has chosen is not sent.
+function leaveEmpty(parameter) {
+  delete parameter.example;
+  const { default: usual, ...schema } = parameter.schema;
+  if (usual === undefined) return;
+  parameter.schema = schema;
+  parameter.description = `${parameter.description} Default: \`${usual}\`.`;
 }
 
 function refuse(reason) {
