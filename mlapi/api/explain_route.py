@@ -3,22 +3,19 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from pydantic import BaseModel, Field
 from starlette.types import Receive
 
 from mlapi.api.asking import Asked, Wishes, ask
 from mlapi.api.charging import charged
 from mlapi.api.route import RouteParts, while_connected
 from mlapi.api.served_model import LoadedModel
-from mlapi.api.text_request import TAG, TextRequest, TextRoute
+from mlapi.api.text_request import TextRequest, TextRoute
 from mlapi.dialects.base import Operation
-from mlapi.dialects.native_body import WRONG_SHAPE
-from mlapi.dialects.schemas import LabelScore, ModelReference, PredictRequest, Problem
-from mlapi.errors import InvalidRequestError, NotCachedError, TextTooLongError, Violation
+from mlapi.errors import InvalidRequestError, Violation
 from mlapi.predictions import Prediction
 from mlapi.tokenizing.pieces import pieces
 
@@ -29,85 +26,15 @@ _WISHES: Final = Wishes(read=True, store=False, compute=True)
 """Texts with a word left out are nobody's: they would only push others out of the cache."""
 
 
-class ExplainedSpan(BaseModel):
-    """One word, or run of words."""
-
-    start: int = Field(ge=0, description="Where it begins in the text, in characters (Unicode code points).")
-    end: int = Field(ge=0, description="Behind its last character.")
-    text: str
-    effect: float | None = Field(
-        description="By how much it raises the log-odds of the label; negative: it lowers them. Null if nothing is "
-        "left of the text without it."
-    )
-
-
-class ExplainResponse(BaseModel):
-    """What speaks for a label, and what against it."""
-
-    label: str = Field(description="The best one, or the one that was asked for.")
-    score: float = Field(ge=0, le=1, description="Its probability.")
-    log_odds: float = Field(description="ln(p / (1 - p)) of the label.")
-    method: Literal["occlusion", "exact"] = Field(
-        description="`occlusion`: an effect is the difference that leaving the span out makes. `exact`: the model adds "
-        "up its terms, and `base` and the effects add up to `log_odds`."
-    )
-    base: float | None = Field(None, description="What the label has before any word; only with `exact`.")
-    spans: list[ExplainedSpan] = Field(max_length=MAX_SPANS, description="In their order in the text.")
-    truncated: bool = Field(description="Whether the model reads only a part of the text.")
-    prediction: list[LabelScore] = Field(description="All labels, as `predict` lists them.")
-    model: ModelReference
-
-
-_EXAMPLE: Final = {
-    "label": "POSITIVE",
-    "score": 0.9762911796569824,
-    "log_odds": 3.7180,
-    "method": "occlusion",
-    "spans": [
-        {"start": 0, "end": 4, "text": "This", "effect": 0.0311},
-        {"start": 5, "end": 10, "text": "movie", "effect": -0.0170},
-        {"start": 11, "end": 14, "text": "was", "effect": 0.1024},
-        {"start": 15, "end": 25, "text": "fantastic!", "effect": 3.2509},
-    ],
-    "truncated": False,
-    "prediction": [
-        {"label": "POSITIVE", "score": 0.9762911796569824},
-        {"label": "NEGATIVE", "score": 0.023708844557404518},
-    ],
-    "model": {"name": "distilbert-minilm-sst2", "digest": "0f343b0931126a20f133d67c2b018a3b"},
-}
-
-_OPERATION: Final = partial(
-    Operation,
-    summary="Say which words speak for a label",
-    description=f"Of one text: the effect of each word on the label, of a text with more than {MAX_SPANS} words of "
-    "runs of words. Each word is left out once and the rest is asked for; a key pays for all of these texts, needs the "
-    "scope `explain`, and none of them is kept. A linear model, as `/lab`, is asked once and says exactly what it "
-    "adds up.",
-    tag=TAG,
-    parameters=(
-        {
-            "name": "label",
-            "in": "query",
-            "description": "The label to explain; by default the best one.",
-            "schema": {"type": "string"},
-        },
-    ),
-    request_model=PredictRequest,
-    request_examples={"one text": {"value": {"text": "This movie was fantastic!"}}},
-    response_model=ExplainResponse,
-    response_description="The effect of each word.",
-    response_example=_EXAMPLE,
-    invalid=WRONG_SHAPE,
-    problem=Problem,
-    never=frozenset({NotCachedError, TextTooLongError}),
-    headers=frozenset({"Model-Digest"}),
-)
-
-
 def explain_route(parts: RouteParts) -> TextRoute:
     """Return the route of one model."""
-    return TextRoute(_OPERATION(), parts, "explain", partial(_answer, parts))
+    return TextRoute(_document, parts, "explain", partial(_answer, parts))
+
+
+def _document() -> Operation:
+    from mlapi.api.text_documents import EXPLAIN  # noqa: PLC0415  its schemas cost milliseconds of a start
+
+    return EXPLAIN
 
 
 async def _answer(parts: RouteParts, request: TextRequest, receive: Receive) -> bytes:

@@ -55,12 +55,17 @@ Answer = Callable[[TextRequest, Receive], Coroutine[None, None, bytes]]
 class TextRoute:
     """One route below a model's root, as plain ASGI; the edge around it counts, and writes refusals."""
 
-    def __init__(self, operation: Operation, parts: RouteParts, scope: KeyScope, answer: Answer) -> None:
-        """Document it by `operation`; let in keys with `scope`."""
-        self.operation = operation
+    def __init__(self, document: Callable[[], Operation], parts: RouteParts, scope: KeyScope, answer: Answer) -> None:
+        """Document it by what `document` returns, when that is asked for; let in keys with `scope`."""
+        self._document = document
         self._parts = parts
         self._scope = scope
         self._answer = answer
+
+    @property
+    def operation(self) -> Operation:
+        """How it stands in OpenAPI."""
+        return self._document()
 
     def refuse(self, error: MlapiError, request_id: str) -> Refusal:
         """Write a problem document."""

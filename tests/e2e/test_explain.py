@@ -16,7 +16,7 @@ TEXT = "An unbelievably  GOOD film, never dull."
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceProcess]:
-    with ServiceProcess(max_text_chars="4000") as process:
+    with ServiceProcess(max_text_chars="4000", deadline_s="60") as process:
         yield process
         assert process.complaints == []
 

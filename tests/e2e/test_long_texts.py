@@ -22,7 +22,7 @@ TEXTS = re.compile(r"l1=(\d+) l2=(\d+) collapsed=(\d+) model=(\d+)")
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceProcess]:
-    with ServiceProcess() as process:
+    with ServiceProcess(deadline_s="60") as process:
         yield process
         assert process.complaints == []
 
