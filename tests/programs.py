@@ -31,6 +31,12 @@ def find_environment(name: str) -> Path:
     return folder / "bin" if (folder / "installed").exists() else _miss(f"tools/training_tools.sh {name}")
 
 
+def find_delivery_tool(name: str) -> Path:
+    """Return a program that `tools/delivery_tools.sh` installed; else the same as above."""
+    path = programs.BUILT.parent / "delivery" / "bin" / name
+    return path if path.exists() else _miss("tools/delivery_tools.sh all")
+
+
 def _miss(command: str) -> NoReturn:
     message = f"missing: run {command}"
     if os.environ.get("CI"):

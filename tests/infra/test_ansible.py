@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_rules import ROOT
-from tests.programs import find_environment
+from tests.programs import find_delivery_tool
 
 ANSIBLE = ROOT / "infra" / "ansible"
 
@@ -15,12 +15,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def run(program: str, *arguments: str, path: str = "", home: Path) -> "subprocess.CompletedProcess[str]":
-    folder = find_environment("delivery")
-    if not (folder / program).exists():
-        pytest.skip("missing: run tools/delivery_tools.sh all")
-    environment = {"PATH": f"{path}:{folder}:/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8"}
+    found = find_delivery_tool(program)
+    environment = {"PATH": f"{path}:{found.parent}:/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8"}
     return subprocess.run(
-        [folder / program, *arguments],
+        [found, *arguments],
         cwd=ANSIBLE,
         env=environment | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "false"},
         capture_output=True,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.infra.terraform import FOLDER, copy, terraform
-from tests.programs import find_environment, find_program
+from tests.programs import find_delivery_tool, find_program
 from tests.service_process import eventually
 
 GAPS = {
@@ -70,9 +70,7 @@ def stand_in() -> Iterator[str]:
     """A server that answers as AWS does, for the services that it has."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = find_environment("delivery") / "moto_server"
-    if not program.exists():
-        pytest.skip("missing: run tools/delivery_tools.sh all")
+    program = find_delivery_tool("moto_server")
     with subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
         try:

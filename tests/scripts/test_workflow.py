@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.architecture.source_rules import ROOT
-from tests.programs import find_environment, find_program
+from tests.programs import find_delivery_tool, find_program
 from tests.scripts.workshop import Workshop
 
 pytestmark = pytest.mark.timeout(600)  # as in test_build_push.py
@@ -143,7 +143,7 @@ def test_actionlint_finds_nothing() -> None:
 
 def test_zizmor_finds_nothing() -> None:
     done = subprocess.run(
-        [find_environment("delivery") / "zizmor", "--offline", "--persona", "pedantic", "--no-progress", WORKFLOWS],
+        [find_delivery_tool("zizmor"), "--offline", "--persona", "pedantic", "--no-progress", WORKFLOWS],
         capture_output=True,
         text=True,
         check=False,
