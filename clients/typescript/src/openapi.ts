@@ -238,7 +238,7 @@ export interface components {
              * @example overloaded
              * @enum {string}
              */
-            code: "batch_too_large" | "body_timeout" | "deadline_exceeded" | "draining" | "engine_error" | "feedback_unavailable" | "forbidden" | "foreign_form" | "head_timeout" | "headers_too_large" | "internal_error" | "invalid_content_encoding" | "invalid_http" | "invalid_json" | "invalid_model_digest" | "invalid_request" | "method_not_allowed" | "model_mismatch" | "not_cached" | "not_found" | "overloaded" | "payload_too_large" | "quota_exceeded" | "rate_limited" | "text_too_long" | "too_many_votes" | "unauthorized" | "unsupported_content_encoding" | "unsupported_media_type" | "uri_too_long";
+            code: "batch_too_large" | "body_timeout" | "deadline_exceeded" | "draining" | "engine_error" | "feedback_unavailable" | "forbidden" | "foreign_form" | "head_timeout" | "headers_too_large" | "internal_error" | "invalid_content_encoding" | "invalid_http" | "invalid_json" | "invalid_model_digest" | "invalid_request" | "method_not_allowed" | "model_mismatch" | "not_cached" | "not_found" | "overloaded" | "payload_too_large" | "quota_exceeded" | "rate_limited" | "text_too_long" | "too_many_votes" | "unauthorized" | "unsupported_content_encoding" | "unsupported_media_type" | "upgrade_required" | "uri_too_long";
             /** Request Id */
             request_id: string;
             /**
@@ -298,7 +298,7 @@ export interface components {
             };
         };
         /** @description An API key is needed. */
-        Problem401_2: {
+        Problem401_3: {
             headers: {
                 /**
                  * @description The caller's, if it was sane, else a new one.
@@ -331,7 +331,7 @@ export interface components {
             };
         };
         /** @description The API key is not for this model. */
-        Problem403_2: {
+        Problem403_3: {
             headers: {
                 /**
                  * @description The caller's, if it was sane, else a new one.
@@ -515,7 +515,7 @@ export interface components {
             };
         };
         /** @description The process is stopping. */
-        Problem503_2: {
+        Problem503_3: {
             headers: {
                 /**
                  * @description The caller's, if it was sane, else a new one.
@@ -807,9 +807,9 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            401: components["responses"]["Problem401_2"];
-            403: components["responses"]["Problem403_2"];
-            503: components["responses"]["Problem503_2"];
+            401: components["responses"]["Problem401_3"];
+            403: components["responses"]["Problem403_3"];
+            503: components["responses"]["Problem503_3"];
         };
     };
 }
