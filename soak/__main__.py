@@ -62,14 +62,35 @@ def duration(words: str) -> int:
     return seconds
 
 
+def positive(words: str) -> float:
+    """Read a number above zero.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        number = float(words)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        msg = f"{words!r} is not a number above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def count(words: str) -> int:
+    """Read a whole number above zero."""
+    return max(1, int(positive(words)))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
     made = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     made.add_argument("--duration", type=duration, default=600, help="how long, like 10m or 8h (default: 10m)")
-    made.add_argument("--rate", type=float, default=100.0, help="steady requests a second (default: 100)")
-    made.add_argument("--callers", type=int, default=24, help="connections that send them (default: 24)")
-    made.add_argument("--attacks", type=float, default=5.0, help="attacks a second (default: 5)")
-    made.add_argument("--texts", type=int, default=1_500, help="different texts of each model (default: 1500)")
+    made.add_argument("--rate", type=positive, default=100.0, help="steady requests a second (default: 100)")
+    made.add_argument("--callers", type=count, default=24, help="connections that send them (default: 24)")
+    made.add_argument("--attacks", type=positive, default=5.0, help="attacks a second (default: 5)")
+    made.add_argument("--texts", type=count, default=1_500, help="different texts of each model (default: 1500)")
     made.add_argument("--seed", type=int, default=None, help="for the same requests again (default: another each time)")
     made.add_argument("--output", type=Path, default=Path("build/soak"), help="folder of the report (build/soak)")
     return made
@@ -104,7 +125,8 @@ async def soak(options: argparse.Namespace, redis: PrivateRedis, folder: Path, s
     started = time.monotonic()
 
     interrupted = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
 
     def late() -> bool:
         return interrupted.is_set() or time.monotonic() - started >= options.duration
