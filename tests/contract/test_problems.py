@@ -18,6 +18,7 @@ STATUSES = {
     "invalid_model_digest": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "foreign_form": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "head_timeout": 408,
