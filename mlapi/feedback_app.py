@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from mlapi.feedback.base import Store
     from mlapi.feedback.database import Database
     from mlapi.feedback.registry import Registry
-    from mlapi.feedback.runs import Runs
+    from mlapi.feedback.runs import Runs, Trigger
     from mlapi.loop.plan import Plan
     from mlapi.loop.tick import Loop
+    from mlapi.loop.watch import Watch
 
 _HELD_BODIES: Final = 8
 _TOKEN_BYTES: Final = 8
@@ -241,6 +242,8 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
     reader = BodyReader(
         settings.max_body_bytes, _HELD_BODIES * settings.max_body_bytes, Expiry(settings.deadline_s, time.monotonic)
     )
+    triggers = _trigger_routes(settings, keys, reader, gate) if settings.learn_file else {}
+    watch = _watch(settings, keys, metrics.registry) if settings.learn_file else None
     routes: dict[str, ASGIApp] = {}
     for served in settings.served:
         manifest, tokenizer = load_tokenizer(served.bundle)
@@ -253,6 +256,9 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
             if gate is not None:
                 names = {model.name for model in settings.served}
                 follow(Path(settings.keys_file), gate, metrics, names, stack)
+            if watch is not None:
+                watch.start()
+                stack.callback(watch.end)
             feedback.writer.start()
             stack.push_async_callback(feedback.writer.close)
             lifecycle.open()
@@ -261,6 +267,7 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
 
     return FeedbackApplication(
         routes_by_root=routes,
+        triggers_by_path=triggers,
         lifecycle=lifecycle,
         metrics=metrics,
         doors=Doors(gate, [(served.root, served.name) for served in settings.served], None) if gate else None,
@@ -268,6 +275,59 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
         version=version("mlapi"),
         clock=time.monotonic,
     )
+
+
+def _watch(settings: Settings, keys: FeedbackKeys, registry: CollectorRegistry) -> "Watch":
+    """Return what tells the metrics of the learning loop.
+
+    Raises:
+        ConfigurationError: the loop's file cannot be read.
+    """
+    from mlapi.loop.plan import read_plan  # noqa: PLC0415  of no use where there is no loop
+    from mlapi.loop.watch import Watch  # noqa: PLC0415  likewise
+    from mlapi.observability.metrics import LearningMetrics  # noqa: PLC0415  likewise
+
+    plan = read_plan(Path(settings.learn_file))
+    runs, database = open_runs(settings, keys, plan)
+    store = open_store(settings, keys)
+
+    def close() -> None:
+        store.close()
+        database.close()
+
+    return Watch(plan, runs, store, LearningMetrics(registry), close=close)
+
+
+def _trigger_routes(
+    settings: Settings, keys: FeedbackKeys, reader: BodyReader, gate: Gate | None
+) -> "dict[str, ASGIApp]":
+    """Return the routes that ask for runs of the learning loop, by their paths.
+
+    Raises:
+        ConfigurationError: the loop's file cannot be read.
+    """
+    from mlapi.api.trigger_route import TriggerRoute  # noqa: PLC0415  of no use where there is no loop
+    from mlapi.dialects.trigger_bodies import read_alerts, read_event  # noqa: PLC0415  likewise
+    from mlapi.loop.plan import read_plan  # noqa: PLC0415  likewise
+
+    plan = read_plan(Path(settings.learn_file))
+
+    def wanted(alert: str, model: str) -> bool:
+        known = plan.models.get(model)
+        return known is not None and (not alert or alert in known.triggers.alerts)
+
+    def ask_for(triggers: "Sequence[Trigger]") -> list[str]:
+        # In whichever thread it is: a connection of its own, because there is one request an hour.
+        runs, database = open_runs(settings, keys, plan)
+        try:
+            return [run.id for run in runs.request(triggers, time.time_ns() // 1_000_000)]
+        finally:
+            database.close()
+
+    return {
+        "/learn/alerts": TriggerRoute(lambda body, _: read_alerts(body, wanted), ask_for, reader, gate),
+        "/learn/events": TriggerRoute(lambda body, headers: read_event(body, headers, wanted), ask_for, reader, gate),
+    }
 
 
 def _canonical_form(tokenizer: Tokenizer, text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -55,8 +56,11 @@ def _linear(order: Order, output: Path) -> Bundle:
     with TemporaryDirectory() as scratch:
         files = export(fitted, Path(scratch))
         evaluations = []
+        answers: Counter[int] = Counter()
         for name, data in work.evaluation_sets("prepared").items():
-            found = compare(name, served(Path(scratch), data.texts), fitted.probabilities(data.texts), data.labels)
+            scores = served(Path(scratch), data.texts)
+            answers.update(scores.argmax(axis=1).tolist())
+            found = compare(name, scores, fitted.probabilities(data.texts), data.labels)
             if found.agreement < 1.0 or found.score_difference.max > TOLERANCE:
                 msg = f"the exported model does not answer as scikit-learn does: {found}"
                 raise TrainingError(msg)
@@ -83,6 +87,7 @@ def _linear(order: Order, output: Path) -> Bundle:
                 evaluations=tuple[Evaluation, ...](evaluations),
                 cache="l1",
                 memory_bytes=MEMORY_BYTES,
+                reference={label: answers[place] / answers.total() for place, label in enumerate(params.labels)},
             )
 
         return write_bundle(output, files, describe)

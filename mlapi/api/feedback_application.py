@@ -15,7 +15,7 @@ from mlapi.api.doors import Doors
 from mlapi.api.early_refusals import EarlyRefusals
 from mlapi.api.fallback import Edge
 from mlapi.api.families import Families
-from mlapi.api.feedback_documents import feedback_route
+from mlapi.api.feedback_documents import feedback_route, trigger_route
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import Methods
@@ -36,6 +36,7 @@ class FeedbackApplication(FastAPI):
         self,
         *,
         routes_by_root: Mapping[str, ASGIApp],
+        triggers_by_path: Mapping[str, ASGIApp],
         lifecycle: Lifecycle,
         metrics: Metrics,
         doors: Doors | None,
@@ -47,6 +48,7 @@ class FeedbackApplication(FastAPI):
 
         Args:
             routes_by_root: what takes opinions, by what the paths of the model begin with.
+            triggers_by_path: what asks for runs of the learning loop; empty where there is no loop.
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             doors: ask for API keys, where there are some.
@@ -70,6 +72,8 @@ class FeedbackApplication(FastAPI):
         for root, asgi in routes_by_root.items():
             name = root.strip("/").replace("/", "_") or "model"
             self.router.routes.append(feedback_route(f"{root}/feedback", f"{name}_feedback", asgi))
+        for path, asgi in triggers_by_path.items():
+            self.router.routes.append(trigger_route(path, asgi))
         self.include_router(ops.cluster_routes(lifecycle, metrics.registry))
 
         async def openapi(_: Request) -> Response:

@@ -79,6 +79,25 @@ def feedback_route(path: str, operation_id: str, asgi: ASGIApp) -> AsgiRoute:
     )
 
 
+def trigger_route(path: str, asgi: ASGIApp) -> AsgiRoute:
+    """Return a route that asks for runs of the learning loop; `asgi` serves it."""
+    name = path.rpartition("/")[2]
+    return AsgiRoute(
+        path,
+        asgi,
+        methods=["POST"],
+        operation_id=f"learn_{name}",
+        summary="Ask for runs of the learning loop",
+        description="Takes what Alertmanager sends to a webhook (`alerts`), or a CloudEvent (`events`). The same again "
+        "asks for nothing new.",
+        tags=["learning"],
+        status_code=202,
+        response_description="The runs are asked for: `asked` counts them, `new` lists the ids of those that are new.",
+        responses={status: found for status, found in _responses().items() if status not in {200, 201, 429}},
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}},
+    )
+
+
 def _responses() -> dict[int | str, dict[str, Any]]:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": FeedbackResponse, "description": "Nothing new: the store holds these very opinions."},

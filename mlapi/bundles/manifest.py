@@ -1,6 +1,7 @@
 """The manifest of a model bundle: its fields, its canonical form and its digests."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -110,6 +111,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         provenance: where it came from.
         evaluations: measured quality, one entry a file of labelled texts; empty when it was not evaluated.
         cache: the tiers that are worth asking before the model is: a very small one is faster than Redis.
+        reference: share of each label among the answers to the evaluation texts: what drift is measured against.
         memory_bytes: what a process that serves it needs for it at most, beside what every process needs and L1; None
             where nobody measured it.
     """
@@ -127,6 +129,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     evaluations: tuple[Evaluation, ...] = ()
     cache: CachePolicy = "both"
     memory_bytes: int | None = None
+    reference: dict[str, float] = {}
 
     @property
     def longest(self) -> int:
@@ -211,6 +214,15 @@ def _check(manifest: Manifest) -> None:
         (not _is_printable(manifest.name), "name must be printable text"),
         (manifest.max_tokens is not None and manifest.max_tokens < 1, "max_tokens must be positive, or null"),
         (manifest.memory_bytes is not None and manifest.memory_bytes < 1, "memory_bytes must be positive, or absent"),
+        (
+            bool(manifest.reference)
+            and not (
+                set(manifest.reference) == set(manifest.labels)
+                and all(0.0 <= share <= 1.0 for share in manifest.reference.values())
+                and math.isclose(sum(manifest.reference.values()), 1.0, abs_tol=1e-6)
+            ),
+            "reference must give every label its share, and all of them together 1",
+        ),
         (manifest.pad_id < 0, "pad_id must not be negative"),
         (not manifest.files, "files must not be empty"),
         (any(not _FILE_NAME.fullmatch(name) for name in manifest.files), "a file name must be a plain name"),

@@ -281,6 +281,12 @@ class Runs:
             rows = session.rows(f"{_SELECT} WHERE id LIKE ? ORDER BY created_ms, id", f"{beginning}%")
             return [_run(row) for row in rows]
 
+    def counts(self) -> dict[tuple[str, State], int]:
+        """Return how many runs there are, by model and state."""
+        with self._database.reading() as session:
+            rows = session.rows("SELECT model, state, count(*) FROM learning_runs GROUP BY model, state")
+            return {(model, State(state)): count for model, state, count in rows}
+
     def latest(self, model: str, count: int) -> list[Run]:
         """Return the latest runs of a model, the newest first; of all models where it is empty."""
         with self._database.reading() as session:

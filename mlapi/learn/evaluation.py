@@ -93,26 +93,30 @@ def evaluate(
             [subject.said[opinion.item] for opinion in of_answered],
             everything,
         ),
-        "asked": {
-            "texts": _asked(
-                [
-                    judgement.label == subject.said[judgement.item].label
-                    for judgement in known
-                    if judgement.item in subject.sampled
-                ]
-            ),
-            "requests": _asked(
-                [
-                    opinion.label == opinion.served_label
-                    for opinion in of_answered
-                    if Sample.REQUESTS in opinion.sample and opinion.model_digest == subject.name
-                ]
-            ),
-        },
+        "asked": asked(opinions, subject),
     }
     if champion is not None:
         report["against"] = compare(known, subject, champion)
     return report
+
+
+def asked(opinions: Sequence[Opinion], subject: Subject) -> dict[str, Any]:
+    """Say how often a model is right, by the opinions that were asked for at random: by text, and by request."""
+    known = [found for found in judge(opinions) if found.item in subject.said and found.label is not None]
+    return {
+        "texts": _asked(
+            [found.label == subject.said[found.item].label for found in known if found.item in subject.sampled]
+        ),
+        "requests": _asked(
+            [
+                opinion.label == opinion.served_label
+                for opinion in opinions
+                if opinion.item in subject.said
+                and Sample.REQUESTS in opinion.sample
+                and opinion.model_digest == subject.name
+            ]
+        ),
+    }
 
 
 def latest_digest(opinions: Iterable[Opinion]) -> str | None:

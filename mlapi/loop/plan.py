@@ -75,7 +75,7 @@ class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     opinions: Annotated[int, msgspec.Meta(ge=0)] = 0
     every_days: Annotated[int, msgspec.Meta(ge=0)] = 0
-    alerts: tuple[str, ...] = ("MlapiAccuracyLow", "MlapiPredictionDrift", "MlapiScoreDrift", "MlapiLengthDrift")
+    alerts: tuple[str, ...] = ("MlapiAccuracyLow", "MlapiPredictionDrift")
 
 
 class ModelPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

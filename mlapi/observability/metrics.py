@@ -1,5 +1,6 @@
 """Every metric of the service, declared once: name, help, labels, buckets."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -154,7 +155,20 @@ class Metrics:
             ("by",),
             registry=registry,
         )
+        self._reference: Gauge | None = None
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
+
+    def refer(self, model: str, shares: Mapping[str, float]) -> None:
+        """Say which share of a model's answers each label is expected to have; only bundles that say so are known."""
+        if self._reference is None:
+            self._reference = Gauge(
+                "mlapi_model_reference_share",
+                "Share of each label among the answers to the texts that the model was evaluated with.",
+                ("model", "label"),
+                registry=self.registry,
+            )
+        for label, share in shares.items():
+            self._reference.labels(model, label).set(share)
 
 
 class AskedMetrics:
@@ -233,6 +247,41 @@ class RolloutMetrics:
             "mlapi_rollout_score_shift",
             "How far the old label's score moved in the last comparison.",
             ("statistic",),
+            registry=registry,
+        )
+
+
+class LearningMetrics:
+    """The metrics of a process that watches the learning loop; one that does not has none of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them beside the others of the process."""
+        self.runs = Gauge(
+            "mlapi_learning_runs", "Runs of the learning loop, by their state.", ("model", "state"), registry=registry
+        )
+        self.in_state = Gauge(
+            "mlapi_learning_run_state_seconds",
+            "How long the oldest run that has not ended is in its state; 0 where there is none.",
+            ("model",),
+            registry=registry,
+        )
+        self.stuck = Gauge(
+            "mlapi_learning_run_stuck",
+            "1 if that is longer than the loop's file allows, else 0.",
+            ("model",),
+            registry=registry,
+        )
+        self.accuracy = Gauge(
+            "mlapi_model_accuracy",
+            "How often the latest judged model is right, by the opinions that were asked for at random: the share, and "
+            "the bounds of its 95 % interval.",
+            ("model", "sample", "bound"),
+            registry=registry,
+        )
+        self.accuracy_opinions = Gauge(
+            "mlapi_model_accuracy_opinions",
+            "On how many opinions that rests.",
+            ("model", "sample"),
             registry=registry,
         )
 

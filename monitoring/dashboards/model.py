@@ -174,10 +174,48 @@ _FEEDBACK: Final = (
     ),
 )
 
+_LEARNING: Final = (
+    Panel(
+        "Accuracy",
+        "Of the latest judged model, by the opinions that were asked for at random, with the bounds of the 95 % "
+        "interval. Below 85 % an alert fires.",
+        "percentunit",
+        (
+            Query(
+                f"max by (model, sample, bound) (mlapi_model_accuracy{{{OF_MODELS}}})", "{{model}} {{sample}} {{bound}}"
+            ),
+        ),
+    ),
+    Panel(
+        "Drift",
+        "Population stability index of the labels of a day against those of the evaluation. Above 0.25 an alert fires.",
+        "short",
+        (Query(f"job_model_drift:mlapi_predictions:psi1d{{{OF_MODELS}}}", "{{model}}"),),
+    ),
+    Panel(
+        "Runs",
+        "Of the learning loop, by their state.",
+        "short",
+        (Query(f"max by (model, state) (mlapi_learning_runs{{{OF_MODELS}}})", "{{model}} {{state}}"),),
+    ),
+    Panel(
+        "Time in one state",
+        "Of the run that has not ended. One that is stuck fires an alert.",
+        "s",
+        (Query(f"max by (model) (mlapi_learning_run_state_seconds{{{OF_MODELS}}})", "{{model}}"),),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
     "model",
     "mlapi: model",
     "Of each model: batches, padding, waiting, arithmetic, tokens, truncation, cost, opinions.",
-    (Row("Work", _WORK), Row("Batches", _BATCHES), Row("Cost", _COST), Row("Feedback", _FEEDBACK)),
+    (
+        Row("Work", _WORK),
+        Row("Batches", _BATCHES),
+        Row("Cost", _COST),
+        Row("Feedback", _FEEDBACK),
+        Row("Learning", _LEARNING),
+    ),
     inputs=(("price", "Price of a processor's hour, $", "0.04"),),
 )

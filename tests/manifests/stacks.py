@@ -32,7 +32,12 @@ CONTRADICTORY: Final = (
     {"canary", "autoscaling-by-compute"},
 )
 
-NEEDS: Final = {"istio-learning": "learning", "contour-canary": "canary", "blue-green": "canary"}
+NEEDS: Final = {
+    "istio-learning": "learning",
+    "learning-loop": "learning",
+    "contour-canary": "canary",
+    "blue-green": "canary",
+}
 """What a component is part of: alone it would lead nowhere."""
 
 SCALED: Final = ("overlays/prod", "overlays/staging")
