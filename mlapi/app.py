@@ -48,7 +48,7 @@ from mlapi.errors import ConfigurationError
 from mlapi.model import Model, load_all
 from mlapi.observability.metrics import AskedMetrics, Metrics, ModelMetrics
 from mlapi.observability.tracing import tracing_wanted
-from mlapi.page.route import form_reader, with_pages
+from mlapi.page.site import form_reader, with_pages
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
 from mlapi.settings import Settings

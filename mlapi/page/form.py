@@ -10,9 +10,6 @@ from mlapi.errors import ForeignFormError, InvalidRequestError, UnsupportedEncod
 MEDIA_TYPE: Final = b"application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 16
 
-ESCAPED_BYTES: Final = 12
-"""What one character of a text can take in a form: four bytes of UTF-8, each as `%XX`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Form:

@@ -10,25 +10,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlapi.access.gate import Gate
 from mlapi.api.body import BodyReader
-from mlapi.api.body_deadline import Expiry
-from mlapi.api.mounting import Mount, Page
 from mlapi.api.served_model import ServedModel
 from mlapi.dialects.base import Refusal
 from mlapi.dialects.problems import problem_body, refusal_headers
 from mlapi.errors import InvalidRequestError, MlapiError
 from mlapi.page import rendering
-from mlapi.page.files import HTML, SECURITY, etag, matches, static_files
-from mlapi.page.form import ESCAPED_BYTES, Form, check_media_type, check_origin, read_form
+from mlapi.page.files import HTML, SECURITY, etag, matches
+from mlapi.page.form import Form, check_media_type, check_origin, read_form
 from mlapi.page.inner_request import Answered, Headers, ask, with_key
 
 _PASSED_ON: Final = (b"cache-status", b"server-timing", b"model-digest", b"retry-after", b"www-authenticate")
 """Headers of an answer for programs that the page passes on."""
-
-_TEXTS_OF_A_FORM: Final = 2
-"""The one in its field, and the one whose answer is shown."""
-
-_OTHER_BYTES: Final = 8_192
-_HELD_FORMS: Final = 8
 
 _OPINION_SAID: Final = {
     "created": "Your opinion was taken. Thank you.",
@@ -218,46 +210,6 @@ class SlashRoute:
         """Serve one request."""
         headers = [(b"location", self._location), (b"cache-control", b"no-cache")]
         await _send(send, HTTPStatus.TEMPORARY_REDIRECT, b"", headers)
-
-
-def form_reader(max_body_bytes: int, max_chars: int, expiry: Expiry) -> BodyReader:
-    """Return what reads forms: not a byte more than they can need, because that is before their key is known."""
-    bound = min(max_body_bytes, _TEXTS_OF_A_FORM * ESCAPED_BYTES * max_chars + _OTHER_BYTES)
-    return BodyReader(bound, _HELD_FORMS * bound, expiry)
-
-
-def with_pages(mounts: Sequence[Mount], reader: BodyReader, gate: Gate | None, *, max_chars: int) -> list[Mount]:
-    """Return the models' routes with their pages.
-
-    Args:
-        mounts: the other routes.
-        reader: reads forms.
-        gate: lets requests in by their API keys; None: everybody is let in.
-        max_chars: characters that a text may have.
-    """
-    served = [mount.served for mount in mounts]
-    return [mount._replace(pages=_pages(mount, served, reader, gate, max_chars=max_chars)) for mount in mounts]
-
-
-def _pages(
-    mount: Mount, served: Sequence[ServedModel], reader: BodyReader, gate: Gate | None, *, max_chars: int
-) -> dict[str, Page]:
-    parts = PageParts(
-        served=mount.served,
-        others=[other for other in served if other is not mount.served],
-        predict=mount.predictions["predict"],
-        feedback=mount.feedback,
-        explain=mount.texts["explain"],
-        reader=reader,
-        max_chars=max_chars,
-        gate=gate,
-    )
-    found = {
-        "/": Page(PageRoute(parts), ("GET", "POST")),
-        "/docs": Page(DocumentationRoute(mount.served.name, mount.root, keyed=gate is not None)),
-        **{rest: Page(file) for rest, file in static_files().items()},
-    }
-    return found | ({"": Page(SlashRoute(mount.root))} if mount.root else {})
 
 
 async def _send_unless_known(scope: Scope, send: Send, content: bytes) -> None:
