@@ -24,6 +24,7 @@ test: ## Run the checks and every test; installs PyTorch (3 GB) the first time.
 	@tools/training_tools.sh || test -z "$${CI:-}"
 	@tools/clients.sh || test -z "$${CI:-}"
 	@tools/protocol_clients.sh || test -z "$${CI:-}"
+	@tools/redis_tls.sh || test -z "$${CI:-}"
 	@$(BIN)/python -m pytest
 
 test-quick: ## Run the tests that need no PyTorch.

@@ -34,12 +34,10 @@ from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher
 from mlapi.batching.buckets import padded_length
 from mlapi.batching.run_gate import RunGate
-from mlapi.cache.breaker import CircuitBreaker
-from mlapi.cache.circuit import Circuit
-from mlapi.cache.codec import Codec
-from mlapi.cache.keys import KeyMaker, namespace
+from mlapi.cache.keys import KeyMaker
 from mlapi.cache.l1 import MemoryStore
-from mlapi.cache.l2 import RedisServer, RedisStore, connect
+from mlapi.cache.l2 import RedisServer, RedisStore
+from mlapi.cache.shared_redis import open_nodes, open_server, open_store
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.base import AnsweringModel, ModelFacts, TextLimits, WireFormat
 from mlapi.dialects.formats import wire_formats
@@ -51,6 +49,9 @@ from mlapi.observability.tracing import tracing_wanted
 from mlapi.page.site import form_reader, with_pages
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictor import Predictor
+from mlapi.redis_nodes.base import RedisNodes
+from mlapi.redis_nodes.breaker import CircuitBreaker
+from mlapi.redis_nodes.circuit import Circuit
 from mlapi.settings import Settings
 from mlapi.tokenizing.tokenizer_executor import TokenizerExecutor
 
@@ -91,10 +92,11 @@ def create_app(
     async def lifespan(_: Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
+                redis = _open_redis(settings, metrics, stack)
                 if gate is not None:
-                    _open_gate(settings, gate, metrics, stack)
+                    _open_gate(settings, gate, redis, metrics, stack)
                 models = await _load(settings, loading, stack)
-                shared = _share(settings, models, metrics, keys, stack)
+                shared = _share(settings, models, redis, metrics, keys)
                 loaded = [
                     await _start(settings, model, of_model, shared, stack)
                     for model, of_model in zip(models, of_models, strict=True)
@@ -233,22 +235,36 @@ class _Shared:
     memory: MemoryStore
     no_memory: MemoryStore
     redis: RedisServer | None
+    open_store: Callable[[RedisServer, str, Postprocessor], RedisStore]
     gate: RunGate
     metrics: Metrics
     keys: "FeedbackKeys | None"
     asks: AskedMetrics | None
 
 
-def _open_gate(settings: Settings, gate: Gate, metrics: Metrics, stack: AsyncExitStack) -> None:
+def _open_redis(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> RedisNodes | None:
+    """Return the Redis that everyone shares, None if there is none to be; `stack` closes it."""
+    target = settings.redis_target
+    if target is None:
+        return None
+    budget_s, models = settings.redis_timeout_ms / 1000, len(settings.served)
+    redis = open_nodes(target, metrics, models=models, timeout_s=budget_s, clock=_CLOCK, jitter=_RANDOM)
+    stack.push_async_callback(redis.close)
+    return redis
+
+
+def _open_gate(
+    settings: Settings, gate: Gate, redis: RedisNodes | None, metrics: Metrics, stack: AsyncExitStack
+) -> None:
     """Let in by the API keys and count their texts; `stack` ends that.
 
     Raises:
         ConfigurationError: there is a file, and it cannot be read.
     """
     follow(Path(settings.keys_file), gate, metrics, {model.name for model in settings.served}, stack)
-    if settings.redis_url:
+    if redis is not None:
         gate.accounts.shared = SharedQuota(
-            connect(settings.redis_url, timeout_s=settings.redis_timeout_ms / 1000),
+            redis,
             Circuit(
                 CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda _: None),
                 stopped="quotas are counted by this process alone for now",
@@ -281,25 +297,30 @@ async def _load(settings: Settings, loading: Future[list[Model]] | None, stack: 
 
 
 def _share(
-    settings: Settings, models: Sequence[Model], metrics: Metrics, keys: "FeedbackKeys | None", stack: AsyncExitStack
+    settings: Settings,
+    models: Sequence[Model],
+    nodes: RedisNodes | None,
+    metrics: Metrics,
+    keys: "FeedbackKeys | None",
 ) -> _Shared:
     """Make what there is once a process."""
     open_memory = partial(MemoryStore, ttl_s=settings.cache_ttl_s, clock=_CLOCK, jitter=_RANDOM)
     memory = open_memory(max_bytes=settings.l1_bytes, metrics=metrics)
     # Its metrics are nobody's: it holds nothing.
     no_memory = open_memory(max_bytes=0, metrics=Metrics())
-    redis = None
-    if settings.redis_url:
-        redis = RedisServer(
-            connect(settings.redis_url, timeout_s=settings.redis_timeout_ms / 1000, models=len(models)),
-            breaker=_breaker(metrics.cache_breaker_state.set),
-            write_breaker=_breaker(metrics.cache_write_breaker_state.set),
-        )
-        stack.push_async_callback(redis.close)
+    redis = None if nodes is None else open_server(nodes, metrics, clock=_CLOCK, jitter=_RANDOM)
     return _Shared(
         memory,
         no_memory,
         redis,
+        partial(
+            open_store,
+            metrics=metrics,
+            ttl_s=settings.cache_ttl_s,
+            timeout_s=settings.redis_timeout_ms / 1000,
+            clock=_CLOCK,
+            jitter=_RANDOM,
+        ),
         RunGate(max(model.streams for model in models)),
         metrics,
         keys,
@@ -315,7 +336,7 @@ async def _start(
     tiers = settings.cache or model.manifest.cache
     redis = shared.redis if tiers == "both" else None
     memory = shared.no_memory if tiers == "none" else shared.memory
-    store = TieredStore(memory, _redis_store(settings, model.digest, postprocessor, redis, shared.metrics))
+    store = TieredStore(memory, shared.open_store(redis, model.digest, postprocessor) if redis else None)
     stack.push_async_callback(store.close)
     admission = Admission(
         max_waiting_tokens=settings.max_waiting_tokens,
@@ -364,25 +385,3 @@ async def _start(
         asked = partial(shared.asks.asked.labels, metrics.name)
         answering = replace(answering, identify=identify(ids, info.digest, postprocessor, asked))
     return LoadedModel(predictor, info, answering, RedisCacheState(redis), tokenizing, model.contributions)
-
-
-def _breaker(show: Callable[[float], None]) -> CircuitBreaker:
-    """Return a circuit breaker whose state is shown as a number."""
-    return CircuitBreaker(clock=_CLOCK, jitter=_RANDOM, on_change=lambda state: show(state.value))
-
-
-def _redis_store(
-    settings: Settings, digest: str, postprocessor: Postprocessor, redis: RedisServer | None, metrics: Metrics
-) -> RedisStore | None:
-    if redis is None:
-        return None
-    return RedisStore(
-        redis,
-        Codec(digest, postprocessor),
-        namespace=namespace(digest),
-        metrics=metrics,
-        clock=_CLOCK,
-        jitter=_RANDOM,
-        ttl_s=settings.cache_ttl_s,
-        timeout_s=settings.redis_timeout_ms / 1000,
-    )

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mlapi.errors import ConfigurationError
+from mlapi.redis_nodes.access import ACCESS, contradictions
+from mlapi.redis_nodes.address import RedisFiles, RedisTarget, read_address
 
 PREFIX: Final = "MLAPI_"
 
@@ -56,14 +58,8 @@ def _check_root_path(value: str) -> str:
 
 
 def _check_redis_url(value: str) -> str:
-    msg = "must be empty, or a URL like redis://user:password@host:6379/0, or rediss:// for TLS"
-    if value and not value.startswith(("redis://", "rediss://")):
-        raise ValueError(msg)
-    try:
-        urlsplit(value).port  # noqa: B018  reading it is what checks it
-    except ValueError:
-        # What the parser says may quote a part of the password.
-        raise ValueError(msg) from None
+    if value:
+        read_address(value)
     return value
 
 
@@ -89,6 +85,10 @@ def _check_feedback_url(value: str) -> str:
 
 _SECRET: Final = frozenset({"redis_url", "feedback_url"})
 """Settings whose value is not shown: a URL may hold a password, and messages go to a log."""
+
+
+def _path(value: str) -> Path | None:
+    return Path(value) if value else None
 
 
 class ModelSetting(NamedTuple):
@@ -175,7 +175,28 @@ class Settings(BaseModel):
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads for inference; 0: the processors this process may use.")
     redis_url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
-        "", description="Redis for the shared cache tier, redis:// or rediss://; empty: the in-process tier only."
+        "",
+        description="Redis for the shared cache tier: `redis://user:password@host:6379/0`, of Sentinels "
+        "`redis+sentinel://…@host1,host2/primary/0`, of a cluster `redis+cluster://…@host1,host2`, each with `rediss` "
+        "for TLS; empty: the in-process tier only.",
+    )
+    redis_password_file: str = Field(
+        "",
+        description="File with the password for Redis, instead of one in the URL; read at each new connection, as the "
+        "files of certificates are, so that a new content needs no restart.",
+    )
+    redis_ca_file: str = Field(
+        "", description="File of the certificates that sign those of Redis; empty: those that the system trusts."
+    )
+    redis_cert_file: str = Field(
+        "", description="File of our own certificate, for a Redis that asks for one; empty: none."
+    )
+    redis_key_file: str = Field(
+        "", description="File of the private key of that certificate; empty: it is in the same file."
+    )
+    redis_sentinel_user: str = Field("", description="User at the Sentinels; empty: their default user.")
+    redis_sentinel_password_file: str = Field(
+        "", description="File with the password for the Sentinels; empty: they ask for none."
     )
     redis_timeout_ms: int = Field(20, ge=1, le=10_000, description="Time budget of one Redis operation, milliseconds.")
     cache: Literal["", "both", "l1", "none"] = Field(
@@ -273,6 +294,32 @@ class Settings(BaseModel):
             msg = "MLAPI_HOT_TEXTS_BYTES needs MLAPI_KEYS_FILE: texts are shown to keys with the scope admin only"
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _check_redis(self) -> Self:
+        given = {name for name in ACCESS if getattr(self, name)}
+        if not self.redis_url:
+            # Cleared is a way of doing without Redis, while everything else stays as it is.
+            return self
+        address = read_address(self.redis_url)
+        problems = list(contradictions(address, given))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def redis_target(self) -> RedisTarget | None:
+        """The Redis to use, and what lets us in; None if there is none to be."""
+        if not self.redis_url:
+            return None
+        files = RedisFiles(
+            password=_path(self.redis_password_file),
+            authority=_path(self.redis_ca_file),
+            certificate=_path(self.redis_cert_file),
+            key=_path(self.redis_key_file),
+            sentinel_password=_path(self.redis_sentinel_password_file),
+        )
+        return RedisTarget(read_address(self.redis_url), files, self.redis_sentinel_user)
 
     @property
     def feedback_file(self) -> Path | None:

@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import Gauge
 
-from mlapi.cache.breaker import CircuitBreaker
 from mlapi.cache.coalescer import Coalescer
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import KeyMaker, namespace
 from mlapi.cache.l1 import MemoryStore
-from mlapi.cache.l2 import RedisServer, RedisStore, connect
+from mlapi.cache.l2 import RedisServer, RedisStore
+from mlapi.cache.shared_redis import open_nodes
 from mlapi.cache.tiered import TieredStore
 from mlapi.dialects.ranked import RankedLabels
 from mlapi.observability.metrics import Metrics
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Found, Prediction
+from mlapi.redis_nodes.address import RedisFiles, RedisTarget, read_address
+from mlapi.redis_nodes.base import RedisNodes
+from mlapi.redis_nodes.breaker import CircuitBreaker
 
 MODEL = "5e" * 32
 OTHER_MODEL = "a7" * 32
@@ -26,6 +29,7 @@ POSTPROCESSOR = Postprocessor(["NEGATIVE", "POSITIVE"], "softmax")
 NAMESPACE = namespace(MODEL)
 CODEC = Codec(MODEL, POSTPROCESSOR)
 RANKED = RankedLabels(POSTPROCESSOR)
+NO_FILES = RedisFiles()
 _KEYS = KeyMaker(MODEL)
 
 
@@ -77,7 +81,21 @@ class OwnRedisStore(RedisStore):
     async def close(self) -> None:
         """Close the server with it."""
         await super().close()
-        await self.server.close()
+        await self.server.nodes.close()
+
+
+def redis_nodes(
+    url: str,
+    metrics: Metrics,
+    *,
+    timeout_s: float,
+    files: RedisFiles = NO_FILES,
+    sentinel_user: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> RedisNodes:
+    """Return the Redis of a URL, for one model."""
+    target = RedisTarget(read_address(url), files, sentinel_user)
+    return open_nodes(target, metrics, models=1, timeout_s=timeout_s, clock=clock, jitter=random.random)
 
 
 def redis_store(
@@ -87,6 +105,8 @@ def redis_store(
     timeout_s: float = 0.5,
     backoff_s: float = 0.02,
     max_pending_writes: int = 8192,
+    files: RedisFiles = NO_FILES,
+    sentinel_user: str = "",
     clock: Callable[[], float] = time.monotonic,
 ) -> RedisStore:
     """Return an L2 with a time budget that a busy test machine keeps, and breakers that probe soon."""
@@ -101,7 +121,7 @@ def redis_store(
         )
 
     server = RedisServer(
-        connect(url, timeout_s=timeout_s),
+        redis_nodes(url, metrics, timeout_s=timeout_s, files=files, sentinel_user=sentinel_user, clock=clock),
         breaker=breaker(metrics.cache_breaker_state),
         write_breaker=breaker(metrics.cache_write_breaker_state),
     )

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -67,19 +68,27 @@ def find_server() -> Path | None:
 class PrivateRedis:
     """One redis-server process; a context manager that stops it."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, options: Sequence[str] = (), server: Path | None = None, pick_port: Callable[[], int] | None = None
+    ) -> None:
         """Find a server and start it.
+
+        Args:
+            options: arguments beside those that keep it private, a file with settings first if there is one.
+            server: the program; None: the one that is found.
+            pick_port: returns a port to listen on; None: any that is free.
 
         Raises:
             StartError: there is none, or it does not start.
         """
-        server = find_server()
+        server = server or find_server()
         if server is None:
             msg = "no redis-server found"
             raise StartError(msg)
         self._server = server
+        self._options = options
         for _ in range(_PORTS_TO_TRY):
-            self.port = free_port()
+            self.port = (pick_port or free_port)()
             try:
                 self._process = self._start()
             except StartError as error:
@@ -93,6 +102,10 @@ class PrivateRedis:
     def url(self) -> str:
         """Where it listens, as a Redis URL."""
         return f"redis://{_HOST}:{self.port}/0"
+
+    @property
+    def _file(self) -> Path:
+        return Path(tempfile.gettempdir()) / f"private-redis-{self.port}.rdb"
 
     @property
     def running(self) -> bool:
@@ -122,6 +135,10 @@ class PrivateRedis:
         self.kill()
         self._process = self._start()
 
+    def forget(self) -> None:
+        """Remove the file that is left where it was copied, or was a copy."""
+        self._file.unlink(missing_ok=True)
+
     def pause(self) -> None:
         """Freeze it: connections stay open and are accepted, and nothing is answered."""
         self._process.send_signal(signal.SIGSTOP)
@@ -140,7 +157,17 @@ class PrivateRedis:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # The minus sign: a machine without IPv6 does without that address.
-        command = [str(self._server), "--bind", _HOST, "-::1", "--port", str(self.port), "--dir", tempfile.gettempdir()]
+        command = [
+            str(self._server),
+            *self._options,
+            "--bind",
+            _HOST,
+            "-::1",
+            "--port",
+            str(self.port),
+            "--dir",
+            tempfile.gettempdir(),
+        ]
         command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"]
         with tempfile.TemporaryFile() as log:
             process = tethered(command, signal.SIGKILL, dict(os.environ), output=log)

@@ -1,22 +1,21 @@
 """The quotas of all processes in Redis: whatever is charged in one turn of the event loop is one round trip."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, Final, NamedTuple
 
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 
 from mlapi.access.quota import DAILY, RATE, Quota, Verdict
-from mlapi.cache.circuit import Circuit
-from mlapi.cache.failures import Failure
-from mlapi.cache.pool import LeanPool
-
-_log = logging.getLogger(__name__)
+from mlapi.redis_nodes.base import Command, NodeAwayError, RedisNodes, pack
+from mlapi.redis_nodes.circuit import Circuit
+from mlapi.redis_nodes.failures import Failure
 
 NAMESPACE: Final = "mlapi:quota:"
+
+_SHARE: Final = 0.7
+"""Of the time budget of a charge, so that what some nodes of a cluster replied counts although another did not."""
 
 _SCRIPT: Final = b"""
 local time = redis.call('TIME')
@@ -75,16 +74,16 @@ class Charge(NamedTuple):
 class SharedQuota:
     """Charges in Redis, as long as that answers in time."""
 
-    def __init__(self, pool: LeanPool, circuit: Circuit, *, clock: Callable[[], float], timeout_s: float) -> None:
+    def __init__(self, nodes: RedisNodes, circuit: Circuit, *, clock: Callable[[], float], timeout_s: float) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
-            pool: connections of its own: those of look-ups are counted.
+            nodes: the Redis; not closed with this.
             circuit: whether Redis is asked.
             clock: monotonic seconds, the circuit's.
             timeout_s: how long a charge waits at most.
         """
-        self._pool = pool
+        self._nodes = nodes
         self._circuit = circuit
         self._clock = clock
         self._timeout_s = timeout_s
@@ -107,14 +106,10 @@ class SharedQuota:
         return await answer
 
     async def close(self) -> None:
-        """Ask nothing any more, and close the connections."""
+        """Ask nothing any more."""
         if self._trips is not None:
             self._trips.cancel()
             await asyncio.gather(self._trips, return_exceptions=True)
-        try:
-            await self._pool.aclose()
-        except (RedisError, OSError) as error:
-            _log.debug("closing the connections for quotas failed", exc_info=error)
 
     async def _travel(self) -> None:
         """Make round trips until nobody waits."""
@@ -124,8 +119,7 @@ class SharedQuota:
             began = self._clock()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    verdicts = await self._ask([charge for charge, _ in trip])
-                self._circuit.succeeded(began)
+                    verdicts = self._judge(began, await self._ask([charge for charge, _ in trip]))
             except (RedisError, OSError) as error:
                 self._circuit.failed(began, Failure.of(error))
             finally:
@@ -133,43 +127,37 @@ class SharedQuota:
                     if not answer.done():
                         answer.set_result(verdict)
 
-    async def _ask(self, charges: Sequence[Charge]) -> list[Verdict]:
-        connection = await self._pool.get_connection()
-        try:
-            try:
-                replies = await _call(connection, charges, b"EVALSHA", _SHA)
-            except NoScriptError:
-                # Redis has forgotten it, or is another one: the script travels along once.
-                replies = await _call(connection, charges, b"EVAL", _SCRIPT)
-            return [_verdict(reply) for reply in replies]
-        except BaseException:
-            # What is left of the replies must not be read as those of the next trip.
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await self._pool.release(connection)
+    def _judge(self, began: float, replies: Sequence[Any]) -> list[Verdict | None]:
+        """Read the replies, tell the circuit; None where a node of a cluster did not reply, or Redis refused."""
+        errors = [reply for reply in replies if isinstance(reply, RedisError | OSError)]
+        verdicts = [None if isinstance(reply, RedisError | OSError) else _verdict(reply) for reply in replies]
+        tried = [error for error in errors if not isinstance(error, NodeAwayError)]
+        if len(errors) < len(replies):
+            self._circuit.succeeded(began)
+        elif tried:
+            self._circuit.failed(began, Failure.of(tried[0]))
+        return verdicts
+
+    async def _ask(self, charges: Sequence[Charge]) -> list[Any]:
+        replies = await self._call(charges, b"EVALSHA", _SHA)
+        # Redis has forgotten it, or is another one: the script travels along once.
+        unknown = [number for number, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await self._call([charges[number] for number in unknown], b"EVAL", _SCRIPT)
+            for number, reply in zip(unknown, again, strict=True):
+                replies[number] = reply
+        return replies
+
+    async def _call(self, charges: Sequence[Charge], name: bytes, script: bytes) -> list[Any]:
+        commands = [_command(charge, name, script) for charge in charges]
+        return await self._nodes.pipeline(commands, limit_s=self._timeout_s * _SHARE)
 
 
-async def _call(connection: AbstractConnection, charges: Sequence[Charge], name: bytes, script: bytes) -> list[Any]:
-    """Send all charges and read all replies; of several errors the first is raised."""
-    await connection.send_packed_command((b"".join([_command(charge, name, script) for charge in charges]),))
-    replies: list[Any] = []
-    error: RedisError | None = None
-    for _ in charges:
-        try:
-            replies.append(await connection.read_response(disable_decoding=True, disconnect_on_error=False))
-        except NoScriptError as refused:
-            error = error or refused
-    if error is not None:
-        raise error
-    return replies
-
-
-def _command(charge: Charge, name: bytes, script: bytes) -> bytes:
+def _command(charge: Charge, name: bytes, script: bytes) -> Command:
     quota = charge.quota
     numbers = (charge.need, charge.more, quota.rate, quota.room, quota.per_day)
-    parts = [name, script, b"1", f"{NAMESPACE}{charge.key_id}".encode(), *(b"%.6f" % number for number in numbers)]
-    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    key = f"{NAMESPACE}{charge.key_id}".encode()
+    return Command(key, pack(name, script, b"1", key, *(b"%.6f" % number for number in numbers)))
 
 
 def _verdict(reply: object) -> Verdict:

@@ -10,32 +10,28 @@ Fail open: whatever Redis does, a look-up ends within its time budget, at worst 
   out more slowly. Every store follows a look-up that missed, so look-ups see Redis come and go first.
 - A server that says it is a replica may have been the primary when we connected. All connections are made anew, so that
   a name that stands for another server by now is resolved again.
+- Of a cluster, nodes that do not answer cost only the texts that they hold: each of those is counted for itself, and
+  the circuit breakers here are told of a failure only where no node answers.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from typing import Any, Final, Literal
 
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 
-from mlapi.cache.breaker import CircuitBreaker
-from mlapi.cache.circuit import Circuit
-from mlapi.cache.coalescer import MAX_IN_FLIGHT, Answers, Coalescer, Deliver, Trip
+from mlapi.cache.coalescer import Answers, Coalescer, Deliver, Trip
 from mlapi.cache.codec import Codec, CorruptRecordError
-from mlapi.cache.failures import Failure
-from mlapi.cache.mget import Mget
-from mlapi.cache.pipelined_sets import Entry, PipelinedSets
-from mlapi.cache.pool import LeanPool
+from mlapi.cache.keys import redis_key, redis_keys
 from mlapi.cache.write_behind import WriteBehind
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
+from mlapi.redis_nodes.base import Command, NodeAwayError, RedisNodes, pack
+from mlapi.redis_nodes.breaker import CircuitBreaker
+from mlapi.redis_nodes.circuit import Circuit
+from mlapi.redis_nodes.failures import Failure
 
-_CONNECT_TIMEOUT_S: Final = 1.0
 _WRITE_TIMEOUT_S: Final = 1.0
 _CLOSE_TIMEOUT_S: Final = 1.0
 _GET_RESULTS: Final = ("hit", "miss", "corrupt", "refused", "error", "timeout", "skipped")
@@ -45,44 +41,18 @@ _NO_ANSWER: Final = Failure("timeout", "no answer in time", "no answer within th
 _logger = logging.getLogger(__name__)
 
 
-def connect(url: str, *, timeout_s: float, models: int = 1) -> LeanPool:
-    """Return connections for `RedisStore`; each is made when it is first used, and again whenever it must be.
-
-    No caller waits for the time limits set here: they bound how long a connection is kept that nobody waits for any
-    more. RESP2 without CLIENT SETINFO needs no greeting, and any version of Redis, or proxy in front of it, speaks it.
-
-    Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where needed; see
-            `redis.asyncio.Redis.from_url`, whose query options apply.
-        timeout_s: the time budget of one look-up, in seconds.
-        models: how many stores use the connections.
-
-    Raises:
-        ValueError: not such a URL.
-    """
-    return LeanPool.from_url(
-        url,
-        protocol=2,
-        driver_info=None,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=max(0.1, 5 * timeout_s),
-        socket_connect_timeout=max(_CONNECT_TIMEOUT_S, 5 * timeout_s),
-        max_connections=models * (MAX_IN_FLIGHT + 1),
-    )
-
-
 class RedisServer:
     """One Redis, as all models of a process share it: its connections, and whether it works.
 
     Attributes:
-        pool: from `connect`.
+        nodes: from `open_redis`.
         look_ups: whether it is asked.
         stores: whether it is sent what is to be stored.
     """
 
-    def __init__(self, pool: LeanPool, *, breaker: CircuitBreaker, write_breaker: CircuitBreaker) -> None:
+    def __init__(self, nodes: RedisNodes, *, breaker: CircuitBreaker, write_breaker: CircuitBreaker) -> None:
         """Take the connections, and a breaker each for look-ups and stores; nothing is connected yet."""
-        self.pool = pool
+        self.nodes = nodes
         self.look_ups = Circuit(breaker, stopped="Redis is not asked for now", resumed="Redis answers again")
         self.stores = Circuit(write_breaker, stopped="nothing is stored in Redis for now", resumed="Redis stores again")
 
@@ -95,18 +65,14 @@ class RedisServer:
     def reason(self) -> str | None:
         """Why it is degraded, for anyone to read; None where it is not."""
         named = (("look-ups", self.look_ups.failure), ("stores", self.stores.failure))
-        return "; ".join(f"{name}: {failure.reason}" for name, failure in named if failure) or None
+        reasons = [f"{name}: {failure.reason}" for name, failure in named if failure]
+        return "; ".join(reasons) or self.nodes.trouble
 
     @property
     def silent(self) -> bool:
         """Whether Redis is not asked because it did not reply at all."""
         failure = self.look_ups.failure
         return failure is not None and failure.result != "refused"
-
-    async def close(self) -> None:
-        """Close the connections."""
-        with suppress(RedisError, OSError):
-            await self.pool.aclose()
 
 
 class RedisStore:
@@ -145,8 +111,6 @@ class RedisStore:
         self.server = server
         self._codec = codec
         self._namespace = namespace
-        self._mget = Mget(server.pool, namespace)
-        self._pipelined_sets = PipelinedSets(server.pool, namespace)
         self._clock = clock
         self._jitter = jitter
         self._ttl_ms = ttl_s * 1000
@@ -206,7 +170,7 @@ class RedisStore:
     async def _ask(self, trip: Trip) -> Answers:
         try:
             with self._get_duration.time():
-                records = await self._mget(trip.digests)
+                records = await self.server.nodes.mget(redis_keys(self._namespace, trip.digests))
         except (RedisError, OSError) as error:
             if not trip.settled:
                 failure = Failure.of(error)
@@ -218,8 +182,8 @@ class RedisStore:
     def _read(self, trip: Trip, records: Sequence[Any]) -> Answers:
         answers: dict[bytes, Prediction] = {}
         decode = self._codec.decode
-        hits = misses = corrupt = refused = 0
-        refusals: list[Any] = []
+        hits = misses = corrupt = 0
+        errors: list[tuple[int, Any]] = []
         for (digest, texts), record in zip(trip.digests.items(), records, strict=True):
             if record is None:
                 misses += texts
@@ -231,17 +195,15 @@ class RedisStore:
             except TypeError:
                 if isinstance(record, bytes):
                     raise
-                refusals.append(record)
-                refused += texts
+                errors.append((texts, record))
             else:
                 hits += texts
-        for result, count in (("hit", hits), ("miss", misses), ("corrupt", corrupt), ("refused", refused)):
+        for result, count in (("hit", hits), ("miss", misses), ("corrupt", corrupt)):
             if count:
                 self._gets[result].inc(count)
-        if len(refusals) < len(records):
-            self.server.look_ups.succeeded(trip.began)
-        else:
-            self.server.look_ups.failed(trip.began, Failure.of(refusals[0]))
+        for texts, missing in errors:
+            self._gets[_result(missing)].inc(texts)
+        _report(self.server.look_ups, trip.began, [missing for _, missing in errors], len(records))
         return answers
 
     def _expired(self, trip: Trip) -> None:
@@ -258,37 +220,40 @@ class RedisStore:
         if self.server.stores.open:
             self._drop(records.keys(), "withheld")
             return
-        entries = [
-            Entry(digest, record, int(self._ttl_ms * (0.9 + 0.2 * self._jitter())))
-            for digest, record in records.items()
-        ]
+        commands = [self._set(digest, record) for digest, record in records.items()]
         began = self._clock()
         try:
             with self._set_duration.time():
-                async with asyncio.timeout(_WRITE_TIMEOUT_S):
-                    errors = await self._pipelined_sets(entries)
+                replies = await self.server.nodes.pipeline(commands, limit_s=_WRITE_TIMEOUT_S)
+            outcomes = list(map(_error, replies))
         except (RedisError, OSError) as error:
             failure = Failure.of(error)
             self._drop(records.keys(), failure.result)
             self.server.stores.failed(began, failure)
             return
-        refused = {digest: error for digest, error in zip(records, errors, strict=True) if error is not None}
-        self._sets["ok"].inc(len(records) - len(refused))
-        self._drop(refused.keys(), "refused")
-        if not refused:
+        failed = {digest: outcome for digest, outcome in zip(records, outcomes, strict=True) if outcome is not None}
+        self._sets["ok"].inc(len(records) - len(failed))
+        for digest, outcome in failed.items():
+            self._drop({digest}, _result(outcome))
+        if not failed:
             self.server.stores.succeeded(began)
             return
-        failure = Failure.of(next(iter(refused.values())))
-        self.server.stores.failed(began, failure)
-        await self._follow(failure)
+        refusals = [failure for why in failed.values() if (failure := Failure.of(why)).result == "refused"]
+        if refusals:
+            self.server.stores.failed(began, refusals[0])
+            await self._follow(refusals[0])
+        else:
+            _report(self.server.stores, began, list(failed.values()), len(records))
+
+    def _set(self, digest: bytes, record: bytes) -> Command:
+        key = redis_key(self._namespace, digest)
+        ttl_ms = int(self._ttl_ms * (0.9 + 0.2 * self._jitter()))
+        return Command(key, pack(b"SET", key, record, b"PX", b"%d" % ttl_ms))
 
     async def _follow(self, failure: Failure) -> None:
         """Make all connections anew if the server turned out to be a replica: its name may stand for another by now."""
         if failure.new_role:
-            pool = self.server.pool
-            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
-            with suppress(RedisError, OSError):
-                await pool.disconnect(inuse_connections=False)
+            await self.server.nodes.renew()
 
     def _drop(self, digests: AbstractSet[bytes], result: str) -> AbstractSet[bytes]:
         """Count texts that are not stored, and return them."""
@@ -296,3 +261,31 @@ class RedisStore:
             self._sets[result].inc(len(digests))
             self._writes_dropped.inc(len(digests))
         return digests
+
+
+def _error(reply: object) -> RedisError | OSError | None:
+    """Return why a record was not stored; None if it was."""
+    if reply == b"OK":
+        return None
+    if isinstance(reply, RedisError | OSError):
+        return reply
+    msg = "the reply to SET is neither OK nor an error"
+    raise InvalidResponse(msg)
+
+
+def _result(error: object) -> str:
+    """Return the word of the metrics for what stands in the place of a reply."""
+    if isinstance(error, NodeAwayError):
+        return "skipped"
+    # What is no record at all is in the place of one that was refused.
+    return Failure.of(error).result if isinstance(error, RedisError | OSError) else "refused"
+
+
+def _report(circuit: Circuit, began: float, errors: Sequence[object], asked: int) -> None:
+    """Tell a circuit how an operation went: it worked if any reply came, and says nothing if nobody was asked."""
+    if len(errors) < asked:
+        circuit.succeeded(began)
+        return
+    tried = [error for error in errors if not isinstance(error, NodeAwayError)]
+    if tried:
+        circuit.failed(began, Failure.of(tried[0]))

@@ -190,8 +190,8 @@ def open_model(settings: Settings, name: str | None) -> Answerer:
     tiers = settings.cache or classifier.cache
     memory = memory_tier(0 if tiers == "none" else settings.l1_bytes, settings.cache_ttl_s)
     shared = None
-    if tiers == "both" and settings.redis_url:
-        shared = SharedTier(settings.redis_url, classifier, ttl_s=settings.cache_ttl_s)
+    if tiers == "both" and settings.redis_target:
+        shared = SharedTier(settings.redis_target, classifier, ttl_s=settings.cache_ttl_s)
     return LocalAnswerer(classifier, memory, shared)
 
 

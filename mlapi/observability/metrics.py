@@ -97,6 +97,28 @@ class Metrics:
             "Predictions not stored in Redis, for whatever reason.",
             registry=registry,
         )
+        self.redis_node_up = Gauge(
+            "mlapi_redis_node_up",
+            "Primaries of Sentinels or of a cluster as they are known now: 1 asked, 0 not asked because it failed.",
+            ("node",),
+            registry=registry,
+        )
+        self.redis_primary_changes = Counter(
+            "mlapi_redis_primary_changes_total",
+            "How often other primaries than before were found: failovers, nodes added or removed.",
+            registry=registry,
+        )
+        self.redis_redirects = Counter(
+            "mlapi_redis_redirects_total",
+            "Commands that a node of a cluster sent on to another: moved for good, or asked for this once.",
+            ("kind",),
+            registry=registry,
+        )
+        self.redis_files_stale = Gauge(
+            "mlapi_redis_files_stale",
+            "1 while a file with a password or certificate for Redis cannot be used as it is, else 0.",
+            registry=registry,
+        )
 
         self.batch_texts = Histogram(
             "mlapi_batch_texts",

@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mlapi.cache.breaker import CircuitBreaker
-from mlapi.cache.codec import Codec
-from mlapi.cache.keys import KeyMaker, namespace
+from mlapi.cache.keys import KeyMaker
 from mlapi.cache.l1 import MemoryStore
-from mlapi.cache.l2 import RedisServer, RedisStore, connect
+from mlapi.cache.shared_redis import open_nodes, open_server, open_store
 from mlapi.classifier import Classifier
-from mlapi.errors import EngineError
+from mlapi.errors import ConfigurationError, EngineError
 from mlapi.observability.metrics import Metrics
 from mlapi.offline.base import Answered, OfflineError, Ranking, Refused
 from mlapi.predictions import Prediction
+from mlapi.redis_nodes.address import RedisTarget
 
 EMPTY: Final = Refused("empty_text", "the text holds nothing that the model can read")
 
@@ -28,33 +27,28 @@ _PENDING: Final = 65_536
 class SharedTier:
     """Redis, asked and told by a program that has no event loop. It fails open, as in the service."""
 
-    def __init__(self, url: str, classifier: Classifier, *, ttl_s: float) -> None:
+    def __init__(self, target: RedisTarget, classifier: Classifier, *, ttl_s: float) -> None:
         """Prepare; Redis is first needed by the first look-up.
 
         Raises:
-            OfflineError: not a URL of a Redis.
+            OfflineError: a file that lets us into Redis cannot be used.
         """
         self._loop = asyncio.Runner()
         clock, draw = time.monotonic, random.random
+        metrics = Metrics()
         try:
-            pool = connect(url, timeout_s=_LOOK_UP_S)
-        except ValueError as error:
-            msg = f"MLAPI_REDIS_URL: {error}"
-            raise OfflineError(msg) from error
-        self._server = RedisServer(
-            pool,
-            breaker=CircuitBreaker(clock=clock, jitter=draw, on_change=lambda _: None),
-            write_breaker=CircuitBreaker(clock=clock, jitter=draw, on_change=lambda _: None),
-        )
-        self._store = RedisStore(
-            self._server,
-            Codec(classifier.digest, classifier.postprocessor),
-            namespace=namespace(classifier.digest),
-            metrics=Metrics(),
-            clock=clock,
-            jitter=draw,
+            self._nodes = open_nodes(target, metrics, models=1, timeout_s=_LOOK_UP_S, clock=clock, jitter=draw)
+        except ConfigurationError as error:
+            raise OfflineError(error.detail) from error
+        self._store = open_store(
+            open_server(self._nodes, metrics, clock=clock, jitter=draw),
+            classifier.digest,
+            classifier.postprocessor,
+            metrics=metrics,
             ttl_s=ttl_s,
             timeout_s=_LOOK_UP_S,
+            clock=clock,
+            jitter=draw,
             max_pending_writes=_PENDING,
         )
 
@@ -89,7 +83,7 @@ class SharedTier:
 
     async def _close(self) -> None:
         await self._store.close()
-        await self._server.close()
+        await self._nodes.close()
 
 
 def memory_tier(max_bytes: int, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> MemoryStore:

@@ -46,7 +46,7 @@ def test_a_record_names_a_test_that_exists(record: Path) -> None:
 
 
 def test_a_name_that_means_no_file_or_several_is_found() -> None:
-    text = "`tests/unit/cache/test_breaker.py`, `test_coalescer.py`, `test_gone.py`, `tests/gone.py`, `test_tracing.py`"
+    text = "`tests/unit/cache/test_codec.py`, `test_coalescer.py`, `test_gone.py`, `tests/gone.py`, `test_tracing.py`"
     assert [len(files(name)) for name in named_tests(text)] == [1, 1, 0, 0, 2]
 
 

@@ -84,7 +84,11 @@ CASES = {
         good=source("await_turn = asyncio.sleep(0)\n"),
         exceptions={
             "tests/stores.py": "the one wait for a condition, between two looks at it",
+            "tests/integration/test_redis_cluster.py": "waits for a condition: that all nodes are seen again",
+            "tests/integration/test_redis_credentials.py": "waits for a condition: that a real Redis lets us in again",
+            "tests/integration/test_redis_sentinels.py": "waits for a condition: that the new primary is seen",
             "tests/integration/test_redis_store.py": "waits for a condition: that a real Redis is seen again",
+            "tests/redis_deployments.py": "the one wait for servers to agree, between two looks at them",
             "tests/unit/cache/test_coalescer.py": "blocks the event loop on purpose: what happens then is the test",
         },
     ),

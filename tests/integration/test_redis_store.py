@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from mlapi.cache.codec import Codec
 from mlapi.cache.keys import redis_key
-from mlapi.cache.l2 import RedisStore, connect
+from mlapi.cache.l2 import RedisStore
 from mlapi.observability.metrics import Metrics
 from mlapi.predictions import Prediction
 from tests.stores import (
@@ -463,12 +463,6 @@ def test_all_of_it_works_on_uvloop(redis_server: PrivateRedis, metrics: Metrics)
         await store.close()
 
     uvloop.run(use())
-
-
-@pytest.mark.parametrize("url", ["", "localhost:6379", "http://localhost", "redis://localhost?db=one"])
-def test_what_is_no_redis_url_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match=r"Redis URL|connection URL"):
-        connect(url, timeout_s=0.02)
 
 
 async def test_a_killed_server_is_killed_for_everyone(redis_server: PrivateRedis) -> None:

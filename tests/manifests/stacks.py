@@ -37,6 +37,9 @@ NEEDS: Final = {
     "learning-loop": "learning",
     "contour-canary": "canary",
     "blue-green": "canary",
+    **dict.fromkeys(
+        ("external-redis-certificates", "external-redis-password", "external-redis-sentinels"), "external-redis"
+    ),
 }
 """What a component is part of: alone it would lead nowhere."""
 

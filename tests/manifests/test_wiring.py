@@ -292,6 +292,27 @@ def test_an_external_redis_leaves_none_in_the_cluster() -> None:
     assert [found for found in stack.objects if found["metadata"].get("labels", {}).get(COMPONENT) == "cache"] == []
 
 
+@pytest.mark.parametrize(
+    ("component", "secret", "files"),
+    [
+        ("external-redis-password", "external-redis-password", {"password"}),
+        ("external-redis-certificates", "external-redis-certificates", {"ca.crt", "tls.crt", "tls.key"}),
+    ],
+)
+def test_what_lets_us_into_an_external_redis_is_a_secret_that_the_kubelet_keeps_fresh(
+    component: str, secret: str, files: set[str]
+) -> None:
+    for workload in Stack(PROD.overlay, ("external-redis", component)).apis:
+        pod = pod_template(workload)["spec"]
+        (volume,) = (volume for volume in pod["volumes"] if volume.get("secret", {}).get("secretName") == secret)
+        for container in containers(workload):
+            (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == volume["name"])
+            assert (mount["readOnly"], "subPath" in mount) == (True, False)
+            named = [variable.get("value", "") for variable in container["env"]]
+            found = {name.rpartition("/") for name in named if name.startswith(mount["mountPath"])}
+            assert {(folder, name) for folder, _, name in found} == {(mount["mountPath"], name) for name in files}
+
+
 def test_a_persistent_redis_is_never_two() -> None:
     stack = Stack(DEV.overlay, ("redis-persistent",))
     redis = stack.find("Deployment", "redis")

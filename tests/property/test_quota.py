@@ -10,9 +10,10 @@ from redis import Redis
 
 from mlapi.access.quota import DAILY, DAY_S, RATE, Meter, Quota
 from mlapi.access.shared_quota import Charge, SharedQuota
-from mlapi.cache.breaker import CircuitBreaker
-from mlapi.cache.circuit import Circuit
-from mlapi.cache.l2 import connect
+from mlapi.observability.metrics import Metrics
+from mlapi.redis_nodes.breaker import CircuitBreaker
+from mlapi.redis_nodes.circuit import Circuit
+from tests.stores import redis_nodes
 from tools.private_redis import PrivateRedis
 
 START = 1_790_000_000.0
@@ -101,7 +102,7 @@ def test_what_is_given_back_can_be_spent_again(quota: Quota, texts: int) -> None
 def shared(url: str) -> SharedQuota:
     breaker = CircuitBreaker(clock=lambda: 0.0, jitter=lambda: 0.0, on_change=lambda _: None)
     circuit = Circuit(breaker, stopped="stopped", resumed="resumed")
-    return SharedQuota(connect(url, timeout_s=5.0), circuit, clock=lambda: 0.0, timeout_s=10.0)
+    return SharedQuota(redis_nodes(url, Metrics(), timeout_s=5.0), circuit, clock=lambda: 0.0, timeout_s=10.0)
 
 
 def test_redis_decides_as_a_process_does(redis_server: PrivateRedis) -> None:

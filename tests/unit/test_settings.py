@@ -183,6 +183,47 @@ def test_a_password_is_never_repeated(url: str) -> None:
     assert "secret" not in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "said"),
+    [
+        ("redis://cache", {"CA_FILE": "ca.crt"}, "MLAPI_REDIS_CA_FILE needs TLS"),
+        ("redis+cluster://cache", {"CERT_FILE": "tls.crt"}, "MLAPI_REDIS_CERT_FILE needs TLS"),
+        ("rediss://cache", {"KEY_FILE": "tls.key"}, "MLAPI_REDIS_KEY_FILE needs MLAPI_REDIS_CERT_FILE"),
+        ("rediss://cache?ssl_ca_certs=a", {"CA_FILE": "b"}, "say the same; give one of them"),
+        ("redis://:5ecret@cache", {"PASSWORD_FILE": "password"}, "has a password, too; give one of them"),
+        ("redis://cache", {"SENTINEL_PASSWORD_FILE": "p"}, "MLAPI_REDIS_SENTINEL_PASSWORD_FILE needs Sentinels"),
+        ("redis+sentinel://a/p", {"SENTINEL_USER": "u"}, "needs MLAPI_REDIS_SENTINEL_PASSWORD_FILE"),
+    ],
+)
+def test_what_contradicts_the_redis_url_is_refused(url: str, given: dict[str, str], said: str) -> None:
+    others = {f"MLAPI_REDIS_{name}": value for name, value in given.items()}
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        read_settings({"MLAPI_REDIS_URL": url, **others})
+    assert "5ecret" not in refused.value.detail
+    # Without a Redis there is nothing to let us into.
+    assert read_settings({"MLAPI_REDIS_URL": "", **others}).redis_target is None
+
+
+def test_what_lets_us_into_redis_is_one_thing() -> None:
+    target = read_settings(
+        {
+            "MLAPI_REDIS_URL": "rediss+sentinel://shop@a,b/primary/1",
+            "MLAPI_REDIS_PASSWORD_FILE": "password",
+            "MLAPI_REDIS_CA_FILE": "ca.crt",
+            "MLAPI_REDIS_CERT_FILE": "tls.crt",
+            "MLAPI_REDIS_KEY_FILE": "tls.key",
+            "MLAPI_REDIS_SENTINEL_USER": "watched",
+            "MLAPI_REDIS_SENTINEL_PASSWORD_FILE": "sentinel",
+        }
+    ).redis_target
+    assert target is not None
+    assert (target.address.form, target.address.place) == ("sentinel", "a:26379,b:26379")
+    assert (target.address.user, target.address.password, target.sentinel_user) == ("shop", "", "watched")
+    files = target.files
+    found = (files.password, files.authority, files.certificate, files.key, files.sentinel_password)
+    assert found == tuple(map(Path, ("password", "ca.crt", "tls.crt", "tls.key", "sentinel")))
+
+
 def test_settings_cannot_change() -> None:
     settings = read_settings({})
     with pytest.raises(ValidationError, match="frozen"):

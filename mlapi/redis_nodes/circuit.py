@@ -3,8 +3,8 @@
 import logging
 from typing import Final
 
-from mlapi.cache.breaker import BreakerState, CircuitBreaker
-from mlapi.cache.failures import Failure
+from mlapi.redis_nodes.breaker import BreakerState, CircuitBreaker
+from mlapi.redis_nodes.failures import Failure
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
 _CLOSED: Final = BreakerState.CLOSED

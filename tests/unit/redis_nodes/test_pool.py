@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from mlapi.cache.l2 import connect
-from mlapi.cache.pool import LeanPool
+from mlapi.redis_nodes.pool import LeanPool
 from tests.scripted_redis import HANG_UP, ScriptedRedis
 
 MGET = b"*2\r\n$4\r\nMGET\r\n$1\r\na\r\n"
@@ -21,7 +22,7 @@ async def server() -> AsyncIterator[ScriptedRedis]:
 
 @pytest.fixture
 async def pool(server: ScriptedRedis) -> AsyncIterator[LeanPool]:
-    pool = connect(server.url, timeout_s=5.0)
+    pool = LeanPool.from_url(server.url, protocol=2, driver_info=None)
     yield pool
     await pool.aclose()
 
@@ -63,7 +64,7 @@ async def test_a_connection_that_is_to_be_made_anew_is_closed_when_it_comes_back
     pool: LeanPool, server: ScriptedRedis
 ) -> None:
     connection = await pool.get_connection()
-    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+    await pool.renew()
     await pool.release(connection)
     assert not connection.is_connected
     assert await ask(pool) == NOTHING
@@ -72,7 +73,7 @@ async def test_a_connection_that_is_to_be_made_anew_is_closed_when_it_comes_back
 
 async def test_connecting_in_vain_takes_no_place_in_the_pool() -> None:
     # Nothing listens on the port that carries tcpmux.
-    pool = connect("redis://127.0.0.1:1", timeout_s=5.0)
+    pool = LeanPool.from_url("redis://127.0.0.1:1", max_connections=3, retry=Retry(NoBackoff(), 0))
     for _ in range(2 * pool.max_connections):
         with pytest.raises(RedisError, match="connecting to"):
             await pool.get_connection()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlapi.cache.breaker import BreakerState, CircuitBreaker
+from mlapi.redis_nodes.breaker import BreakerState, CircuitBreaker
 from tests.stores import Clock
 
 CLOSED, HALF_OPEN, OPEN = BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN

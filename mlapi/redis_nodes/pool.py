@@ -4,11 +4,14 @@ redis-py's own takes a lock, keeps statistics for OpenTelemetry and tells subscr
 network costs as much as to send it and to read its reply. What makes a connection fit for use is redis-py's still.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
+
+from mlapi.redis_nodes.failures import refusal_code
 
 
 class LeanPool(ConnectionPool):
@@ -42,6 +45,35 @@ class LeanPool(ConnectionPool):
                 await connection.disconnect(nowait=True)
         finally:
             self._available_connections.append(connection)
+
+    async def renew(self) -> None:
+        """Have all connections made anew: those that are idle now, the others when they are put back."""
+        for connection in self._in_use_connections:
+            connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
+        for connection in tuple(self._available_connections):
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+
+async def read_replies(connection: AbstractConnection, count: int) -> list[Any]:
+    """Read the replies to a pipeline; an error that Redis replied stands in the place of its reply.
+
+    redis-py's own pipeline gives up in the middle when a reply is one of the errors that it makes connection errors of
+    (LOADING, NOAUTH); here every reply is read, so the outcome of each command is known and the connection can be kept.
+
+    Raises:
+        RedisError: no reply within the connection's time limits, or what is no reply at all.
+        OSError: the connection broke.
+    """
+    replies: list[Any] = []
+    for _ in range(count):
+        try:
+            replies.append(await connection.read_response(disable_decoding=True, disconnect_on_error=False))
+        except RedisError as error:
+            if refusal_code(error) is None:
+                raise
+            replies.append(error)
+    return replies
 
 
 async def _usable(connection: AbstractConnection) -> bool:
