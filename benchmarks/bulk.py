@@ -82,24 +82,27 @@ def whole_run(source: Path, target: Path, bundle: str, rows: int) -> dict[str, f
     }
 
 
-def killed_run(source: Path, target: Path, bundle: str, seconds: float, kills: int) -> int:
-    """Kill a run at random moments and continue it, until it ends; return how often it was killed."""
-    chance = random.Random()  # noqa: S311  any moment will do
+def killed_run(source: Path, target: Path, bundle: str, rows: int, kills: int) -> int:
+    """Kill a run at random places and continue it, until it ends; return how often it was killed."""
+    chance = random.Random()  # noqa: S311  any place will do
+    progress = target.with_name(f"{target.name}.progress")
     done = 0
-    while True:
+    for place in [*sorted(chance.randrange(rows * 9 // 10) for _ in range(kills)), None]:
         process = begin(source, target, bundle)
-        try:
-            # Two starts of the interpreter are part of every attempt, so that some work is done in most of them.
-            code = process.wait(2.0 + chance.random() * 1.5 * seconds / kills if done < kills else None)
-        except subprocess.TimeoutExpired:
+        while process.poll() is None and (place is None or _rows(progress) <= place):
+            time.sleep(chance.random() / 50)
+        if process.poll() is None:
             process.kill()
-            process.wait()
             done += 1
-            continue
-        if code:
-            message = f"the run ended with {code}"
+        elif process.returncode:
+            message = f"the run ended with {process.returncode}"
             raise SystemExit(message)
-        return done
+        process.wait()
+    return done
+
+
+def _rows(progress: Path) -> int:
+    return int(json.loads(progress.read_bytes())["rows"]) if progress.exists() else 0
 
 
 def main() -> None:
@@ -116,7 +119,7 @@ def main() -> None:
             source = place / f"{count}.jsonl"
             write_rows(source, count)
             figures.append(whole_run(source, place / f"whole-{count}.jsonl", chosen.bundle, count))
-        killed = killed_run(source, place / "killed.jsonl", chosen.bundle, figures[-1]["seconds"], chosen.kills)
+        killed = killed_run(source, place / "killed.jsonl", chosen.bundle, chosen.rows, chosen.kills)
         same = filecmp.cmp(place / f"whole-{chosen.rows}.jsonl", place / "killed.jsonl", shallow=False)
     print(json.dumps({"runs": figures, "killed": killed, "same_bytes": same}, indent=2))  # noqa: T201  its purpose
     sys.exit(0 if same and killed >= chosen.kills else 1)

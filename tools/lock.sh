@@ -21,7 +21,7 @@ export_set() {
 }
 export_set serve --only main
 export_set run --only main,build,redis
-export_set quick --all-groups --extras tracing --extras learn --extras bulk
+export_set quick --all-groups --extras tracing --extras learn --extras bulk --extras kafka
 export_set full --all-groups --all-extras
 # What images are made of besides: the build backend, and the service with PostgreSQL's driver, or with PyTorch.
 export_set build --only build

@@ -105,7 +105,7 @@ def bulk(source: Path, target: Path, **options: Any) -> None:  # noqa: ANN401  c
     SIGINT and SIGTERM: the same command continues.
     """  # noqa: D301  \b keeps click from refilling the paragraph
     plan, restart, style = _options(options), not options["resume"], options["progress"]
-    with _explained():
+    with explained():
         settings = read_settings()
         part = Part.parse(options["shard"]) if options["shard"] else WHOLE
         files = pairs(source, target, part, plan, _say)
@@ -132,7 +132,8 @@ def _run(job: "Job", answerer: Answerer, style: "Style", *, restart: bool) -> in
     return count.refused
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def read_shape(given: Mapping[str, Any]) -> AnswerShape:
+    """Return which columns an answer has, of the options --top, --all-labels, --threshold and --prefix."""
     top = given["top"]
     if given["all_labels"]:
         if top is not None:
@@ -140,14 +141,22 @@ def _options(given: Mapping[str, Any]) -> Options:
             raise click.UsageError(msg)
     elif top is None:
         top = 1 if given["threshold"] is None else None
-    keep = given["keep"]
+    return AnswerShape(top, given["threshold"], given["prefix"])
+
+
+def split_names(names: str | None) -> tuple[str, ...] | None:
+    """Return the names of --keep; None: all."""
+    return None if names is None else tuple(dict.fromkeys(filter(None, map(str.strip, names.split(",")))))
+
+
+def _options(given: Mapping[str, Any]) -> Options:
     return Options(
         format=given["format"],
         output_format=given["output_format"],
         text_field=given["text_field"],
         id_field=given["id_field"],
-        keep=None if keep is None else tuple(filter(None, (name.strip() for name in keep.split(",")))),
-        shape=AnswerShape(top, given["threshold"], given["prefix"]),
+        keep=split_names(given["keep"]),
+        shape=read_shape(given),
         on_error=given["on_error"],
         window=given["window"],
     )
@@ -204,13 +213,14 @@ def _chosen(settings: Settings, name: str | None) -> ModelSetting:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what went wrong into words and an exit code, and signals into an end."""
+def explained(*, signals: bool = True) -> Iterator[None]:
+    """Turn what went wrong into words and an exit code, and, where `signals` says so, signals into an end."""
 
     def stop(number: int, _: "FrameType | None") -> None:
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = (signal.SIGINT, signal.SIGTERM) if signals else ()
+    before = {number: signal.signal(number, stop) for number in wanted}
     try:
         yield
     except (UsageError, ConfigurationError) as error:

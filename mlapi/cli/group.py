@@ -9,6 +9,7 @@ _COMMANDS: Final = {
     "bench": "mlapi.cli.bench:bench",
     "bulk": "mlapi.cli.bulk:bulk",
     "bundle": "mlapi.cli.bundle:bundle",
+    "consume": "mlapi.cli.consume:consume",
     "key": "mlapi.cli.key:key",
     "learn": "mlapi.cli.learn:learn",
     "rollout": "mlapi.cli.rollout:rollout",

@@ -308,6 +308,25 @@ class LearningMetrics:
         )
 
 
+class ConsumerMetrics:
+    """The metrics of a process that answers the messages of a topic; one that does not has none of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register them beside the others of the process."""
+        self.messages = Counter(
+            "mlapi_consumed_messages_total",
+            "Messages whose answer is committed: answered, refused (now a dead letter), or without a value, passed on.",
+            ("result",),
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "mlapi_consumer_lag_messages",
+            "Messages behind the last one that is done, by partition of this member.",
+            ("topic", "partition"),
+            registry=registry,
+        )
+
+
 class ModelMetrics:
     """The metrics of one model: those of the service that have the label `model`, with the model's name in it.
 

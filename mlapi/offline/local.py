@@ -23,6 +23,9 @@ _LOOK_UP_S: Final = 2.0
 
 _PENDING: Final = 65_536
 
+_HARMLESS: Final = "a word"
+"""A text that breaks no model."""
+
 
 class SharedTier:
     """Redis, asked and told by a program that has no event loop. It fails open, as in the service."""
@@ -169,9 +172,16 @@ class LocalAnswerer:
             except EngineError as error:
                 computed.append(Refused(error.code, error.detail))
         if not any(isinstance(item, Prediction) for item in computed):
-            msg = f"{failure.detail}, with every text"
-            raise OfflineError(msg) from failure
+            self._check(failure)
         return computed
+
+    def _check(self, failure: EngineError) -> None:
+        """Tell texts that break the model from a model that is broken: that is no reason to refuse texts."""
+        try:
+            self._classifier.compute([_HARMLESS])
+        except EngineError:
+            msg = f"{failure.detail}, whatever the text"
+            raise OfflineError(msg) from failure
 
     def _rank(self, prediction: Prediction) -> Ranking:
         scores = self._classifier.postprocessor.scores(prediction.logits)

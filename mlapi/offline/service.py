@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from threading import Event
 from typing import Any, Final
 
 from mlapi.offline.base import Answered, OfflineError, Ranking, Refused
@@ -52,7 +53,7 @@ class ServiceAnswerer:
         key: str | None,
         patience_s: float,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         say: Callable[[str], None],
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
@@ -63,7 +64,7 @@ class ServiceAnswerer:
             key: API key, if one is needed.
             patience_s: how long the same request is tried again, where that may help.
             clock: tells seconds.
-            sleep: waits.
+            sleep: waits; by default until `close`.
             say: tells the user why nothing happens.
             transport: what carries requests; by default the network.
 
@@ -75,11 +76,11 @@ class ServiceAnswerer:
         self._client = httpx2.Client(headers=headers, timeout=_TIMEOUT_S, transport=transport)
         self._patience_s = patience_s
         self._clock = clock
-        self._sleep = sleep
+        self._closing = Event()
+        self._sleep = sleep or self._closing.wait
         self._say = say
         self._threads = ThreadPoolExecutor(_REQUESTS, thread_name_prefix="requests")
         self._piece = REQUEST_TEXTS
-        self._stopped = False
         self.unique = 0
         self.cached = 0
         self.digest = ""
@@ -110,7 +111,7 @@ class ServiceAnswerer:
 
     def close(self) -> None:
         """Close the connections; requests that wait for another try give up."""
-        self._stopped = True
+        self._closing.set()
         self._threads.shutdown(cancel_futures=True)
         self._client.close()
 
@@ -188,7 +189,7 @@ class ServiceAnswerer:
                     return response
                 reason = f"{response.status_code} {response.reason_phrase}"
                 asked_s = _retry_after(response.headers.get("retry-after"))
-            if self._stopped or self._clock() >= give_up_at:
+            if self._closing.is_set() or self._clock() >= give_up_at:
                 msg = f"{self._url} does not answer: {reason}"
                 raise OfflineError(msg)
             self._say(f"{self._url}: {reason}; trying again")

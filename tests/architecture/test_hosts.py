@@ -25,6 +25,7 @@ user's own services, and names that are to be filled in."""
 LISTED: Final[Mapping[str, frozenset[str]]] = {
     "groups of Kubernetes API objects and labels, which only look like hosts": frozenset(
         {
+            "batch.kubernetes.io",
             *("k8s.io", "apiregistration.k8s.io", "discovery.k8s.io", "external.metrics.k8s.io", "networking.k8s.io"),
             *("networkpolicy.networking.k8s.io", "kustomize.config.k8s.io", "kubernetes.io", "app.kubernetes.io"),
             *("kubectl.kubernetes.io", "node.kubernetes.io", "pod-security.kubernetes.io", "topology.kubernetes.io"),
@@ -42,7 +43,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
     ),
     "the name by which a pointer file of Git LFS is known, which nobody asks": frozenset({"git-lfs.github.com"}),
     "XML name spaces, YAML tags and types of problems, which nobody fetches": frozenset(
-        {"iana.org", "www.w3.org", "yaml.org"}
+        {"iana.org", "maven.apache.org", "www.w3.org", "yaml.org"}
     ),
     "accounts of AWS's own documentation, and none: deploy.sh refuses the latter": frozenset(
         {

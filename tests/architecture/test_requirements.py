@@ -44,7 +44,9 @@ def served(package: dict[str, Any]) -> bool:
     """Whether the service itself needs a locked package, without any extra."""
     markers = package.get("markers", "")
     marker = markers.get("main", "") if isinstance(markers, dict) else markers
-    return "main" in package["groups"] and "extra ==" not in marker
+    # What an extra needs on every version may be what the service needs on some: `… or extra == "…"`.
+    extra = "extra ==" in marker and not re.fullmatch(r"(?:(?!extra)[^()])+ or extra == \"[\w-]+\"", marker)
+    return "main" in package["groups"] and not extra
 
 
 def declared() -> list[Requirement]:

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlapi.observability.metrics import ConsumerMetrics, Metrics
 from tests.e2e.api_keys import KeysFile, bearer
 from tests.service_process import HOST, ServiceProcess
 
@@ -58,6 +59,12 @@ FEEDBACK_CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_feedback_commit_duration_seconds": ("histogram", set()),
 }
 """What a process that takes opinions has besides."""
+
+CONSUMER_CATALOGUE: dict[str, tuple[str, set[str]]] = {
+    "mlapi_consumed_messages": ("counter", {"result"}),
+    "mlapi_consumer_lag_messages": ("gauge", {"topic", "partition"}),
+}
+"""What `mlapi consume` has besides."""
 
 VALUES = {
     ("mlapi_texts", "source"): {"l1", "l2", "collapsed", "model"},
@@ -139,3 +146,16 @@ def test_a_process_that_takes_opinions_has_a_few_more(families: dict[str, Metric
 def test_the_breaker_is_told_by_a_number(families: dict[str, Metric]) -> None:
     (sample,) = families["mlapi_cache_breaker_state"].samples
     assert sample.value in {0, 1, 2}
+
+
+def test_a_consumer_has_these_besides() -> None:
+    metrics = Metrics()
+    consumer = ConsumerMetrics(metrics.registry)
+    consumer.messages.labels("answered").inc()
+    consumer.lag.labels("texts", "0").set(1)
+    found = {
+        family.name: (family.type, {name for sample in family.samples for name in sample.labels})
+        for family in metrics.registry.collect()
+        if family.name.startswith("mlapi_consume")
+    }
+    assert found == CONSUMER_CATALOGUE

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,14 @@ def test_killed_at_random_moments_it_writes_the_same_bytes(tmp_path: Path) -> No
     def rows() -> int:
         return int(json.loads(progress.read_bytes())["rows"]) if progress.exists() else 0
 
+    def came_to(process: "subprocess.Popen[str]", wanted: int) -> bool:
+        return rows() >= wanted or process.poll() is not None
+
     kills = 0
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         process = start(source, target / name, *options, **LAB)
         wanted = rows() + chance.randrange(1, 1_500)
-        eventually(lambda process=process, wanted=wanted: rows() >= wanted or process.poll() is not None, "some rows")
+        eventually(partial(came_to, process, wanted), "some rows")
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), said

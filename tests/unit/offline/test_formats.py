@@ -11,7 +11,7 @@ import pytest
 
 from mlapi.offline.answer_shape import AnswerShape
 from mlapi.offline.base import OfflineError, UsageError
-from mlapi.offline.job import Count
+from mlapi.offline.job import Count, OnError
 from mlapi.offline.opening import Options, Pair, open_job, pairs
 from mlapi.offline.shards import WHOLE, Part
 from tests.offline_runs import OPTIONS, ByLength, compressed, content, lines
@@ -134,7 +134,7 @@ def test_lists_of_labels(tmp_path: Path, top: int | None, threshold: float | Non
 
 @pytest.mark.parametrize("on_error", ["null", "skip"])
 def test_a_row_longer_than_memory_allows_is_refused(
-    tmp_path: Path, on_error: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, on_error: OnError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlapi.offline.text_rows.MAX_ROW_BYTES", 64)
     long = b'{"text": "' + b"x" * 500 + b'"}\n'

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlapi.offline import opening
-from mlapi.offline.base import OfflineError
-from mlapi.offline.job import Count
+from mlapi.offline.base import Answered, OfflineError
+from mlapi.offline.job import Count, OnError
 from mlapi.offline.opening import Options, Pair, open_job
 from mlapi.offline.shards import WHOLE, Part
 from tests.offline_runs import OPTIONS, ByLength, compressed, lines
@@ -98,7 +97,7 @@ def tear(folder: Path, target: str) -> None:
     ],
 )
 def test_it_dies_at_each_step_in_turn(
-    tmp_path: Path, name: str, target: str, on_error: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, target: str, on_error: OnError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write(tmp_path, name, TABLE if "csv" in name else ROWS)
     options = replace(OPTIONS, on_error=on_error)
@@ -175,7 +174,7 @@ def test_two_runs_do_not_write_the_same_file(tmp_path: Path) -> None:
     job = open_job(Pair(source, target, WHOLE), OPTIONS, "00" * 16, silence)
 
     class Nested(ByLength):
-        def answer(self, texts: Sequence[str]) -> list[opening.Any]:
+        def answer(self, texts: Sequence[str]) -> list[Answered]:
             with pytest.raises(OfflineError, match="another process is writing"):
                 run(source, target)
             return super().answer(texts)

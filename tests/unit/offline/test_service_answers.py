@@ -20,10 +20,10 @@ def answer(texts: Sequence[str], digest: str = DIGEST) -> httpx2.Response:
     return httpx2.Response(200, json=body, headers={"model-digest": digest})
 
 
-def refusal(status: int, code: str, places: Sequence[int] = (), **headers: str) -> httpx2.Response:
+def refusal(status: int, code: str, places: Sequence[int] = (), retry_after: str = "") -> httpx2.Response:
     errors = [{"pointer": f"/text/{place}", "detail": "is empty"} for place in places]
     body = {"code": code, "detail": "no", **({"errors": errors} if errors else {})}
-    return httpx2.Response(status, json=body, headers=headers)
+    return httpx2.Response(status, json=body, headers={"retry-after": retry_after})
 
 
 class Service:
@@ -89,7 +89,7 @@ def test_a_text_that_is_refused_costs_the_others_nothing() -> None:
 def test_what_is_too_much_is_divided() -> None:
     def handler(texts: list[str]) -> httpx2.Response:
         if len(texts) > 100:
-            return refusal(503, "overloaded", **{"retry-after": "7"})
+            return refusal(503, "overloaded", retry_after="7")
         return refusal(413, "payload_too_large") if "huge" in texts else answer(texts)
 
     service = Service(handler)
@@ -103,7 +103,7 @@ def test_what_is_too_much_is_divided() -> None:
 
 
 def test_it_waits_while_the_service_is_away() -> None:
-    failures = iter([httpx2.ConnectError("refused"), refusal(429, "rate_limited", **{"retry-after": "9"}), None])
+    failures = iter([httpx2.ConnectError("refused"), refusal(429, "rate_limited", retry_after="9"), None])
 
     def handler(texts: list[str]) -> httpx2.Response:
         failure = next(failures)
