@@ -111,7 +111,9 @@ def test_health_with_a_dead_redis_says_degraded_and_is_still_200() -> None:
 def test_the_model_is_the_bundle(service: ServiceProcess) -> None:
     manifest = read_manifest(DEFAULT_BUNDLE)
     model = service.client.get("/project/model").json()
-    assert set(model) == {"name", "digest", "labels", "max_tokens", "engine", "precision", "evaluation", "evaluations"}
+    assert set(model) == {
+        *("name", "digest", "bundle_digest", "labels", "max_tokens", "engine", "precision", "evaluation", "evaluations")
+    }
     assert model["name"] == manifest.name
     assert model["labels"] == list(manifest.labels)
     assert model["max_tokens"] == manifest.max_tokens
