@@ -99,10 +99,20 @@ def test_what_is_given_back_can_be_spent_again(quota: Quota, texts: int) -> None
         assert meter.charge(texts) == before
 
 
+class OwnSharedQuota(SharedQuota):
+    """One that is the only one of its Redis."""
+
+    async def close(self) -> None:
+        """Close the connections with it."""
+        await super().close()
+        await self._nodes.close()
+
+
 def shared(url: str) -> SharedQuota:
     breaker = CircuitBreaker(clock=lambda: 0.0, jitter=lambda: 0.0, on_change=lambda _: None)
     circuit = Circuit(breaker, stopped="stopped", resumed="resumed")
-    return SharedQuota(redis_nodes(url, Metrics(), timeout_s=5.0), circuit, clock=lambda: 0.0, timeout_s=10.0)
+    nodes = redis_nodes(url, Metrics(), timeout_s=5.0)
+    return OwnSharedQuota(nodes, circuit, clock=lambda: 0.0, timeout_s=10.0)
 
 
 def test_redis_decides_as_a_process_does(redis_server: PrivateRedis) -> None:
