@@ -157,17 +157,10 @@ class PrivateRedis:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # The minus sign: a machine without IPv6 does without that address.
-        command = [
-            str(self._server),
-            *self._options,
-            "--bind",
-            _HOST,
-            "-::1",
-            "--port",
-            str(self.port),
-            "--dir",
-            tempfile.gettempdir(),
-        ]
+        command = [str(self._server), *self._options, "--bind", _HOST, "-::1", "--port", str(self.port)]
+        # One that is copied, or is a copy, writes a file. Nobody is to find it, or somebody else's, at a later start.
+        self.forget()
+        command += ["--dir", str(self._file.parent), "--dbfilename", self._file.name]
         command += ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lfu"]
         with tempfile.TemporaryFile() as log:
             process = tethered(command, signal.SIGKILL, dict(os.environ), output=log)
