@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import Metric
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlapi.observability.metrics import ConsumerMetrics, Metrics
+from mlapi.observability.metrics import ConsumerMetrics, LearningMetrics, Metrics
 from tests.e2e.api_keys import KeysFile, bearer
 from tests.service_process import HOST, ServiceProcess
 
@@ -65,6 +65,15 @@ CONSUMER_CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_consumer_lag_messages": ("gauge", {"topic", "partition"}),
 }
 """What `mlapi consume` has besides."""
+
+LEARNING_CATALOGUE: dict[str, tuple[str, set[str]]] = {
+    "mlapi_learning_runs": ("gauge", {"model", "state"}),
+    "mlapi_learning_run_state_seconds": ("gauge", {"model"}),
+    "mlapi_learning_run_stuck": ("gauge", {"model"}),
+    "mlapi_model_accuracy": ("gauge", {"model", "sample", "bound"}),
+    "mlapi_model_accuracy_opinions": ("gauge", {"model", "sample"}),
+}
+"""What a process that watches the learning loop has besides."""
 
 VALUES = {
     ("mlapi_texts", "source"): {"l1", "l2", "collapsed", "model"},
@@ -141,6 +150,15 @@ def test_a_process_that_takes_opinions_has_a_few_more(families: dict[str, Metric
     asked = {sample.labels["sample"]: sample.value for sample in found["mlapi_feedback_asked"].samples}
     assert asked == {"texts": 2, "requests": 2}
     assert {sample.labels["verdict"] for sample in found["mlapi_feedback_votes"].samples} == {"agrees", "corrects"}
+
+
+def test_a_process_that_watches_the_learning_loop_has_a_few_more() -> None:
+    registry = CollectorRegistry()
+    metrics = LearningMetrics(registry)
+    for gauge in (metrics.runs, metrics.in_state, metrics.stuck, metrics.accuracy, metrics.accuracy_opinions):
+        gauge.labels(*("x" for _ in LEARNING_CATALOGUE[next(iter(gauge.collect())).name][1])).set(1)
+    found = {family.name: (family.type, set(family.samples[0].labels)) for family in registry.collect()}
+    assert found == LEARNING_CATALOGUE
 
 
 def test_the_breaker_is_told_by_a_number(families: dict[str, Metric]) -> None:

@@ -106,9 +106,9 @@ def write_plan(site: Site, made: Path | None = None, **contest: object) -> None:
     """Write the plan; with `made` a training that leaves this bundle, and with `contest` other bounds of the gate."""
     command = [sys.executable, "-m", "training.pipeline", "lab", *PARAMS, "--results", "{results}"]
     command += ["--champion", "{champion}", "--feedback", "{dataset}"]
-    bundle = "{results}/lab/bundle/lab-learning"
+    bundle, experiment = "{results}/lab/bundle/lab-learning", "{results}/lab/experiment_info.json"
     if made is not None:
-        command, bundle = ["true"], str(made)
+        command, bundle, experiment = ["true"], str(made), ""
     judge = [sys.executable, "-m", "training.judging", "lab", "{candidate}", *PARAMS]
     judge += ["--champion", "{champion}", "--output", "{report}"]
     bounds = {"fresh_texts": 10, "subject_share": 0.15} | contest
@@ -120,6 +120,7 @@ champion = {json.dumps(str(site.first))}
 train = [{json.dumps(command)}]
 judge = {json.dumps(judge)}
 bundle = {json.dumps(bundle)}
+experiment = {json.dumps(experiment)}
 snapshot = {{ texts = 10, judging = 0.4, subject_share = 0.15 }}
 contest = {{ {", ".join(f"{name} = {json.dumps(value)}" for name, value in bounds.items())} }}
 overlay = {{ repository = "{site.deployment.repository}", branch = "main", file = "overlays/prod/model.yaml" }}

@@ -12,7 +12,8 @@ import yaml
 from monitoring.dashboards.catalogue import DASHBOARDS
 from monitoring.dashboards.panels import Dashboard
 from monitoring.render import rendered
-from tests.contract.test_metrics_catalogue import CATALOGUE
+from tests.contract.test_metrics_catalogue import CATALOGUE as ALWAYS
+from tests.contract.test_metrics_catalogue import LEARNING_CATALOGUE
 from tests.monitoring.queries import (
     RULE_FILES,
     Query,
@@ -24,6 +25,8 @@ from tests.monitoring.queries import (
     selectors,
 )
 from tests.programs import find_program
+
+CATALOGUE: Final = ALWAYS | LEARNING_CATALOGUE
 
 OF_THE_PROCESS: Final = {
     "recording.yaml: job:mlapi_inference_seconds:rate1m",
