@@ -3,8 +3,8 @@
 A window ends at the end of a sentence where there is one in the second half of what fits. Of several such places the
 one is taken whose last characters have the smallest hash, wherever the window began. So after an edit the next windows
 end where they did before, and only those are new that the edit lies in; were they filled to the brim, all that follow
-would be. Content-defined chunking does the same for files (https://www.usenix.org/conference/atc16/technical-sessions/
-presentation/xia describes it).
+would be. Content-defined chunking does the same for files (Xia et al., "FastCDC", USENIX Annual Technical Conference,
+2016).
 """
 
 from collections.abc import Sequence
