@@ -11,6 +11,7 @@ from mlapi.feedback.runs import Trigger
 
 MAX_ALERTS: Final = 1000
 _MAX_CHARS: Final = 300
+_NAME: Final = f"must have 1 to {_MAX_CHARS} printable characters"
 EVENT_TYPE: Final = "io.mlapi.learning.request"
 _STRUCTURED: Final = b"application/cloudevents+json"
 
@@ -57,6 +58,12 @@ def read_alerts(body: bytes, wanted: Wanted) -> list[Trigger]:
     alerts = decode(_ALERTS, body, "the body is not Alertmanager's webhook, version 4").alerts
     if len(alerts) > MAX_ALERTS:
         refuse("too many alerts", [Violation("/alerts", f"has {len(alerts)} alerts; it may have {MAX_ALERTS}")])
+    for field in ("fingerprint", "starts_at"):
+        # They make the run's key.
+        bad = [place for place, alert in enumerate(alerts) if not _is_name(getattr(alert, field))]
+        if bad:
+            name = {"starts_at": "startsAt"}.get(field, field)
+            refuse("an alert cannot be told from others", [Violation(f"/alerts/{bad[0]}/{name}", _NAME)])
     return list(_of_alerts(alerts, wanted))
 
 
@@ -85,11 +92,17 @@ def read_event(body: bytes, headers: dict[bytes, bytes], wanted: Wanted) -> list
     faults = [
         (event.specversion != "1.0", "specversion", "must be 1.0"),
         (event.type != EVENT_TYPE, "type", f"must be {EVENT_TYPE}"),
-        (not 0 < len(event.id) <= _MAX_CHARS, "id", f"must have 1 to {_MAX_CHARS} characters"),
-        (not 0 < len(event.source) <= _MAX_CHARS, "source", f"must have 1 to {_MAX_CHARS} characters"),
+        (not _is_name(event.id), "id", _NAME),
+        (not _is_name(event.source), "source", _NAME),
+        # PostgreSQL stores no text with it.
+        ("\0" in event.data.reason, "data/reason", "must not hold the character U+0000"),
         (not wanted("", event.data.model), "data/model", "is not a model that learns"),
     ]
     if found := [Violation(f"/{place}", said) for wrong, place, said in faults if wrong]:
         refuse("this event asks for nothing that can be done", found)
     key = f"event/{event.data.model}/{event.source}/{event.id}"
     return [Trigger(key, event.data.model, event.data.reason[:_MAX_CHARS])]
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _MAX_CHARS and text.isprintable()

@@ -8,6 +8,7 @@ import logging
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,16 @@ _GIVE_UP_MS: Final = 7 * 86_400_000
 _SENT_NEVER: Final = -1
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for a refusal: followed, it would be a GET without the notice, and its 200 no receipt."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
+_OPENER: Final = urllib.request.build_opener(_NoRedirects)
+
+
 class Notices:
     """Sends what has not been sent."""
 
@@ -37,23 +48,26 @@ class Notices:
         self._now = now
 
     def deliver(self) -> int:
-        """Send what is due, and return how many were taken."""
-        now, sent = self._now(), 0
+        """Send what is due, and return how many were taken; a receiver that is away delays nobody else's."""
+        now = self._now()
+        with self._database.reading() as session:
+            due = session.rows("SELECT DISTINCT target FROM notices WHERE done_ms = 0 AND next_ms <= ?", now)
+            targets = sorted(target for (target,) in due)
+        return sum(self._deliver_to(target, now) for target in targets)
+
+    def _deliver_to(self, target: str, now: int) -> int:
         with self._database.reading() as session:
             due = list(
                 session.rows(
-                    "SELECT id, run, number, target, attempts FROM notices WHERE done_ms = 0 AND next_ms <= ? "
-                    "ORDER BY run, number, target LIMIT ?",
-                    *(now, _TOGETHER),
+                    "SELECT id, run, number, attempts FROM notices WHERE target = ? AND done_ms = 0 AND next_ms <= ? "
+                    "ORDER BY run, number LIMIT ?",
+                    *(target, now, _TOGETHER),
                 )
             )
-        away: set[str] = set()
-        for identity, run_id, number, target, attempts in due:
+        receiver, sent = self._receivers.get(target), 0
+        for identity, run_id, number, attempts in due:
             (run,) = self._runs.find(run_id)
             step = self._runs.steps(run_id)[number]
-            receiver = self._receivers.get(target)
-            if target in away:
-                continue
             if receiver is None or now - step.time_ms > _GIVE_UP_MS:
                 _log.warning("a notice is given up", extra={"notice": identity})
                 self._note(identity, attempts, 0, _SENT_NEVER)
@@ -61,16 +75,16 @@ class Notices:
                 self._note(identity, attempts + 1, 0, now)
                 sent += 1
             else:
-                away.add(target)
                 self._note(identity, attempts + 1, now + min(_FIRST_MS * 2**attempts, _LONGEST_MS), 0)
+                break
         return sent
 
     def _send(self, receiver: Notify, identity: str, run: Run, step: Step) -> bool:
         try:
             request = urllib.request.Request(receiver.address(), *_content(receiver, identity, run, step))  # noqa: S310
-            with urllib.request.urlopen(request, timeout=_TIME_S):  # noqa: S310  http or https: see plan.py
+            with _OPENER.open(request, timeout=_TIME_S):
                 return True
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             # The URL may be a secret, and some of these errors quote it.
             _log.warning("a notice was not taken", extra={"notice": identity, "error": type(error).__name__})
             return False

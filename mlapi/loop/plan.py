@@ -130,8 +130,15 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises:
             OSError: its file cannot be read.
+            ValueError: its file holds something else.
         """
-        return self.url or Path(self.url_file).read_text(encoding="utf-8").strip()
+        if self.url:
+            return self.url
+        address = Path(self.url_file).read_text(encoding="utf-8").strip()
+        if not _URL.fullmatch(address):
+            msg = f"{self.url_file} holds no URL like https://host/path"
+            raise ValueError(msg)
+        return address
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,7 +190,7 @@ class Steps:
             return self._withdraw(run, str(stale), ban=False)
 
     def undo(self, run: Run) -> None:
-        """Take a promoted model that was rolled back since out of the overlay, and note it of its run.
+        """Take a banned model out of the overlay, if it is there, and note of a promoted run that it was rolled back.
 
         Raises:
             StepError: the overlay cannot be changed now.
@@ -345,6 +346,6 @@ def _served(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310  http or https: see plan.py
             found = msgspec.json.decode(answer.read(_MAX_ANSWER), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, HTTPException, msgspec.DecodeError):
         return ""
     return str(found.get("bundle_digest", ""))

@@ -92,16 +92,30 @@ class Loop:
         return further
 
     def _undo(self, model: str) -> bool:
-        """Take promoted models that were rolled back since out of the overlay."""
+        """Take banned models out of the overlay: promoted ones that were rolled back since, and late pushes."""
         registry, well = Registry(self._steps.database), True
+        seen: set[str] = set()
         for run in self._runs.latest(model, _LOOK_BACK):
-            if run.state is State.PROMOTED and registry.banned(run.facts.candidate):
+            candidate = run.facts.candidate
+            if candidate in seen or not (run.state is State.PROMOTED or self._may_be_pushed_late(run)):
+                continue
+            seen.add(candidate)
+            if registry.banned(candidate):
                 try:
                     self._steps.undo(run)
                 except StepError as error:
                     _log.warning("a model is not taken back yet", extra={"run": run.id, "error": str(error)})
                     well = False
         return well
+
+    def _may_be_pushed_late(self, run: Run) -> bool:
+        """Tell whether a worker may push it yet that was paused just before, and has lost the run meanwhile."""
+        recent = self._steps.now() - run.changed_ms < _DAY_MS
+        return (
+            run.state in {State.REJECTED, State.ROLLED_BACK}
+            and recent
+            and any(step.state is State.PROPOSED for step in self._runs.steps(run.id))
+        )
 
     def _tidy(self) -> None:
         """Erase what ended runs hold of people's texts."""
