@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
+from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, shares
 from mlapi.bundles.store import Bundle, read_manifest, write_bundle
 from mlapi.learn.gate import shortfalls
 from training.lab import MEMORY_BYTES, TOLERANCE, export, served
@@ -56,10 +56,10 @@ def _linear(order: Order, output: Path) -> Bundle:
     with TemporaryDirectory() as scratch:
         files = export(fitted, Path(scratch))
         evaluations = []
-        answers: Counter[int] = Counter()
+        answers: Counter[str] = Counter()
         for name, data in work.evaluation_sets("prepared").items():
             scores = served(Path(scratch), data.texts)
-            answers.update(scores.argmax(axis=1).tolist())
+            answers.update(params.labels[place] for place in scores.argmax(axis=1))
             found = compare(name, scores, fitted.probabilities(data.texts), data.labels)
             if found.agreement < 1.0 or found.score_difference.max > TOLERANCE:
                 msg = f"the exported model does not answer as scikit-learn does: {found}"
@@ -87,7 +87,7 @@ def _linear(order: Order, output: Path) -> Bundle:
                 evaluations=tuple[Evaluation, ...](evaluations),
                 cache="l1",
                 memory_bytes=MEMORY_BYTES,
-                reference={label: answers[place] / answers.total() for place, label in enumerate(params.labels)},
+                reference=shares(params.labels, answers),
             )
 
         return write_bundle(output, files, describe)

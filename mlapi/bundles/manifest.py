@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -182,6 +182,12 @@ def parse(content: bytes) -> Manifest:
         raise BundleError(msg) from error
     _check(manifest)
     return manifest
+
+
+def shares(labels: Sequence[str], answers: Mapping[str, int]) -> dict[str, float]:
+    """Return the share of each label among some answers, which were counted by label: a `reference`."""
+    total = sum(answers.values())
+    return {label: answers.get(label, 0) / total for label in labels}
 
 
 def render(manifest: Manifest) -> bytes:

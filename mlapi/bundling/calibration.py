@@ -44,18 +44,7 @@ def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts])
     found: list[str] = []
     files = []
     for path in paths:
-        try:
-            content = path.read_bytes()
-            lines = content.decode("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            msg = f"{path} cannot be read: {error}"
-            raise BundleError(msg) from error
-        texts = [text for text in (line.partition("\t")[0] for line in lines) if text.strip()]
-        if texts and texts[0].lower() in _HEADERS:
-            del texts[0]
-        if not texts:
-            msg = f"{path} holds no text"
-            raise BundleError(msg)
+        texts, sha256 = read_texts(path)
         both = [text for text in texts if _plain(text) in measured]
         if both:
             name = measured[_plain(both[0])]
@@ -63,8 +52,29 @@ def read_calibration(paths: Sequence[Path], evaluation: Sequence[LabelledTexts])
             raise BundleError(msg)
         taken = texts[:: -(-len(texts) // _MOST)]
         found += taken
-        files.append(CalibrationFile(path.name, hashlib.sha256(content).hexdigest(), len(taken)))
+        files.append(CalibrationFile(path.name, sha256, len(taken)))
     return Calibration(found, tuple(files))
+
+
+def read_texts(path: Path) -> tuple[list[str], str]:
+    """Read a UTF-8 file of a text a line, as above; return its texts and its SHA-256 (hex).
+
+    Raises:
+        BundleError: it cannot be read or holds no text.
+    """
+    try:
+        content = path.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise BundleError(msg) from error
+    texts = [text for text in (line.partition("\t")[0] for line in lines) if text.strip()]
+    if texts and texts[0].lower() in _HEADERS:
+        del texts[0]
+    if not texts:
+        msg = f"{path} holds no text"
+        raise BundleError(msg)
+    return texts, hashlib.sha256(content).hexdigest()
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from mlapi.bundles.manifest import CachePolicy, Evaluation, Manifest
 from mlapi.bundles.store import read_manifest, verify_file
 from mlapi.engines.arithmetic import STATIC_GRAPH, choose, streams
 from mlapi.engines.telemetry import decline
-from mlapi.errors import BundleError, ConfigurationError
+from mlapi.errors import BundleError, ConfigurationError, EngineError
 from mlapi.machine.cpus import usable_processors
 from mlapi.machine.instruction_set import instruction_set
 from mlapi.settings import DEFAULT_BUNDLE
@@ -101,6 +101,35 @@ def scan(folder: Path, threads: int | None) -> None:
     click.echo(f"{checked - wrong} of {checked} shapes of batches keep every bit, in {computes}")
     if wrong:
         sys.exit(1)
+
+
+@bundle.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--texts",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Texts, a line each; what follows a tab, such as a label, is left out. Several files are taken together.",
+)
+@click.option("--threads", type=click.IntRange(1), help="For computing; default: the processors it may use.")
+def refer(folder: Path, files: tuple[Path, ...], threads: int | None) -> None:
+    """Note in a bundle how its answers to these texts are distributed: what the alert on drift compares answers with.
+
+    The bundle stays the same otherwise: no digest changes, and so no entry of a cache. Texts like those that callers
+    send make the best reference; the shipped bundles have the texts that they were evaluated with.
+    """
+    # Not at the top: they take a second, and the other commands need none of them.
+    from mlapi.bundling.calibration import read_texts  # noqa: PLC0415
+    from mlapi.bundling.reference import refer as note  # noqa: PLC0415
+
+    try:
+        texts = list(chain.from_iterable(read_texts(path)[0] for path in files))
+        noted = note(folder, texts, threads or usable_processors())
+    except (BundleError, ConfigurationError, EngineError) as error:
+        raise click.ClickException(error.detail) from error
+    click.echo(f"{folder}: {_shares(noted)} of {len(texts)} texts")
 
 
 @bundle.command()
@@ -201,8 +230,13 @@ def _table(manifest: Manifest) -> str:
         *(("parameter", f"{name} = {value}") for name, value in sorted(provenance.parameters.items())),
         *chain.from_iterable(map(_evaluation, manifest.evaluations)),
         *([] if manifest.evaluations else [("evaluation", "none")]),
+        *([("answers", f"{_shares(manifest)} of the texts that drift is measured against")] * bool(manifest.reference)),
     ]
     return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _shares(manifest: Manifest) -> str:
+    return ", ".join(f"{label} {share:.4f}" for label, share in manifest.reference.items())
 
 
 def _here(manifest: Manifest) -> list[tuple[str, str]]:

@@ -39,6 +39,7 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_shed": ("counter", {"model", "reason"}),
     "mlapi_truncated_texts": ("counter", {"model"}),
     "mlapi_model_info": ("gauge", {"model", "name", "digest", "engine", "precision"}),
+    "mlapi_model_reference_share": ("gauge", {"model", "label"}),
     "mlapi_ready": ("gauge", set()),
     "mlapi_keys": ("gauge", set()),
     "mlapi_keys_file_stale": ("gauge", set()),
@@ -83,6 +84,7 @@ VALUES = {
     ("mlapi_batch_tokens", "kind"): {"real", "padded"},
     ("mlapi_stream_lines", "result"): {"answered", "refused"},
     ("mlapi_predictions", "label"): {"NEGATIVE", "POSITIVE"},
+    ("mlapi_model_reference_share", "label"): {"NEGATIVE", "POSITIVE"},
 }
 """The values of the labels that have few, where the traffic below leads to all of them."""
 

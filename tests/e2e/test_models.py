@@ -38,7 +38,7 @@ def fake_bundle(folder: Path, *labels: str) -> Path:
         folder,
         {"vocabulary.json": LAB_BUNDLE / "vocabulary.json"},
         lambda files: msgspec.structs.replace(
-            manifest, files=dict(files), engine="fake", labels=labels, cache="both", name=folder.name
+            manifest, files=dict(files), engine="fake", labels=labels, cache="both", name=folder.name, reference={}
         ),
     )
     return folder

@@ -2,17 +2,19 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mlapi.bundles.manifest import CalibrationFile, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
-from mlapi.bundles.store import Bundle, open_bundle, write_bundle
+from mlapi.bundles.store import Bundle, open_bundle, read_manifest, write_bundle
 from mlapi.cli.bundle import bundle as command
 from mlapi.engines.base import Logits, TokenIds
 from mlapi.engines.fake import FakeEngine
@@ -167,6 +169,55 @@ def test_scan_of_a_bundle_of_ours_finds_nothing() -> None:
     checked = re.fullmatch(r"([0-9]+) of \1 shapes of batches keep every bit, in .+\n", shown)
     assert checked
     assert int(checked[1]) > 100
+
+
+class TestRefer:
+    """What drift is measured against can be written into a bundle that is there."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(LAB_BUNDLE, tmp_path / "bundle"))
+
+    def test_the_labels_of_all_files_are_counted_and_no_digest_changes(self, folder: Path, tmp_path: Path) -> None:
+        before = read_manifest(folder)
+        texts, labelled = tmp_path / "texts", tmp_path / "labelled.tsv"
+        texts.write_text("terrible\nwonderful\nawful\n", encoding="utf-8")
+        labelled.write_text("sentence\tlabel\ndull\t1\n", encoding="utf-8")
+        code, said, error = run("refer", folder, "--texts", texts, "--texts", labelled, "--threads", "1")
+        assert (code, said) == (0, f"{folder}: NEGATIVE 0.7500, POSITIVE 0.2500 of 4 texts\n"), error
+        after = read_manifest(folder)
+        assert after.reference == {"NEGATIVE": 0.75, "POSITIVE": 0.25}
+        assert after.digest == before.digest
+        assert msgspec.structs.replace(after, reference=before.reference) == before
+        content = (folder / "bundle.json").read_bytes()
+        assert run("refer", folder, "--texts", texts, "--texts", labelled)[0] == 0
+        assert (folder / "bundle.json").read_bytes() == content
+        assert "answers     NEGATIVE 0.7500, POSITIVE 0.2500 of the texts" in run("inspect", folder)[1]
+        assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in LAB_BUNDLE.iterdir())
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [(b"", "holds no text"), (b"text\n", "holds no text"), (b"\xff\n", "cannot be read")],
+    )
+    def test_what_cannot_be_counted_leaves_the_bundle_alone(
+        self, folder: Path, tmp_path: Path, content: bytes, said: str
+    ) -> None:
+        before = (folder / "bundle.json").read_bytes()
+        (tmp_path / "texts").write_bytes(content)
+        code, _, error = run("refer", folder, "--texts", tmp_path / "texts")
+        assert (code, said in error) == (1, True), error
+        assert (folder / "bundle.json").read_bytes() == before
+
+    def test_a_bundle_that_was_changed_gets_none(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "texts").write_text("good\n", encoding="utf-8")
+        (folder / "idf.npy").write_bytes(b"")
+        code, _, error = run("refer", folder, "--texts", tmp_path / "texts")
+        assert (code, "idf.npy has 0 bytes" in error) == (1, True), error
+        assert run("refer", folder)[0] == 2
+
+    @pytest.mark.parametrize("shipped", [DEFAULT_BUNDLE, LAB_BUNDLE], ids=lambda path: path.name)
+    def test_the_shipped_bundles_carry_it(self, shipped: Path) -> None:
+        assert set(read_manifest(shipped).reference) == {"NEGATIVE", "POSITIVE"}
 
 
 @pytest.mark.parametrize("subcommand", ["inspect", "verify", "scan"])
