@@ -131,8 +131,6 @@ def test_options_of_the_server_as_a_whole_says_all_methods(service: ServiceProce
     "path",
     [
         "/",
-        "/project",
-        "/project/",
         "/project/predict/",
         "/project//predict",
         "/project/predict%00",

@@ -48,7 +48,8 @@ def folder(tmp_path: Path) -> Path:
     """A checkpoint with no tokenizer but for its configuration."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
-    TinyCheckpoint("roberta", max_tokens=LIMIT).write(folder)
+    settings = {"vocab_size": len(VOCABULARY), "pad_token_id": 0, "max_position_embeddings": LIMIT + 1}
+    TinyCheckpoint("roberta", max_tokens=LIMIT, settings=settings).write(folder)
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     return folder
