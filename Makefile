@@ -34,6 +34,7 @@ test-quick: ## Run the tests that need no PyTorch.
 test-long: ## Run the tests that take minutes each; TESTS=tests/… picks some of them.
 	@tools/install.sh full
 	@tools/kafka.sh || test -z "$${CI:-}"
+	@tools/bulk_engines.sh || test -z "$${CI:-}"
 	@$(BIN)/python -m pytest $(or $(TESTS),tests) -m long
 
 test-soak: ## Soak the service under faults and attacks for ten minutes, or DURATION=8h; RATE= requests a second. Reports to build/soak.

@@ -31,6 +31,12 @@ def find_environment(name: str) -> Path:
     return folder / "bin" if (folder / "installed").exists() else _miss(f"tools/training_tools.sh {name}")
 
 
+def find_bulk_engine(name: str) -> str:
+    """Return the Python that `tools/bulk_engines.sh` installed Ray or Spark for; else the same as above."""
+    folder = programs.BUILT.parent / name
+    return str(folder / "bin" / "python") if (folder / "installed").exists() else _miss(f"tools/bulk_engines.sh {name}")
+
+
 def find_delivery_tool(name: str) -> Path:
     """Return a program that `tools/delivery_tools.sh` installed; else the same as above."""
     path = programs.BUILT.parent / "delivery" / "bin" / name

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Resolve pyproject.toml into poetry.lock, and export the lock into requirements/, all with one pinned Poetry. The tools
-# of training, which must not meet those packages, are resolved by themselves.
+# Resolve pyproject.toml into poetry.lock, and export the lock into requirements/, all with one pinned Poetry. Tools that
+# must not meet those packages are resolved by themselves; Ray and Spark beside those of the service alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ export_set build --only build
 export_set learn --only main --extras learn
 export_set torch --only main --extras torch
 
-for name in delivery dvc mlflow tracking; do
+for name in delivery dvc mlflow ray spark tracking; do
   "$venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --upgrade --output-file "requirements/$name.txt" "requirements/$name.in"
 done

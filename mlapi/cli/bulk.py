@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,6 +87,9 @@ class Stopped(BaseException):
     help="Seconds that a request to the service is tried again for.",
 )
 @click.option("--shard", default="", help="Answer one of n parts of INPUT: i/n, i from 0.")
+@click.option("--ray", is_flag=True, help="Answer the parts of INPUT in actors of Ray, and join them.")
+@click.option("--ray-actors", type=click.IntRange(2, 4096), help="How many; default: 2.")
+@click.option("--ray-cpus", type=click.IntRange(1, 1024), help="Processors of each; default: 1.")
 def bulk(source: Path, target: Path, **options: Any) -> None:  # noqa: ANN401  click's own values
     """Classify the texts of INPUT, and write them with their labels to OUTPUT, in the same order.
 
@@ -100,6 +104,9 @@ def bulk(source: Path, target: Path, **options: Any) -> None:  # noqa: ANN401  c
     With --shard 2/8, OUTPUT scores.csv becomes scores-00002-of-00008.csv; the parts in their order make the whole.
     Of a folder, each shard takes every n-th file.
 
+    With --ray, each of several actors answers a part; they are on the cluster that RAY_ADDRESS names, or here. The
+    parts stay beside OUTPUT, which becomes what one process would have written.
+
     \b
     Exit codes: 0 all is done, 1 a fault, 2 wrong usage or settings, 3 done, with refused rows; 130 and 143 stopped by
     SIGINT and SIGTERM: the same command continues.
@@ -107,6 +114,8 @@ def bulk(source: Path, target: Path, **options: Any) -> None:  # noqa: ANN401  c
     plan, restart, style = _options(options), not options["resume"], options["progress"]
     with explained():
         settings = read_settings()
+        if _wants_ray(options):
+            sys.exit(EXIT_REFUSED if _run_on_ray(source, target, plan, settings, options) else 0)
         part = Part.parse(options["shard"]) if options["shard"] else WHOLE
         files = pairs(source, target, part, plan, _say)
         answerer = _answerer(settings, options)
@@ -128,6 +137,44 @@ def _run(job: "Job", answerer: Answerer, style: "Style", *, restart: bool) -> in
 
     reporter = Reporter(style, answerer, stream=sys.stderr, clock=time.monotonic)
     count = job.run(answerer, reporter, restart=restart)
+    reporter.end(count)
+    return count.refused
+
+
+def _wants_ray(given: Mapping[str, Any]) -> bool:
+    if not given["ray"]:
+        for name in ("ray_actors", "ray_cpus"):
+            if given[name] is not None:
+                msg = f"--{name.replace('_', '-')} is of use with --ray only"
+                raise UsageError(msg)
+    for name in ("server", "key_file", "shard"):
+        if given["ray"] and given[name]:
+            msg = f"--ray and --{name.replace('_', '-')} cannot be given together"
+            raise UsageError(msg)
+    return bool(given["ray"])
+
+
+def _run_on_ray(source: Path, target: Path, plan: Options, settings: Settings, given: Mapping[str, Any]) -> int:
+    """Return how many rows were refused."""
+    from mlapi.offline.on_ray import Actors, AskedByAll, run_on_ray  # noqa: PLC0415  few need it
+    from mlapi.offline.reporting import Reporter  # noqa: PLC0415  the help does not need it
+
+    cpus = given["ray_cpus"] or 1
+    served = _chosen(settings, given["model"])
+    # Actors work in other folders.
+    there = {"models": (served._replace(bundle=served.bundle.absolute()),), "threads": settings.threads or cpus}
+    asked = AskedByAll()
+    reporter = Reporter(given["progress"], asked, stream=sys.stderr, clock=time.monotonic)
+    count = run_on_ray(
+        source,
+        target,
+        plan,
+        partial(open_model, settings.model_copy(update=there), None),
+        Actors(given["ray_actors"] or 2, cpus),
+        report=reporter,
+        asked=asked,
+        restart=not given["resume"],
+    )
     reporter.end(count)
     return count.refused
 

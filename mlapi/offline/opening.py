@@ -100,6 +100,11 @@ def format_of(path: Path) -> Format | None:
     return _NAMES.get(plain.suffix.lower())
 
 
+def errors_of(target: Path) -> Path:
+    """Return the name of the list of refused rows that belongs to an output."""
+    return target.with_name(f"{target.name}.errors.jsonl")
+
+
 def open_job(pair: Pair, options: Options, model: str, complain: Callable[[str], None]) -> Job:
     """Return the run that answers one input.
 
@@ -138,7 +143,7 @@ def open_job(pair: Pair, options: Options, model: str, complain: Callable[[str],
     return Job(
         source=source,
         sink=sink,
-        errors=None if target == STANDARD else target.with_name(f"{target.name}.errors.jsonl"),
+        errors=None if target == STANDARD else errors_of(target),
         complain=complain,
         id_field=options.id_field,
         on_error=options.on_error,

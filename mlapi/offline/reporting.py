@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TextIO, TypeAlias
+from typing import Any, Final, Literal, Protocol, TextIO, TypeAlias
 
 import click
 import msgspec
 
-from mlapi.offline.base import Answerer
 from mlapi.offline.job import Count
 
 Style: TypeAlias = Literal["auto", "plain", "json", "none"]
@@ -57,24 +56,31 @@ class Figures:
         return ", ".join(parts)
 
 
+class Asked(Protocol):
+    """What counts the texts that were asked for, as an `Answerer` does."""
+
+    unique: int
+    cached: int
+
+
 class Reporter:
     """Tells of one run."""
 
-    def __init__(self, style: Style, answerer: Answerer, *, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(self, style: Style, asked: Asked, *, stream: TextIO, clock: Callable[[], float]) -> None:
         """Begin to count.
 
         Args:
             style: how; `auto` is a bar on a terminal, else lines.
-            answerer: counts distinct texts.
+            asked: counts distinct texts.
             stream: where to.
             clock: tells seconds.
         """
         self._style = style
-        self._answerer = answerer
+        self._asked = asked
         self._stream = stream
         self._clock = clock
         self._begin: int | None = None
-        self._before = (answerer.unique, answerer.cached)
+        self._before = (asked.unique, asked.cached)
         self._started = self._last = clock()
         self._fraction_before: float | None = None
         self._bar: Any = None  # one of click's, whose class is not public
@@ -115,8 +121,8 @@ class Reporter:
             rows=count.rows,
             refused=count.refused,
             truncated=count.truncated,
-            unique=self._answerer.unique - unique,
-            cached=self._answerer.cached - cached,
+            unique=self._asked.unique - unique,
+            cached=self._asked.cached - cached,
             seconds=seconds,
             rows_per_s=rows / seconds if seconds > 0 else 0.0,
             fraction=count.fraction,
