@@ -35,6 +35,7 @@ CONTRADICTORY: Final = (
 NEEDS: Final = {
     "istio-learning": "learning",
     "learning-loop": "learning",
+    "learning-loop-keda": "learning-loop",
     "contour-canary": "canary",
     "blue-green": "canary",
     **dict.fromkeys(
@@ -102,6 +103,8 @@ STACKS: Final = [
     if not (overlay == "overlays/prod" and set(chosen) & set(PRODUCTION))
     if not ("canary" in chosen and overlay not in SCALED)
 ]
+# What needs two others stands in no pair.
+STACKS.append(Stack("overlays/prod", ("learning", "learning-loop", "learning-loop-keda")))
 BASE, DEV, PROD = Stack("base"), Stack("overlays/dev"), Stack("overlays/prod")
 STAGING: Final = Stack("overlays/staging")
 

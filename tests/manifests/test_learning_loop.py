@@ -1,14 +1,20 @@
 """The learning loop in a cluster: one turn at a time, with a plan that can be read."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from mlapi.feedback.postgres import PostgresDatabase
+from mlapi.feedback.runs import ENDED, Move, Runs, State, Trigger
 from mlapi.loop.plan import read_plan
 from tests.architecture.source_rules import ROOT
-from tests.manifests.stacks import Stack
+from tests.manifests.reachability import Connection, Endpoint, may_connect
+from tests.manifests.stacks import Stack, pod_template
+from tools.private_postgres import PrivatePostgres
 
 STACK = Stack("overlays/prod", ("learning", "learning-loop"))
+KEDA = Stack("overlays/prod", ("learning", "learning-loop", "learning-loop-keda"))
 COMPONENT = ROOT / ".k8s/components/learning-loop"
 
 
@@ -24,6 +30,61 @@ def test_one_turn_at_a_time_that_is_not_repeated_by_the_cluster() -> None:
     assert container["args"] == ["learn", "tick"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+def test_keda_makes_the_jobs_of_the_cron_job_one_at_a_time() -> None:
+    cron, scaled = KEDA.find("CronJob", "learn-tick")["spec"], KEDA.find("ScaledJob", "learn-tick")["spec"]
+    assert scaled["jobTargetRef"] == cron["jobTemplate"]["spec"]
+    assert STACK.find("CronJob", "learn-tick")["spec"] | {"suspend": True} == cron
+    assert cron["suspend"] is True
+    assert scaled["maxReplicaCount"] == 1
+    assert scaled["rollout"]["strategy"] == "gradual"
+    (volume,) = (found for found in scaled["jobTargetRef"]["template"]["spec"]["volumes"] if "configMap" in found)
+    assert volume["configMap"]["name"] in {found["metadata"]["name"] for found in KEDA.of_kind("ConfigMap")}
+
+
+def test_keda_reaches_the_database_and_nobody_else_does_from_there() -> None:
+    labels = pod_template(KEDA.find("Deployment", "postgres"))["metadata"]["labels"]
+    postgres = Endpoint("10.1.1.1", "mlapi", labels, ports={"postgres": 5432})
+
+    def may(stack: Stack, namespace: str, app: str) -> bool:
+        source = Endpoint("10.1.4.1", namespace, {"app": app})
+        return may_connect(stack.of_kind("NetworkPolicy"), Connection(source, postgres, 5432, "TCP"))
+
+    assert may(KEDA, "keda", "keda-operator")
+    assert not may(STACK, "keda", "keda-operator")
+    assert not may(KEDA, "keda", "keda-metrics-apiserver")
+    assert not may(KEDA, "elsewhere", "keda-operator")
+
+
+def test_keda_asks_this_database_for_what_has_not_begun(postgres_server: PrivatePostgres) -> None:
+    """Of several runs of a model the first; none where an earlier one goes on."""
+    requested, turns = KEDA.find("ScaledJob", "learn-tick")["spec"]["triggers"]
+    assert turns["metadata"]["start"].split()[0] == "*/10"
+    service = KEDA.find("Service", "postgres-service")["metadata"]
+    assert requested["metadata"]["host"] == f"{service['name']}.{service['namespace']}.svc.cluster.local"
+    database = PostgresDatabase(postgres_server.url, "f" * 16)
+    runs = Runs(database)
+
+    def asked() -> int:
+        with database.reading() as session:
+            (count,) = session.row(requested["metadata"]["query"]) or (-1,)
+            return int(count)
+
+    try:
+        assert asked() == 0
+        runs.request([Trigger(f"manual/{name}", name.partition("/")[0], "") for name in ("a/1", "a/2", "b/1")], 1)
+        assert asked() == 2
+        run = runs.claim("a", 2, 1000)
+        assert run is not None
+        for state, count in ((State.SNAPSHOTTING, 1), (State.CANARY, 1), (State.PROMOTED, 2)):
+            run = runs.advance(run, Move(state, run.facts, ""), 3)
+            assert asked() == count, state
+        assert {state.value for state in ENDED} == set(re.findall(r"'([a-z_]+)'", requested["metadata"]["query"])) - {
+            State.REQUESTED.value
+        }
+    finally:
+        database.close()
 
 
 @pytest.mark.parametrize("file", [COMPONENT / "learning.toml", ROOT / "training/learning.toml"], ids=str)
