@@ -53,6 +53,23 @@ _REDIS: Final = (
         (Query(f"mlapi_cache_write_breaker_state{{{OURS}}}", "{{instance}}"),),
     ),
     Panel(
+        "Redis nodes that are asked",
+        "Of Sentinels or a cluster. 1: it is asked. 0: it is left alone because it failed. Nothing: a single Redis.",
+        "none",
+        (Query(f"min by (node) (mlapi_redis_node_up{{{OURS}}})", "{{node}}"),),
+    ),
+    Panel(
+        "Changes among Redis nodes",
+        "Other primaries than before: a failover, a node added or removed. Redirects: a cluster moves slots.",
+        "ops",
+        (
+            Query(f"sum(rate(mlapi_redis_primary_changes_total{{{OURS}}}[$__rate_interval]))", "other primaries"),
+            Query(
+                f"sum by (kind) (rate(mlapi_redis_redirects_total{{{OURS}}}[$__rate_interval]))", "redirects, {{kind}}"
+            ),
+        ),
+    ),
+    Panel(
         "Look-ups by result",
         "Texts asked of the second tier. A refusal, an error, a timeout or a skip is a miss for the caller, never a "
         "failure.",

@@ -41,6 +41,12 @@ QUERIES: Final = (
     + dashboard_queries()
     + scaler_queries()
 )
+NODES: Final = """
+# TYPE mlapi_redis_node_up gauge
+mlapi_redis_node_up{namespace="mlapi",job="mlapi",instance="mlapi-1",node="192.0.2.1:6379"} 1
+"""
+"""What the service says with a Redis of several nodes, which is not started here."""
+
 ROUNDS: Final = 3
 MODELS: Final = {"project", "lab"}
 """The names of the models that are served, of one bundle."""
@@ -185,7 +191,7 @@ def prometheus(redis_process: PrivateRedis, tmp_path_factory: pytest.TempPathFac
             feedback_ask_share="1",
             keys_file=str(keys.path),
         ) as service,
-        exporter(FOREIGN) as port,
+        exporter(FOREIGN + NODES) as port,
     ):
         service.client.headers.update(bearer(key))
         config = configuration(service, folder)
