@@ -132,7 +132,7 @@ join_architectures() {
   fi
 }
 
-# What is in ECR, for people and for whoever asked for it in a file.
+# told IMAGE DIGEST: say on the terminal what was pushed, and write it to the file that --write names, if any.
 told() {
   [[ -z $write ]] || printf 'image=%s\ndigest=%s\n' "$image" "$2" >>"$write"
   say "$1"

@@ -43,7 +43,7 @@ _LENGTHS: Final = (3, 6, 9, 14, 25)
 
 
 def write_rows(path: Path, count: int) -> None:
-    """Write so many rows; three tenths of them repeat the text of another."""
+    """Write `rows` rows; three tenths of them repeat the text of another."""
     source = random.Random(17)  # noqa: S311  reproducible, not secret
     new = round(count * (1 - _REPEATED))
     order = [*range(new), *(source.randrange(new) for _ in range(count - new))]

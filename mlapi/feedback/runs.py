@@ -91,7 +91,7 @@ class Run(NamedTuple):
         reason: why, in words.
         facts: what was found out.
         attempts: how often this state was begun.
-        fence: the number of whoever works on it, or was the last to.
+        fence: the fencing number of the process that works on it, or that did last.
         lease_until: until when it is theirs, in milliseconds since 1970; 0: nobody's.
         created_ms: when it was asked for, likewise.
         changed_ms: when the state changed last, likewise.

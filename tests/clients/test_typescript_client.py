@@ -12,7 +12,7 @@ import pytest
 
 from tests.architecture.source_rules import ROOT
 from tests.e2e.api_keys import KeysFile
-from tests.programs import find_program
+from tests.programs import find_program, miss
 from tests.service_process import ServiceProcess
 
 SOURCE: Final = ROOT / "clients" / "typescript"
@@ -35,10 +35,7 @@ def node(*arguments: str, environment: Mapping[str, str] | None = None) -> "subp
 @pytest.fixture(scope="module")
 def sources() -> None:
     if not (BUILT / "installed").exists():
-        message = "missing: run tools/clients.sh typescript"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        miss("tools/clients.sh typescript")
     for name in ("src", "test", "dist"):
         shutil.rmtree(BUILT / name, ignore_errors=True)
     for name in ("src", "test"):

@@ -17,7 +17,7 @@ from mlapi.app import create_app
 from mlapi.settings import read_settings
 from tests.architecture.source_rules import ROOT
 from tests.e2e.api_keys import KeysFile
-from tests.programs import find_program
+from tests.programs import find_program, miss
 from tests.service_process import HOST, ServiceProcess, eventually
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -46,10 +46,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Chromium saw. `PAGE_PICTURES` names a folder to keep its pictures in."""
     chromium = shutil.which("chromium")
     if chromium is None or not (PACKAGES / "installed").exists():
-        message = "missing: run tools/browser.sh"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        miss("tools/browser.sh")
     node = find_program("node", "tools/clients.sh")
     folder = tmp_path_factory.mktemp("page")
     keys = KeysFile(folder)

@@ -14,6 +14,7 @@ from redis import Redis
 
 from tests.certificates import Authority
 from tests.e2e.paced_load import RATE, PacedLoad
+from tests.programs import miss
 from tests.redis_deployments import ClusterDeployment, SentinelDeployment
 from tests.service_process import HOST, ServiceProcess
 from tools.private_redis import PrivateRedis, free_port
@@ -107,7 +108,7 @@ def test_the_password_changes(tmp_path: Path) -> None:
 
 def test_the_certificates_change(tmp_path: Path) -> None:
     if not os.access(TLS_SERVER, os.X_OK):
-        pytest.skip("tools/redis_tls.sh was not run")
+        miss("tools/redis_tls.sh")
     old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
     served, ours, later = old.sign("server"), old.sign("client"), new.sign("client")
     both = tmp_path / "both.pem"

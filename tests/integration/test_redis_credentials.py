@@ -16,6 +16,7 @@ from mlapi.errors import ConfigurationError
 from mlapi.observability.metrics import Metrics
 from mlapi.redis_nodes.address import RedisFiles
 from tests.certificates import Authority
+from tests.programs import miss
 from tests.service_process import HOST, run_mlapi
 from tests.stores import fetch, prediction, redis_nodes, redis_store, texts, value
 from tools.private_redis import PrivateRedis, free_port
@@ -133,9 +134,7 @@ class TlsRedis:
 @pytest.fixture
 def tls_redis(tmp_path: Path) -> Iterator[TlsRedis]:
     if not os.access(TLS_SERVER, os.X_OK):
-        if os.environ.get("CI"):
-            pytest.fail("no redis-server with TLS: tools/redis_tls.sh builds it")
-        pytest.skip("tools/redis_tls.sh was not run")
+        miss("tools/redis_tls.sh")
     authority = Authority(tmp_path, "authority")
     served, ours = authority.sign("server"), authority.sign("client")
     port = free_port()

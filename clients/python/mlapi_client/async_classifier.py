@@ -170,7 +170,7 @@ class AsyncClassifier:
         return read_predictions(reply, len(texts))
 
     async def _send(self, outgoing: Outgoing) -> Reply:
-        """Send a request until it is answered, or that is hopeless."""
+        """Send a request until there is an answer; raise the last error when no further attempt is allowed."""
         attempts = Attempts(self._retrying, self._budget, self._clock, self._jitter)
         while True:
             try:

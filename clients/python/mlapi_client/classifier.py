@@ -45,7 +45,7 @@ class Classifier:
             model_digest: the only model that may answer, by its digest or the first 12 or more digits of it.
             retrying: how long to wait, and how often to try again.
             transport: how requests are sent; None: over HTTP.
-            clock: tells seconds.
+            clock: returns the time in seconds.
             pause: waits some seconds, or less if the event is set.
             jitter: returns a number from 0 to 1.
 
@@ -227,7 +227,7 @@ class Classifier:
         return read_predictions(reply, len(texts))
 
     def _send(self, outgoing: Outgoing, stopping: threading.Event) -> Reply:
-        """Send a request until it is answered, or that is hopeless; whoever stops gets the last failure."""
+        """Send a request until there is an answer; raise the last error when none is left or `stopping` is set."""
         attempts = Attempts(self._retrying, self._budget, self._clock, self._jitter)
         while True:
             try:

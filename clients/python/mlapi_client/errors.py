@@ -121,7 +121,7 @@ class ApiError(MlapiError):
 
 
 class BadRequestError(ApiError):
-    """The request cannot be served as it is."""
+    """The service found a fault in the request: the same one would be refused again."""
 
 
 class UnauthorizedError(ApiError):

@@ -68,7 +68,7 @@ class Attempts:
     def __init__(
         self, retrying: Retrying, budget: Budget, clock: Callable[[], float], random: Callable[[], float]
     ) -> None:
-        """Begin; `clock` tells seconds, `random` a number from 0 to 1."""
+        """Start counting; `clock` returns seconds, `random` a number from 0 to 1."""
         self._retrying = retrying
         self._budget = budget
         self._clock = clock

@@ -209,7 +209,7 @@ export class Classifier {
     return readPredictions(content, texts.length, headers.get("model-digest") ?? "");
   }
 
-  /** Send a request until it is answered, or that is hopeless. */
+  /** Send a request until there is an answer; throw the last error when no further attempt is allowed. */
   private async send(outgoing: Outgoing): Promise<Reply> {
     const attempts = new Attempts(this.retrying, this.budget, this.now, this.options.random ?? Math.random);
     const pause = this.options.pause ?? pauseFor;
