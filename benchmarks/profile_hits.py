@@ -7,7 +7,6 @@ that of an application that answers a constant. The texts are known; the engine 
 
 import asyncio
 import gc
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,17 +22,19 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from benchmarks.dialects import PLAIN, TEI, TENSORS, Dialect
 from benchmarks.peers.hello.serve import app as hello
 from mlapi.api.application import Application
 from mlapi.app import create_app
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.native_body import read_texts
-from mlapi.server.fast_path import FastPath, fast_paths
+from mlapi.server.dialect_path import dialect_paths
+from mlapi.server.fast_path import fast_paths
 from mlapi.server.fast_protocol import FastHttpConnection
-from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies
+from mlapi.server.known_bodies import MAX_BODY_BYTES, KnownBodies, digests_size
 from mlapi.server.limits import Limits
 from mlapi.server.plain_bodies import read_forms
-from mlapi.server.requests import Caller
+from mlapi.server.requests import Caller, Choosy
 from mlapi.server.shared import Shared
 from mlapi.settings import read_settings
 from tools.private_redis import PrivateRedis
@@ -89,10 +90,14 @@ class Row:
     connections: int = _CONNECTIONS
 
 
-def _post(path: str, texts: Sequence[str]) -> bytes:
-    body = json.dumps({"text": list(texts)}).encode()
+def _post(path: str, texts: Sequence[str], dialect: Dialect = PLAIN) -> bytes:
+    body = dialect.write(texts)
     head = f"POST /project/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _pairs() -> list[Sequence[str]]:
+    return [_TEXTS[start : start + 2] for start in range(0, len(_TEXTS), 2)]
 
 
 def _random_pairs() -> Iterator[bytes]:
@@ -141,7 +146,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
     digests = predictor.query(texts).digests
     known = predictor.known(digests) or []
     forms = [text.lower().encode() for text in texts]
-    bodies = KnownBodies(bytes(16))
+    bodies = KnownBodies(bytes(16), digests_size)
     for _ in range(2):
         bodies.put(body, digests)
     caller = Caller()
@@ -165,7 +170,7 @@ def parts(app: Application, count: int) -> dict[str, float]:
     return {name: min(repeat(call, number=number, repeat=_BATCHES)) / number for name, call in calls.items()}
 
 
-def _protocol(app: Application, paths: Mapping[bytes, FastPath]) -> Callable[..., Any]:
+def _protocol(app: Application, paths: Mapping[bytes, Choosy]) -> Callable[..., Any]:
     limits = Limits(connections=_CONNECTIONS, head_bytes=65_536, head_s=10.0, keep_alive_s=75.0)
     return partial(FastHttpConnection, Shared(paths, app.refusals, limits))
 
@@ -175,16 +180,20 @@ async def profile(redis: str, repeats: int) -> None:
     settings = {"MLAPI_ENGINE": "fake", "MLAPI_REDIS_URL": redis, "MLAPI_REDIS_TIMEOUT_MS": _PATIENCE_MS}
     both = create_app(read_settings(settings), {})
     l2_only = create_app(read_settings(settings | {"MLAPI_L1_BYTES": "0"}), {})
-    pairs = [_post("predict", _TEXTS[start : start + 2]) for start in range(0, len(_TEXTS), 2)]
+    pairs = [_post("predict", pair) for pair in _pairs()]
     bulk = [_post("bulk-predict", _TEXTS)]
     orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
-    short, short_l2 = (_protocol(app, fast_paths(app)) for app in (both, l2_only))
+    tei = [_post("tei/predict", pair, TEI) for pair in _pairs()]
+    oip = [_post("v2/models/project/infer", pair, TENSORS) for pair in _pairs()]
+    short, short_l2 = (_protocol(app, {**fast_paths(app), **dialect_paths(app)}) for app in (both, l2_only))
     usual, usual_l2 = (_protocol(app, {}) for app in (both, l2_only))
     rows = [
         Row("hello", HttpToolsProtocol, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
         Row("2 texts in L1", short, both, pairs),
         Row("2 texts in L1, hardly a body twice", short, both, _random_pairs()),
         Row("2 texts in L1, the usual way", usual, both, pairs),
+        Row("2 texts in L1, as text-embeddings-inference's clients ask", short, both, tei),
+        Row("2 texts in L1, as the Open Inference Protocol's", short, both, oip),
         Row("2 texts in Redis", short_l2, l2_only, pairs),
         Row("2 texts in Redis, hardly a body twice", short_l2, l2_only, _random_pairs()),
         Row("2 texts in Redis, the usual way", usual_l2, l2_only, pairs),

@@ -184,6 +184,14 @@ class NamingDialect(Dialect, Protocol):
         """Return that name, of a call that this dialect read; None: whichever is served where it was sent to."""
 
 
+@runtime_checkable
+class RepeatingDialect(Dialect, Protocol):
+    """A wire format whose answers hold nothing of the texts: its calls can be kept without them."""
+
+    def without_texts(self, call: Call) -> Call:
+        """Return what writes the same answers as a call that this dialect read, and holds little but its options."""
+
+
 Combine: TypeAlias = Literal["mean", "max"]
 """How the answer to a text is made of those to its windows: of each label the mean of the logits, or the highest."""
 

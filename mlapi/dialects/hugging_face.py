@@ -6,13 +6,13 @@ Sources: https://huggingface.co/docs/inference-providers/tasks/text-classificati
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 from pydantic import BaseModel, Field
 
-from mlapi.dialects.base import AnsweringModel, Operation, ReadBody, Refusal, TextLimits, WireFormat
+from mlapi.dialects.base import AnsweringModel, Call, Operation, ReadBody, Refusal, TextLimits, WireFormat
 from mlapi.dialects.json_bodies import check_limits, decode, words
 from mlapi.dialects.schemas import LabelScore
 from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError
@@ -120,6 +120,10 @@ class HuggingFaceDialect:
             problem=HuggingFaceError,
             never=frozenset({TextTooLongError}),
         )
+
+    def without_texts(self, call: Call) -> HuggingFaceCall:
+        """Return what of a call its answers depend on."""
+        return replace(cast("HuggingFaceCall", call), texts=())
 
     def reader(self, query: bytes) -> ReadBody:
         """Return what reads a body.

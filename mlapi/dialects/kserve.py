@@ -6,14 +6,15 @@ Source: `python/kserve/kserve/protocol/rest/v1_endpoints.py` of https://github.c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, cast
 
 import msgspec
 from pydantic import BaseModel, Field
 
 from mlapi.dialects.base import (
     AnsweringModel,
+    Call,
     Document,
     ModelFacts,
     Operation,
@@ -141,6 +142,10 @@ class KServeDialect:
             problem=KServeError,
             never=frozenset({TextTooLongError}),
         )
+
+    def without_texts(self, call: Call) -> KServeCall:
+        """Return what of a call its answers depend on."""
+        return replace(cast("KServeCall", call), texts=())
 
     def reader(self, query: bytes) -> ReadBody:
         """Return what reads a body.

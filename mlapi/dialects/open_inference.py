@@ -227,6 +227,11 @@ class InferenceDialect:
             raise InvalidRequestError(msg)
         return partial(_read_binary, int(length))
 
+    def without_texts(self, call: Call) -> InferenceCall:
+        """Return what of a call its answers depend on: which outputs are wanted, and its id."""
+        read = cast("InferenceCall", call)
+        return InferenceCall((), read.nested, msgspec.structs.replace(read.asked, inputs=[]))
+
     def named(self, call: Call) -> str | None:
         """Return the model that a body names beside its path, as KServe's own client does."""
         return cast("InferenceCall", call).asked.model_name

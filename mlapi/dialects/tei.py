@@ -6,8 +6,8 @@ Source: `router/src/http/types.rs` and `server.rs` of https://github.com/hugging
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, cast
 
 import msgspec
 from pydantic import BaseModel, Field
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from mlapi import errors
 from mlapi.dialects.base import (
     AnsweringModel,
+    Call,
     Document,
     ModelFacts,
     Operation,
@@ -163,6 +164,10 @@ class TeiDialect:
             invalid=_SHAPE,
             problem=TeiError,
         )
+
+    def without_texts(self, call: Call) -> TeiCall:
+        """Return what of a call its answers depend on."""
+        return replace(cast("TeiCall", call), texts=())
 
     def reader(self, query: bytes) -> ReadBody:
         """Return what reads a body.

@@ -4,8 +4,9 @@ As `mlapi.server.fast_path`, which knows the native format alone and its bytes; 
 What L1 does not hold all of is the route's, from the beginning.
 """
 
+import secrets
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from mlapi.api.answer_headers import known_head
 from mlapi.api.application import Application
@@ -13,11 +14,14 @@ from mlapi.api.client_limit import client_name
 from mlapi.api.headers import PLAIN_JSON
 from mlapi.api.lifecycle import Phase
 from mlapi.api.route import PredictionRoute
-from mlapi.dialects.base import Call, NamingDialect, NegotiatingDialect
+from mlapi.api.served_model import LoadedModel
+from mlapi.dialects.base import Call, Dialect, NamingDialect, NegotiatingDialect, RepeatingDialect, TextLimits
 from mlapi.dialects.native import NativeDialect
 from mlapi.errors import RateLimitedError
 from mlapi.observability.tracing import Spans
 from mlapi.predictions import Answer, Source, SourceCounts
+from mlapi.predictor import Predictor
+from mlapi.server.known_bodies import Digests, KnownBodies, digests_size
 from mlapi.server.requests import Caller
 
 # Looked up once: on Python 3.11 a member of an enumeration costs a microsecond each time it is named.
@@ -40,14 +44,62 @@ _USUAL: Final = frozenset({b"", b"*/*", b"application/json"})
 """What `Accept` may say where a format has other answers than JSON."""
 
 
+_CALL_COST: Final = 512
+"""What a call takes besides what its body says, in bytes."""
+
+
+class _Read(NamedTuple):
+    """What was read in a body: the call, the digests of its texts, and how many bytes it may hold of the body."""
+
+    call: Call
+    digests: Digests
+    size: int
+
+
+def _size(read: _Read) -> int:
+    return _CALL_COST + read.size + digests_size(read.digests)
+
+
+class _Reader:
+    """Reads the bodies of a dialect; one that came before only once, where the dialect's calls can be kept."""
+
+    def __init__(self, dialect: Dialect, limits: TextLimits) -> None:
+        self._read = dialect.reader(b"")
+        self._limits = limits
+        self._named = dialect.named if isinstance(dialect, NamingDialect) else None
+        self._without_texts = dialect.without_texts if isinstance(dialect, RepeatingDialect) else None
+        self._known = KnownBodies(secrets.token_bytes(16), _size)
+
+    def read(self, body: bytes, predictor: Predictor) -> tuple[Call, Digests] | None:
+        """Return the call and the digests of its texts; None if it is for another model.
+
+        Raises:
+            Exception: something is wrong with the body.
+        """
+        if self._without_texts is None:
+            return self._new(body, predictor)
+        known = self._known.get(body)
+        if known is not None:
+            return known.call, known.digests
+        read = self._new(body, predictor)
+        if read is not None:
+            self._known.put(body, _Read(self._without_texts(read[0]), read[1], len(body)))
+        return read
+
+    def _new(self, body: bytes, predictor: Predictor) -> tuple[Call, Digests] | None:
+        call = self._read(body, self._limits)
+        if self._named is not None and self._named(call) is not None:
+            return None
+        return call, predictor.query(call.texts).digests
+
+
 class DialectPath:
     """The short way through one prediction route; until it has an answer, it neither counts nor changes anything."""
 
     def __init__(self, route: PredictionRoute, spans: Spans | None, *, cross_origin: bool) -> None:
         """Serve what is plain of a route's requests; `spans`: where answers are traced."""
         parts = route.parts
-        self._read = route.dialect.reader(b"")
-        self._named = route.dialect.named if isinstance(route.dialect, NamingDialect) else None
+        self._reader = _Reader(route.dialect, parts.config.limits)
         self._negotiates = isinstance(route.dialect, NegotiatingDialect)
         self._config = parts.config
         self._served = parts.served
@@ -87,26 +139,26 @@ class DialectPath:
         if self._served.lifecycle.phase is not _READY or len(body) > self._config.max_body_bytes:
             return None
         try:
-            call = self._read(body, self._config.limits)
-            return self._write(call, caller, peer, started)
+            model = self._served.loaded
+            read = self._reader.read(body, model.predictor)
+            return self._write(model, read, (caller, peer), started) if read else None
         except Exception:  # noqa: BLE001  whatever it is, the route meets it again and finds words for it
             return None
 
-    def _write(self, call: Call, caller: Caller, peer: str, started: float) -> bytes | None:
+    def _write(
+        self, model: LoadedModel, read: tuple[Call, Digests], by: tuple[Caller, str], started: float
+    ) -> bytes | None:
         """Record a hit, and return the response; None if it is none, or not a plain one.
 
         Raises:
             Exception: the request cannot be served.
         """
-        if self._named is not None and self._named(call) is not None:
-            return None
-        model = self._served.loaded
-        query = model.predictor.query(call.texts)
-        predictions = model.predictor.known(query.digests)
+        (call, digests), (caller, peer) = read, by
+        predictions = model.predictor.known(digests)
         if predictions is None or (not call.truncate and any(item.truncated for item in predictions)):
             return None
         count = len(predictions)
-        answer = Answer(predictions, (_L1,) * count, query.digests, SourceCounts(l1=count))
+        answer = Answer(predictions, (_L1,) * count, digests, SourceCounts(l1=count))
         content = call.write(answer, model.answering)
         if not isinstance(content, bytes):
             return None

@@ -19,7 +19,7 @@ from mlapi.errors import RateLimitedError
 from mlapi.observability.tracing import Spans
 from mlapi.predictions import Found, Prediction
 from mlapi.predictor import Predictor
-from mlapi.server.known_bodies import Digests, KnownBodies
+from mlapi.server.known_bodies import Digests, KnownBodies, digests_size
 from mlapi.server.plain_bodies import MAX_BODY_BYTES, read_forms
 from mlapi.server.requests import Caller
 
@@ -47,7 +47,7 @@ class FastPath:
         limits: TextLimits,
         max_body_bytes: int,
         served: ServedModel,
-        bodies: KnownBodies,
+        bodies: KnownBodies[Digests],
         accounting: Accounting,
         request_ids: RequestIds,
         cross_origin: bool,
@@ -280,7 +280,7 @@ def fast_paths(app: Application) -> dict[bytes, FastPath]:
     paths = {}
     for mount in app.mounts:
         # A body's digests are those of one model.
-        bodies = KnownBodies(secrets.token_bytes(16))
+        bodies = KnownBodies(secrets.token_bytes(16), digests_size)
         for name, route in mount.predictions.items():
             parts = route.parts
             if not isinstance(route.dialect, NativeDialect):

@@ -1,10 +1,12 @@
-"""Remembers which texts a request's body held, so that the same body need not be read twice."""
+"""Remembers what was read in a request's body, so that the same body need not be read twice."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias, TypeVar
 
 Digests: TypeAlias = tuple[bytes, ...]
+T = TypeVar("T")
 
 MAX_BODY_BYTES: Final = 4096
 """Longer bodies are not remembered: their texts take most of the time, and every other order is another body."""
@@ -13,11 +15,11 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 _MARKS: Final = 4096
 _BODY_COST: Final = 256
 _TEXT_COST: Final = 80
-"""What an entry takes, and each text in it, in bytes: the objects' own sizes, and a share of the dictionary's."""
+"""What an entry takes, and each digest in it, in bytes: the objects' own sizes, and a share of the dictionary's."""
 
 
-class KnownBodies:
-    """The digests of the texts in bodies that came more than once, the least recently used dropped first.
+class KnownBodies(Generic[T]):
+    """What was read in bodies that came more than once, the least recently used dropped first.
 
     A body is known by 128 bits of BLAKE2b, salted so that nobody can prepare two bodies that share them; itself it is
     not kept. What a body holds never changes, nor do the limits that it was found to keep: nothing here can be stale.
@@ -27,33 +29,40 @@ class KnownBodies:
     other: a body that lost its mark is read once more, and one that finds another's is looked for in vain.
     """
 
-    def __init__(self, salt: bytes, max_bytes: int = _MAX_BYTES) -> None:
-        """Start empty; `salt` is 16 random bytes, `max_bytes` what the entries take at most."""
+    def __init__(self, salt: bytes, size: Callable[[T], int], max_bytes: int = _MAX_BYTES) -> None:
+        """Start empty.
+
+        Args:
+            salt: 16 random bytes.
+            size: tells how much memory what was read in a body takes.
+            max_bytes: what the entries take at most.
+        """
+        self._size = size
         self._hash = blake2b(digest_size=16, salt=salt).copy
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[bytes, Digests] = OrderedDict()
+        self._entries: OrderedDict[bytes, T] = OrderedDict()
         self._marks = [0] * _MARKS
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, body: bytes) -> Digests | None:
-        """Return the digests of a body's texts, in their order, if it is known."""
+    def get(self, body: bytes) -> T | None:
+        """Return what was read in a body, if it is known."""
         if len(body) > MAX_BODY_BYTES:
             return None
         mark = hash(body)
         if self._marks[mark % _MARKS] != mark:
             return None
         key = self._key(body)
-        digests = self._entries.get(key)
-        if digests is not None:
+        found = self._entries.get(key)
+        if found is not None:
             self._entries.move_to_end(key)
-        return digests
+        return found
 
-    def put(self, body: bytes, digests: Digests) -> None:
-        """Mark a valid body that is not known, or remember it if it is marked."""
-        cost = _cost(digests)
+    def put(self, body: bytes, read: T) -> None:
+        """Mark a valid body that is not known, or remember what was read in it if it is marked."""
+        cost = self._cost(read)
         if len(body) > MAX_BODY_BYTES or cost > self._max_bytes:
             return
         mark = hash(body)
@@ -61,16 +70,20 @@ class KnownBodies:
         if self._marks[place] != mark:
             self._marks[place] = mark
             return
-        self._entries[self._key(body)] = digests
+        self._entries[self._key(body)] = read
         self._bytes += cost
         while self._bytes > self._max_bytes:
-            self._bytes -= _cost(self._entries.popitem(last=False)[1])
+            self._bytes -= self._cost(self._entries.popitem(last=False)[1])
 
     def _key(self, body: bytes) -> bytes:
         state = self._hash()
         state.update(body)
         return state.digest()
 
+    def _cost(self, read: T) -> int:
+        return _BODY_COST + self._size(read)
 
-def _cost(digests: Digests) -> int:
-    return _BODY_COST + _TEXT_COST * len(digests)
+
+def digests_size(digests: Digests) -> int:
+    """Return how much memory digests take."""
+    return _TEXT_COST * len(digests)

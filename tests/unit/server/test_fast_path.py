@@ -16,7 +16,7 @@ from mlapi.api.served_model import ServedModel
 from mlapi.dialects.base import TextLimits
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.server.fast_path import FastPath
-from mlapi.server.known_bodies import KnownBodies
+from mlapi.server.known_bodies import KnownBodies, digests_size
 from mlapi.server.requests import Caller, Requests
 
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
@@ -27,7 +27,7 @@ def fast_path(*, cross_origin: bool = False, gate: Gate | None = None) -> FastPa
         limits=TextLimits(texts=4, chars=20),
         max_body_bytes=1_000,
         served=ServedModel("/project", Lifecycle(), "project"),
-        bodies=KnownBodies(bytes(16)),
+        bodies=KnownBodies(bytes(16), digests_size),
         accounting=Accounting(ModelMetrics(Metrics(), "project"), "/project/predict"),
         request_ids=RequestIds(),
         cross_origin=cross_origin,
