@@ -104,7 +104,9 @@ def test_a_key_ends_at_its_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "model", "reason"), [(PLAIN, "lab", "model"), (OTHER, "project", "scope"), (PLAIN, "", "model")]
+    ("key", "model", "reason"),
+    [(PLAIN, "lab", "model"), (OTHER, "project", "scope"), (PLAIN, "", "model")],
+    ids=["to another model", "to another scope", "to all models"],
 )
 def test_a_key_does_not_reach_further_than_it_says(key: bytes, model: str, reason: str) -> None:
     fixed = Fixed()

@@ -262,6 +262,22 @@ async def test_a_server_that_became_a_replica_is_left_on_every_connection(
     assert server.connections > connections
 
 
+async def test_connections_made_during_a_failover_are_left_once_it_is_over(
+    store: RedisStore, server: ScriptedRedis, clock: Clock
+) -> None:
+    """Such a connection may lead to the old primary, which answers look-ups and so would be kept for ever."""
+    server.instead["SET"] = [b"-READONLY You can't write against a read only replica.\r\n"]
+    await put(store, NEW)
+    del server.instead["SET"]
+    assert await fetch(store, [KNOWN]) == [FOUND]
+    clock.now += BACKOFF_S
+    connections = server.connections
+    await put(store, NEW)
+    assert await fetch(store, [KNOWN, NEW]) == [FOUND, FOUND]
+    assert store.server.state == "ok"
+    assert server.connections == connections + 1
+
+
 async def test_a_reply_that_comes_late_moves_nothing(
     store: RedisStore, server: ScriptedRedis, metrics: Metrics, clock: Clock
 ) -> None:
