@@ -118,13 +118,14 @@ class Admission:
         if excess > 0:
             raise self._refusal(excess, "queue_full")
 
-    def admit(self, request: Request[ItemT], queue: FairQueue[ItemT], *, texts: int) -> None:
+    def admit(self, request: Request[ItemT], queue: FairQueue[ItemT], *, texts: int, wait_s: float = 0.0) -> None:
         """Let in a request, or say why not.
 
         Args:
             request: what asks to be let in; not queued yet.
             queue: where everything waits that was let in.
             texts: how many texts the request has.
+            wait_s: seconds until another model makes room for the first batch.
 
         Raises:
             BatchTooLargeError: the request alone exceeds the bound: it can never be let in.
@@ -142,7 +143,7 @@ class Admission:
         lead = self._running + (self._streams - 1) * min(tokens, queue.longest_batch(request))
         share = DOOR_SHARE - self._small_share(now) if queue.is_large(request) else 1.0 - PROMISED_SHARE
         rate = self.rate
-        excess = queue.excess(request, now + lead / rate, rate=DOOR_SHARE * rate, own_rate=share * rate)
+        excess = queue.excess(request, now + wait_s + lead / rate, rate=DOOR_SHARE * rate, own_rate=share * rate)
         if excess > 0:
             if self._waiting or (texts > 1 and self._rate.trusted_s > 0):
                 raise self._refusal(excess, "deadline")

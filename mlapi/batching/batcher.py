@@ -132,7 +132,7 @@ class Batcher:
         for place, job in enumerate(jobs):
             request.add(job, job.padded, place)
         try:
-            self._admission.admit(request, self._queue, texts=len(texts))
+            self._admission.admit(request, self._queue, texts=len(texts), wait_s=self._gate.wait_s(self._lane))
         except MlapiError:
             self._rest()
             raise
@@ -173,21 +173,30 @@ class Batcher:
 
     async def _work(self) -> None:
         """Score one batch after the other, as one of the streams, until nothing waits."""
+        first = True
         try:
             while self._queue:
                 asked = self._clock()
                 await self._gate.enter(self._lane)
-                entered = self._clock()
-                try:
-                    batch = self._next_batch()
-                    if batch:
-                        self._wake_stream()
-                        await self._score(batch, waited_s=entered - asked)
-                finally:
-                    self._gate.leave(self._lane, self._clock() - entered)
+                # The wait for the first turn is as long for one token as for many: no rate, but a later start.
+                await self._have_turn(0.0 if first else self._clock() - asked)
+                first = False
         finally:
             self._active -= 1
             self._rest()
+
+    async def _have_turn(self, waited_s: float) -> None:
+        """Score batches until the turn is another model's; for the first one, the stream `waited_s`."""
+        try:
+            while batch := self._next_batch():
+                began = self._clock()
+                self._wake_stream()
+                await self._score(batch, waited_s)
+                waited_s = 0.0
+                if not self._gate.keeps(self._lane, self._clock() - began):
+                    return
+        finally:
+            self._gate.leave(self._lane)
 
     def _rest(self) -> None:
         """If nothing is left to do after much, say so."""

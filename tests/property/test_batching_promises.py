@@ -139,3 +139,23 @@ def test_whatever_was_measured_an_idle_server_takes_what_fits_the_bound(
         assert bulk.in_time
 
     asyncio.run(scenario())
+
+
+@settings(max_examples=10, deadline=None)  # Other work on the machine is no failure.
+@given(st.lists(st.floats(0.05, 0.3), min_size=10, max_size=30), st.floats(0.05, 0.5), st.integers(1, 60))
+def test_a_quick_model_beside_a_saturated_slow_one_takes_what_fits_into_its_half_of_the_time(
+    gaps: list[float], run_s: float, texts: int
+) -> None:
+    async def scenario() -> None:
+        slow = Simulation(speed=BUDGET / run_s, assumed=BUDGET / run_s, budget=BUDGET)
+        quick = Simulation(speed=10_000.0, assumed=10_000.0, budget=BUDGET, overhead_s=0.001, beside=slow)
+        slow.send([BUDGET] * 1_000, 1e6)
+        for gap_s in gaps:
+            await quick.until(quick.clock.now + gap_s)
+            quick.send([8, 16, 24], 10.0)
+        bulk = quick.send([LONGEST] * texts, 10.0)
+        await quick.until(quick.clock.now + 10.0)
+        assert [one for one in quick.sent if not one.in_time] == []
+        assert bulk.took_s < 2 * (bulk.tokens / quick.speed + texts * quick.overhead_s) + 2 * run_s
+
+    asyncio.run(scenario())

@@ -10,6 +10,7 @@ from itertools import count
 from mlapi.batching.admission import Admission
 from mlapi.batching.batcher import Batcher, Scored
 from mlapi.batching.buckets import padded_length
+from mlapi.batching.run_gate import RunGate
 from mlapi.errors import MlapiError
 from mlapi.observability.metrics import Metrics, ModelMetrics
 from mlapi.predictions import EncodedText
@@ -53,7 +54,8 @@ class Sent:
 class Simulation:
     """Requests, an engine of `speed` padded tokens a second in `streams` equal parts, and the batcher between them.
 
-    A run takes `overhead_s` beside its tokens. The batcher assumes `assumed` tokens a second at the start.
+    A run takes `overhead_s` beside its tokens. The batcher assumes `assumed` tokens a second at the start. With a model
+    `beside`, both share clock, events and processors: either moves the time of both.
     """
 
     speed: float
@@ -62,10 +64,17 @@ class Simulation:
     budget: int = 64
     max_waiting_tokens: int = 1_000_000
     overhead_s: float = 0.0
+    beside: "Simulation | None" = None
     clock: Clock = field(default_factory=Clock)
     sent: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.order = count()
+        self.gate = RunGate(self.streams)
+        if self.beside is not None:
+            self.clock, self.events, self.order = self.beside.clock, self.beside.events, self.beside.order
+            self.gate = self.beside.gate
         self.metrics = Metrics()
         of_model = ModelMetrics(self.metrics, "project")
         self.admission = Admission(
@@ -83,9 +92,8 @@ class Simulation:
             streams=self.streams,
             clock=self.clock,
             metrics=of_model,
+            gate=self.gate,
         )
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
 
     def send(self, lengths: Sequence[int], within_s: float) -> Sent:
         """Send a request of texts of so many tokens."""
@@ -114,8 +122,8 @@ class Simulation:
     async def until(self, moment: float) -> None:
         """Let everything happen up to a moment, which then is the present."""
         await self._turns()
-        while self._events and self._events[0][0] <= moment:
-            self.clock.now, _, happen = heapq.heappop(self._events)
+        while self.events and self.events[0][0] <= moment:
+            self.clock.now, _, happen = heapq.heappop(self.events)
             happen()
             await self._turns()
         self.clock.now = max(self.clock.now, moment)
@@ -123,14 +131,14 @@ class Simulation:
     async def rest(self) -> None:
         """Let everything happen that is under way."""
         await self._turns()
-        while self._events:
-            await self.until(self._events[0][0])
+        while self.events:
+            await self.until(self.events[0][0])
 
     async def _run(self, texts: Sequence[EncodedText], padded: int) -> list[tuple[float, ...]]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         seconds = padded * len(texts) / (self.speed / self.streams) + self.overhead_s
         end: Callable[[], None] = partial(done.set_result, None)
-        heapq.heappush(self._events, (self.clock.now + seconds, next(self._order), end))
+        heapq.heappush(self.events, (self.clock.now + seconds, next(self.order), end))
         await done
         return [scores(one) for one in texts]
 

@@ -23,7 +23,8 @@ class Streams:
         await self.gate.enter(lane)
         self.order.append(lane)
         await turn()
-        self.gate.leave(lane, seconds)
+        self.gate.keeps(lane, seconds)
+        self.gate.leave(lane)
 
 
 async def test_alone_a_model_never_waits() -> None:
@@ -32,8 +33,8 @@ async def test_alone_a_model_never_waits() -> None:
     for _ in range(3):
         await asyncio.wait_for(gate.enter(lane), 1)
         await asyncio.wait_for(gate.enter(lane), 1)
-        gate.leave(lane, 1.0)
-        gate.leave(lane, 1.0)
+        gate.leave(lane)
+        gate.leave(lane)
 
 
 async def test_two_busy_models_get_the_same_time_however_long_their_runs_are() -> None:
@@ -73,6 +74,54 @@ async def test_a_pause_saves_nothing_up() -> None:
     assert streams.order[50:60].count(busy) == pytest.approx(5, abs=1)
 
 
+async def test_time_that_a_model_had_alone_is_not_held_against_it() -> None:
+    streams = Streams()
+    first, second = streams.gate.lane(), streams.gate.lane()
+    for _ in range(50):
+        await streams.run(first, 1.0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(streams.run(second, 1.0))
+        await turn()
+        for _ in range(10):
+            group.create_task(streams.run(second, 1.0))
+            group.create_task(streams.run(first, 1.0))
+    assert streams.order[50:60].count(first) == pytest.approx(5, abs=1)
+
+
+async def test_a_model_keeps_its_turn_until_another_one_had_less_time() -> None:
+    gate = RunGate(1)
+    quick, slow = gate.lane(), gate.lane()
+    await gate.enter(slow)
+    turns = asyncio.create_task(gate.enter(quick))
+    await turn()
+    assert not gate.keeps(slow, 1.0)
+    gate.leave(slow)
+    await turns
+    waiting = asyncio.create_task(gate.enter(slow))
+    await turn()
+    assert [gate.keeps(quick, 0.25) for _ in range(4)] == [True, True, True, False]
+    gate.leave(quick)
+    await waiting
+    gate.leave(slow)
+
+
+async def test_the_wait_for_a_turn_is_as_long_as_the_last_run_of_the_others() -> None:
+    gate = RunGate(1)
+    one, other, third = (gate.lane() for _ in range(3))
+    await gate.enter(other)
+    assert gate.wait_s(one) == 0.0, "nothing is known of its runs yet"
+    gate.keeps(other, 3.0)
+    assert (gate.wait_s(one), gate.wait_s(other)) == (3.0, 0.0)
+    waiting = asyncio.create_task(gate.enter(third))
+    await turn()
+    gate.keeps(third, 0.5)
+    assert gate.wait_s(one) == 3.5
+    gate.leave(other)
+    await waiting
+    gate.leave(third)
+    assert gate.wait_s(one) == 0.0
+
+
 async def test_no_more_runs_are_under_way_than_there_are_streams() -> None:
     gate = RunGate(2)
     lanes = [gate.lane() for _ in range(3)]
@@ -83,7 +132,7 @@ async def test_no_more_runs_are_under_way_than_there_are_streams() -> None:
         await gate.enter(lane)
         most = max(most, sum(each.running for each in lanes))
         await turn()
-        gate.leave(lane, 1.0)
+        gate.leave(lane)
 
     await asyncio.gather(*(run(lanes[number % 3]) for number in range(30)))
     assert most == 2
@@ -98,11 +147,11 @@ async def test_who_is_cancelled_while_waiting_takes_no_turn_away(given: bool) ->
     waiting = asyncio.create_task(gate.enter(lane))
     await turn()
     if given:
-        gate.leave(lane, 1.0)
+        gate.leave(lane)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     if not given:
-        gate.leave(lane, 1.0)
+        gate.leave(lane)
     await asyncio.wait_for(gate.enter(lane), 1)
     assert lane.running == 1

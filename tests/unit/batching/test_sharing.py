@@ -31,8 +31,14 @@ async def test_a_miss_of_one_model_is_next_however_much_of_another_one_waits(str
         await settle()
 
 
-async def test_seconds_spent_waiting_for_another_model_are_seconds_in_which_nothing_drains() -> None:
-    busy, other = two()
+async def _finish(bench: Bench, seconds: float) -> None:
+    bench.clock.now += seconds
+    bench.model.calls[-1].finish()
+    await settle()
+
+
+async def test_what_is_waited_for_the_first_turn_is_the_same_for_one_token_and_for_many() -> None:
+    busy, _ = two()
     alone = Bench(rate=8.0)
     other = Bench(rate=8.0, gate=busy.gate, clock=busy.clock)
     (running,) = busy.batcher.submit([text(8)], deadline=busy.later)
@@ -41,14 +47,37 @@ async def test_seconds_spent_waiting_for_another_model_are_seconds_in_which_noth
         bench.batcher.submit([text(8, tag) for tag in range(20)], deadline=bench.later)
     await settle()
     assert (len(other.model.calls), len(alone.model.calls)) == (0, 1)
-    busy.clock.now += 3.0
-    busy.model.calls[0].finish()
-    await settle()
-    busy.clock.now += 2.0
-    other.model.calls[0].finish()
-    alone.clock.now += 5.0
-    alone.model.calls[0].finish()
-    await settle()
+    await _finish(busy, 3.0)
+    await _finish(other, 2.0)
+    await _finish(alone, 2.0)
     assert running.done()
     assert other.admission.rate == pytest.approx(alone.admission.rate)
-    assert other.sample("mlapi_inference_seconds_total") == 2.0, "what the model itself cost leaves the wait out"
+
+
+async def test_what_is_waited_between_two_turns_is_time_in_which_nothing_drains() -> None:
+    busy, _ = two()
+    alone = Bench(rate=8.0)
+    other = Bench(rate=8.0, gate=busy.gate, clock=busy.clock)
+    for bench in (other, busy, alone):
+        bench.batcher.submit([text(8, tag) for tag in range(30)], deadline=bench.later)
+    await settle()
+    await _finish(other, 2.0)
+    assert (len(other.model.calls), len(busy.model.calls)) == (1, 1)
+    await _finish(busy, 3.0)
+    await _finish(other, 2.0)
+    await _finish(alone, 2.0)
+    await _finish(alone, 5.0)
+    assert other.admission.rate == pytest.approx(alone.admission.rate)
+    assert other.sample("mlapi_inference_seconds_total") == 4.0, "what the model itself cost leaves the wait out"
+
+
+async def test_a_quick_model_has_as_many_runs_as_fit_into_one_of_a_slow_one() -> None:
+    slow, quick = two()
+    for bench in (slow, quick):
+        bench.batcher.submit([text(8, tag) for tag in range(1_000)], deadline=bench.later)
+    await settle()
+    await _finish(slow, 1.0)
+    for number in range(4):
+        assert (len(slow.model.calls), len(quick.model.calls)) == (1, number + 1)
+        await _finish(quick, 0.25)
+    assert (len(slow.model.calls), len(quick.model.calls)) == (2, 4)
