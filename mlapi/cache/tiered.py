@@ -1,5 +1,6 @@
 """Both tiers as one store: L1 first, then L2; what L2 holds moves up into L1."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -73,7 +74,11 @@ class TieredStore:
             ]
             deliver(Found(held, others))
 
-        redis.request(missing, arrived)
+        if missing:
+            redis.request(missing, arrived)
+        else:
+            # L1 has come to hold the last of them since somebody looked.
+            asyncio.get_running_loop().call_soon(arrived, [])
         return True
 
     def held(self, digests: Sequence[bytes]) -> Found:

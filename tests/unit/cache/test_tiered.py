@@ -82,6 +82,17 @@ async def test_a_text_that_is_being_computed_is_left_out() -> None:
     assert found == [Found([None] * 3, [FOUND, None, FOUND])]
 
 
+async def test_l2_is_not_asked_for_nothing() -> None:
+    second = SecondTier()
+    store = TieredStore(memory_store(Metrics()), second)
+    await store.put_many({A: FOUND})
+    found: list[Found] = []
+    assert store.look_up([A, A], found.append)
+    assert found == [], "never synchronously"
+    await asyncio.sleep(0)
+    assert (found, second.asked) == ([Found([FOUND, FOUND], [None, None])], [])
+
+
 async def test_predictions_are_stored_in_both_tiers() -> None:
     second = SecondTier()
     store = TieredStore(memory_store(Metrics()), second)
