@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 _EXAMPLES: Final = 20
-_EXAMPLE_CHARS: Final = 400
+_EXAMPLE_CHARS: Final = 2_000
 
 
 class Ledger:
@@ -15,6 +15,7 @@ class Ledger:
         answered: right answers to steady requests, by route.
         texts: texts of those, by where they were answered from.
         metered: answers to the key whose quota is small, and texts granted.
+        metered_due: texts that it has to have been granted at least, however seldom the machine let it ask.
         attacks: attacks that ended as they should, by name.
         faults: faults that were injected and seen to take effect, by name.
         failures: what should not have happened, by kind.
@@ -27,6 +28,7 @@ class Ledger:
         self.answered: Counter[str] = Counter()
         self.texts: Counter[str] = Counter()
         self.metered: Counter[str] = Counter()
+        self.metered_due = 0.0
         self.attacks: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()

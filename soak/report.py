@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from soak.attacks import POSTPONED
 from soak.gauges import Sample, descriptor_growth, memory_growth
 from soak.ledger import Ledger
 from soak.traffic import Metered
@@ -72,11 +71,11 @@ def _missing(says: str, wanted: Iterable[str], seen: Mapping[str, int]) -> list[
 def _quota_faults(soak: Soak) -> list[str]:
     """What a key with a quota got: all that it may have, and more only while processes counted for themselves."""
     granted, refused = soak.ledger.metered["granted"], soak.ledger.metered["refused"]
-    due = Metered.RATE * soak.seconds
+    least, most = soak.ledger.metered_due, Metered.RATE * soak.seconds
     alone = 2 * Metered.RATE * soak.redis_hurt_s + 4 * Metered.BURST * (len(soak.events) + 1)
     reasons = [] if refused else ["no text was beyond its quota"]
-    if not _LEAST_GRANTED * due <= granted <= _MOST_GRANTED * (due + Metered.BURST) + alone:
-        reasons.append(f"{granted} texts within the quota were answered, {due:.0f} were due")
+    if not (least and _LEAST_GRANTED * least <= granted <= _MOST_GRANTED * (most + Metered.BURST) + alone):
+        reasons.append(f"{granted} texts within the quota were answered, {least:.0f} to {most:.0f} were due")
     return reasons
 
 
@@ -101,7 +100,7 @@ def text(soak: Soak) -> str:
         ),
         f"processes replaced under load: {soak.replaced}; Redis was hurt for {soak.redis_hurt_s:.0f} s in all",
         *_table("faults", soak.faults, ledger.faults),
-        *_table("attacks", (*soak.attacks, POSTPONED), ledger.attacks),
+        *_table("attacks", soak.attacks, ledger.attacks),
     ]
     if memory is not None and descriptors is not None:
         lines.append(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -18,6 +19,19 @@ from tests.e2e.api_keys import bearer
 from tests.e2e.dialects import DIALECTS, Dialect
 
 _TIMEOUT_S: Final = 90.0
+LINES: Final = Dialect(
+    ("{root}/bulk-predict",),
+    lambda texts: b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts),
+    lambda response: [
+        {item["label"]: item["score"] for item in labels}
+        for line in response.text.splitlines()
+        for labels in json.loads(line)["predictions"]
+    ],
+    lambda document: str(document["detail"]),
+    headers={"content-type": "application/x-ndjson"},
+)
+"""Each text a line: answered line by line, while the request may still come."""
+
 _SOURCE: Final = re.compile(r"\b(l1|l2|collapsed|model)=(\d+)")
 _HOT_SHARE: Final = 0.6
 _HOT: Final = 50
@@ -42,7 +56,7 @@ def ways(roots: tuple[str, ...]) -> list[Way]:
     """Return every path of every wire format with every model that it can name; at the process's root, the first."""
     return [
         Way(name, dialect, place, root)
-        for name, dialect in DIALECTS.items()
+        for name, dialect in (DIALECTS | {"native, lines": LINES}).items()
         for place, path in enumerate(dialect.paths)
         for root in (roots if "{" in path else roots[:1])
     ]
@@ -94,7 +108,8 @@ class Traffic:
             self._ledger.fail("lost", f"{way.title}: {error!r}")
             return
         if answer.status != httpx.codes.OK:
-            self._ledger.fail("refused" if answer.status != httpx.codes.INTERNAL_SERVER_ERROR else "500", answer.words)
+            kind = "refused" if answer.status != httpx.codes.INTERNAL_SERVER_ERROR else "500"
+            self._ledger.fail(kind, f"{way.title}: {answer.words}")
             return
         self._compare(way, texts, answer)
 
@@ -135,8 +150,11 @@ class Metered:
         """Ask until it is over."""
         caller = Caller(port, _TIMEOUT_S)
         request = post(f"{self._root}/predict", json.dumps({"text": self._texts}).encode(), bearer(self._key))
+        asked = time.monotonic()
         while not over():
             await asyncio.sleep(self.TEXTS / self.RATE / 3)
+            passed, asked = time.monotonic() - asked, time.monotonic()
+            self._ledger.metered_due += min(self.RATE * passed, self.TEXTS)
             try:
                 answer = await caller.ask(request)
             except (LostError, TimeoutError) as error:

@@ -1,6 +1,7 @@
 """An HTTP/1.1 client that tells a request which was lost from one which was refused."""
 
 import asyncio
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +11,8 @@ from typing import Final
 HOST: Final = "127.0.0.1"
 _END: Final = b"\r\n\r\n"
 _HEAD_BYTES: Final = 262_144
+_IDLE_S: Final = 2.0
+"""Less than the soaked processes go on serving after SIGTERM."""
 
 
 class LostError(Exception):
@@ -84,9 +87,9 @@ class Wire:
         if headers.get("transfer-encoding") != "chunked":
             return await self.reader.readexactly(int(headers.get("content-length", "0")))
         parts = []
-        while size := int(await self.reader.readline() or b"0", 16):
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
             parts.append((await self.reader.readexactly(size + 2))[:-2])
-        await self.reader.readline()
+        await self.reader.readuntil(b"\r\n")
         return b"".join(parts)
 
     async def is_closed(self) -> bool:
@@ -101,13 +104,18 @@ class Wire:
 
 
 class Caller:
-    """Sends one request after the other to a port, on one connection as long as that stays open."""
+    """Sends one request after the other to a port, on one connection as long as that stays open.
+
+    A connection that was idle for `_IDLE_S` is not used again, as behind a gateway: a server may close it while a
+    request is on its way, and who sent that cannot tell whether it was lost.
+    """
 
     def __init__(self, port: int, timeout_s: float) -> None:
         """Give up on an answer after `timeout_s` seconds."""
         self._port = port
         self._timeout_s = timeout_s
         self._wire: Wire | None = None
+        self._used_at = -_IDLE_S
 
     async def ask(self, request: bytes) -> Answer:
         """Send a request, and return its answer.
@@ -118,7 +126,8 @@ class Caller:
         wire = self._wire
         try:
             async with asyncio.timeout(self._timeout_s):
-                if wire is None or wire.reader.at_eof() or wire.writer.is_closing():
+                idle = time.monotonic() - self._used_at >= _IDLE_S
+                if wire is None or idle or wire.reader.at_eof() or wire.writer.is_closing():
                     self.close()
                     wire = self._wire = await Wire.connect(self._port)
                 await wire.send(request)
@@ -129,6 +138,7 @@ class Caller:
             raise LostError(msg) from None
         if answer.headers.get("connection") == "close":
             self.close()
+        self._used_at = time.monotonic()
         return answer
 
     def close(self) -> None:

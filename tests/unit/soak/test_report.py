@@ -23,6 +23,7 @@ def good() -> Soak:
     ledger.answered.update(dict.fromkeys(WAYS, 100))
     ledger.texts.update({"l1": 5, "l2": 5, "model": 5})
     ledger.metered.update({"granted": 12_000, "refused": 24_000})
+    ledger.metered_due = 11_000.0
     ledger.attacks.update(dict.fromkeys(ATTACKS, 3))
     ledger.faults.update(dict.fromkeys(FAULTS, 2))
     return Soak(600.0, WAYS, ATTACKS, FAULTS, 1, 20.0, (16, 17), ledger, samples(), [(10.0, "Redis full")])
@@ -42,6 +43,7 @@ def test_one_failure_of_any_kind_fails_it_and_is_shown(kind: str) -> None:
     soak = replace(good(), ledger=ledger)
     for name in ("answered", "texts", "metered", "attacks", "faults"):
         getattr(ledger, name).update(getattr(good().ledger, name))
+    ledger.metered_due = good().ledger.metered_due
     ledger.fail(kind, "what happened")
     assert judge(soak) == [f"1 × {kind}"]
     assert told == [f"{kind}: what happened"]
@@ -56,7 +58,7 @@ def test_one_failure_of_any_kind_fails_it_and_is_shown(kind: str) -> None:
         ("attacks", "no key", "never attacked by no key"),
         ("faults", "Redis full", "never injected: Redis full"),
         ("metered", "refused", "no text was beyond its quota"),
-        ("metered", "granted", "0 texts within the quota were answered, 12000 were due"),
+        ("metered", "granted", "0 texts within the quota were answered, 11000 to 12000 were due"),
     ],
 )
 def test_what_was_not_measured_fails_it(counter: str, key: str, says: str) -> None:
@@ -65,10 +67,18 @@ def test_what_was_not_measured_fails_it(counter: str, key: str, says: str) -> No
     assert judge(soak) == [says]
 
 
+@pytest.mark.parametrize(("due", "passes"), [(0.0, False), (2_500.0, True), (20_000.0, False)])
+def test_a_quota_is_judged_by_how_often_the_machine_let_the_key_ask(due: float, passes: bool) -> None:  # noqa: FBT001  a case, not a switch
+    soak = good()
+    soak.ledger.metered["granted"] = 2_400
+    soak.ledger.metered_due = due
+    assert (judge(soak) == []) is passes
+
+
 def test_a_quota_that_lets_too_much_through_fails_it() -> None:
     soak = good()
     soak.ledger.metered["granted"] = 20_000
-    assert judge(soak) == ["20000 texts within the quota were answered, 12000 were due"]
+    assert judge(soak) == ["20000 texts within the quota were answered, 11000 to 12000 were due"]
 
 
 @pytest.mark.parametrize(
