@@ -236,11 +236,11 @@ class RedisStore:
         for digest, outcome in failed.items():
             self._drop({digest}, _result(outcome))
         if not failed:
-            failure = self.server.stores.failure
+            before = self.server.stores.failure
             self.server.stores.succeeded(began)
-            if failure is not None and self.server.stores.failure is None:
+            if before is not None and self.server.stores.failure is None:
                 # Connections made while a failover was under way may lead to the old primary, whose copy still answers.
-                await self._follow(failure)
+                await self._follow(before)
             return
         refusals = [failure for why in failed.values() if (failure := Failure.of(why)).result == "refused"]
         if refusals:
