@@ -28,7 +28,7 @@ export_set build --only build
 export_set learn --only main --extras learn
 export_set torch --only main --extras torch
 
-for name in delivery dvc mlflow ray spark tracking; do
+for name in delivery dvc mlflow ray spark tracking training; do
   "$venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
     --upgrade --output-file "requirements/$name.txt" "requirements/$name.in"
 done

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.architecture.source_rules import ROOT
-from tests.cluster import flux
+from tests.cluster import flux, git_host
 from tests.cluster.conftest import RESTRICTED, Images, Report
 from tests.cluster.kubectl import Kubectl, KubectlError, Object
 from tests.cluster.namespaces import namespace
@@ -132,7 +132,7 @@ def checkout(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         shutil.copytree(ROOT / ".k8s", clone / ".k8s")
         found.commit(images.service)
         stack.enter_context(flux.running(folder))
-        url = stack.enter_context(flux.git_server(repositories))
+        url = stack.enter_context(git_host.serving(repositories))
         fluxes = Kubectl(flux.NAMESPACE)
         fluxes.apply(json.dumps(sources(f"{url}/mlapi.git")))
         # Before the controllers end: they have something to take away.

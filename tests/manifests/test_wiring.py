@@ -244,7 +244,7 @@ def test_opinions_have_a_process_and_a_secret_of_their_own(stack: Stack) -> None
     assert ports(learn) == {"http": chosen.port}
     for name, path in PROBES.items():
         assert container[name]["httpGet"] == {"path": path, "port": "http"}
-    for workload in (learn, *stack.apis):
+    for workload in (learn, *stack.models):
         pod = pod_template(workload)["spec"]
         (serving,) = pod["containers"]
         environment = {variable["name"]: variable for variable in serving["env"]}
