@@ -4,7 +4,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const PATHS = ["/project/predict", "/project/bulk-predict", "/project/model"];
+const ROUTES = ["predict", "bulk-predict", "tokenize", "explain", "model"];
+const PATHS = ROUTES.map((name) => `/project/${name}`);
 const target = new URL("src/openapi.ts", import.meta.url);
 const document = JSON.parse(readFileSync(new URL("../../docs/openapi.json", import.meta.url), "utf8"));
 

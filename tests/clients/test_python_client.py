@@ -285,7 +285,7 @@ def test_the_wheel_holds_the_client_and_nothing_else(tmp_path: Path) -> None:
         metadata = wheel.read(f"{folder}/METADATA").decode()
         assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     needed = {line.split()[1] for line in metadata.splitlines() if line.startswith("Requires-Dist:")}
-    assert needed == {"httpx2", "msgspec"}
+    assert needed == {"h11", "httpx2", "msgspec"}
     # It is another program than the service, whose modules it must not need.
     sources = "".join(path.read_text(encoding="utf-8") for path in (FOLDER / "mlapi_client").glob("*.py"))
     assert re.findall(r"^(?:from|import) mlapi\b(?!_)", sources, re.MULTILINE) == []

@@ -70,8 +70,13 @@ def test_the_lines_of_shell_run(service: ServiceProcess, tmp_path: Path) -> None
     find_program("curl", "your package manager to install")
     (tmp_path / "reviews.ndjson").write_text('{"text": "A moving film."}\n{"text": "Dull."}\n', encoding="utf-8")
     command = ["bash", "-euc", lines.replace("http://localhost:8000", service.url)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
     assert re.findall(r'\[\{"label":"(\w+)"', done.stdout) == ["POSITIVE", "POSITIVE", "NEGATIVE"]
+    scores = (tmp_path / "scores.ndjson").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["label"] for line in scores] == ["POSITIVE", "NEGATIVE"]
 
 
 def lines_of_python(module: str) -> list[str]:

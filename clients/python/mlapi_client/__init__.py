@@ -1,6 +1,6 @@
 """A client of mlapi, a text-classification service."""
 
-from mlapi_client.answers import Details, Model, Prediction, Source
+from mlapi_client.answers import Details, Explanation, Model, Prediction, Source, Span, Tokens
 from mlapi_client.async_classifier import AsyncClassifier
 from mlapi_client.classifier import Classifier
 from mlapi_client.errors import (
@@ -22,6 +22,7 @@ from mlapi_client.errors import (
     Violation,
 )
 from mlapi_client.retrying import Retrying
+from mlapi_client.wishes import Wishes
 
 __all__ = [
     "ApiError",
@@ -30,6 +31,7 @@ __all__ = [
     "Classifier",
     "ConnectionFailedError",
     "Details",
+    "Explanation",
     "ForbiddenError",
     "InvalidRequestError",
     "MlapiError",
@@ -41,10 +43,13 @@ __all__ = [
     "Retrying",
     "ServerError",
     "Source",
+    "Span",
     "TimedOutError",
+    "Tokens",
     "TooLargeError",
     "UnauthorizedError",
     "UnavailableError",
     "UnexpectedAnswerError",
     "Violation",
+    "Wishes",
 ]

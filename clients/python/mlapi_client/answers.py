@@ -32,6 +32,7 @@ class Details:
         truncated: whether the text was cut to the model's maximum.
         id: identifies text and model without telling either; `feedback` refers to it.
         ask: whether an opinion on this answer is asked for.
+        windows: of how many windows it was answered; None: not by windows.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Details:
     truncated: bool
     id: str
     ask: bool = False
+    windows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ class Prediction:
     """The answer to one text.
 
     Attributes:
-        label: the label with the highest score.
-        score: of that label.
-        scores: of all labels, the highest first.
+        label: the label with the highest score; empty if there is none above the `threshold` that was asked for.
+        score: of that label; 0 if there is none.
+        scores: of all labels that were asked for, the highest first.
         model_digest: which model answered.
         details: how it was answered, where `detail=True` asked for that.
     """
@@ -82,6 +84,63 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """How the model reads a text.
+
+    Attributes:
+        ids: of the tokens, special tokens included.
+        tokens: what each of them stands for.
+        offsets: where in the text each stands, in characters: the first, and the one behind the last; None: nowhere.
+            None altogether where tokens are no pieces of the text.
+        truncated: whether tokens were cut off.
+    """
+
+    ids: Sequence[int]
+    tokens: Sequence[str]
+    offsets: Sequence[tuple[int, int] | None] | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A word, or a run of words, of a text that is explained.
+
+    Attributes:
+        start, end: its place in the text, in characters.
+        text: itself.
+        effect: by how much it raises the log-odds of the label; None: nothing is left of the text without it.
+    """
+
+    start: int
+    end: int
+    text: str
+    effect: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What speaks for a label, and against it.
+
+    Attributes:
+        label: which.
+        score: its probability.
+        log_odds: the logarithm of its odds.
+        method: `occlusion`: an effect is what leaving the span out changes; `exact`: `base` and effects add up.
+        spans: in the order of the text.
+        truncated: whether the text was cut.
+        base: what the label has before any word, where that is known.
+    """
+
+    label: str
+    score: float
+    log_odds: float
+    method: Literal["occlusion", "exact"]
+    spans: Sequence[Span]
+    truncated: bool
+    base: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer as HTTP brought it: header names in lower case."""
 
@@ -101,11 +160,16 @@ class _Detail(msgspec.Struct):
     truncated: bool
     id: str
     ask: bool = False
+    windows: int | None = None
 
 
 class _Predictions(msgspec.Struct):
     predictions: list[list[_LabelScore]]
     details: list[_Detail] | None = None
+
+
+class _Tokenized(msgspec.Struct):
+    texts: list[Tokens]
 
 
 class _Opinion(msgspec.Struct):
@@ -121,7 +185,8 @@ class _Item(msgspec.Struct):
     detail: str = ""
 
 
-class _Document(msgspec.Struct, rename={"violated_policies": "violated-policies"}):
+class _Document(msgspec.Struct, kw_only=True, rename={"violated_policies": "violated-policies"}):
+    status: int = 0
     code: str
     title: str = ""
     detail: str = ""
@@ -131,30 +196,73 @@ class _Document(msgspec.Struct, rename={"violated_policies": "violated-policies"
     violated_policies: list[str] = []
 
 
-def read_predictions(reply: Reply, texts: int) -> list[Prediction]:
-    """Return the predictions of as many texts as were asked for.
+class _LineDocument(_Document):
+    retry_after: float | None = None
+
+
+class _Line(msgspec.Struct):
+    error: _LineDocument | None = None
+
+
+def read_predictions(reply: Reply, texts: int, *, may_be_empty: bool = False) -> list[Prediction]:
+    """Return the predictions of as many texts as were asked for; `may_be_empty`: also those without a label.
 
     Raises:
         UnexpectedAnswerError: the answer is of another shape.
     """
     answer = _decode(reply, _Predictions)
     details: Sequence[_Detail | None] = answer.details if answer.details is not None else [None] * texts
-    if len(answer.predictions) != texts or len(details) != texts or not all(answer.predictions):
+    if len(answer.predictions) != texts or len(details) != texts or not (may_be_empty or all(answer.predictions)):
         msg = f"{len(answer.predictions)} answers to {texts} texts, or answers without labels"
         raise UnexpectedAnswerError(msg)
     digest = reply.headers.get("model-digest", "")
     return [
         Prediction(
-            label=scores[0].label,
-            score=scores[0].score,
+            label=scores[0].label if scores else "",
+            score=scores[0].score if scores else 0.0,
             scores={item.label: item.score for item in scores},
             model_digest=digest,
             details=None
             if detail is None
-            else Details(detail.cache, detail.tokens, detail.truncated, detail.id, detail.ask),
+            else Details(detail.cache, detail.tokens, detail.truncated, detail.id, detail.ask, detail.windows),
         )
         for scores, detail in zip(answer.predictions, details, strict=True)
     ]
+
+
+def read_line(line: bytes, digest: str, *, may_be_empty: bool) -> Prediction | ApiError:
+    """Return what a line of a stream says of one text.
+
+    Raises:
+        UnexpectedAnswerError: it is no such line.
+    """
+    reply = Reply(0, {"model-digest": digest}, line)
+    refused = _decode(reply, _Line).error
+    if refused is None:
+        return read_predictions(reply, 1, may_be_empty=may_be_empty)[0]
+    return _refusal(refused, refused.status, refused.retry_after, digest)
+
+
+def read_tokens(reply: Reply, texts: int) -> list[Tokens]:
+    """Return how the model reads as many texts as were asked for.
+
+    Raises:
+        UnexpectedAnswerError: the answer is of another shape.
+    """
+    found = _decode(reply, _Tokenized).texts
+    if len(found) != texts:
+        msg = f"{len(found)} answers to {texts} texts"
+        raise UnexpectedAnswerError(msg)
+    return found
+
+
+def read_explanation(reply: Reply) -> Explanation:
+    """Return what speaks for a label.
+
+    Raises:
+        UnexpectedAnswerError: the answer is of another shape.
+    """
+    return _decode(reply, Explanation)
 
 
 def read_model(reply: Reply) -> Model:
@@ -191,13 +299,17 @@ def read_refusal(reply: Reply, now: Callable[[], datetime] = lambda: datetime.no
             retry_after_s=retry_after_s,
         )
         return api_error(problem)
+    return _refusal(said, reply.status, retry_after_s, header("model-digest", ""))
+
+
+def _refusal(said: _Document, status: int, retry_after_s: float | None, model_digest: str) -> ApiError:
     violations = []
     for item in said.errors:
         found = _POINTER.fullmatch(item.pointer)
         violations.append(Violation(item.pointer, item.detail, int(found[1]) if found else None))
     return api_error(
         Problem(
-            status=reply.status,
+            status=status,
             code=said.code,
             title=said.title,
             detail=said.detail,
@@ -206,7 +318,7 @@ def read_refusal(reply: Reply, now: Callable[[], datetime] = lambda: datetime.no
             retry_after_s=retry_after_s,
             violations=tuple(violations),
             violated_policies=tuple(said.violated_policies),
-            model_digest=header("model-digest", ""),
+            model_digest=model_digest,
         )
     )
 

@@ -4,17 +4,31 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Literal, Self, Unpack, overload
 
 import httpx2
 
-from mlapi_client.answers import Model, Prediction, Reply, read_model, read_opinion, read_predictions, read_refusal
+from mlapi_client import lines
+from mlapi_client.answers import (
+    Explanation,
+    Model,
+    Prediction,
+    Reply,
+    Tokens,
+    read_explanation,
+    read_model,
+    read_opinion,
+    read_predictions,
+    read_refusal,
+    read_tokens,
+)
 from mlapi_client.chunks import Chunk, Cutter, Outcome, ask
 from mlapi_client.errors import ApiError, ConnectionFailedError, MlapiError, TimedOutError
 from mlapi_client.requests import Key, Options, Outgoing, Requests
 from mlapi_client.retrying import Attempts, Budget, Retrying
+from mlapi_client.wishes import Wishes
 
 
 class AsyncClassifier:
@@ -43,12 +57,11 @@ class AsyncClassifier:
         self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False)
         self._clock, self._pause, self._jitter = clock, pause, jitter
 
-    async def classify(
-        self, text: str, *, detail: bool = False, truncate: bool = True, store: bool = True
-    ) -> Prediction:
+    async def classify(self, text: str, **wishes: Unpack[Wishes]) -> Prediction:
         """Classify one text."""
-        outgoing = self._requests.predict([text], Options(detail, truncate, store), "predict")
-        return read_predictions(await self._send(outgoing), 1)[0]
+        options = Options(**wishes)
+        reply = await self._send(self._requests.predict([text], options, "predict"))
+        return read_predictions(reply, 1, may_be_empty=options.threshold is not None)[0]
 
     @overload
     def classify_many(
@@ -57,10 +70,8 @@ class AsyncClassifier:
         *,
         chunk: int = ...,
         concurrency: int = ...,
-        detail: bool = ...,
-        truncate: bool = ...,
-        store: bool = ...,
         return_errors: Literal[False] = ...,
+        **wishes: Unpack[Wishes],
     ) -> AsyncGenerator[Prediction, None]: ...
 
     @overload
@@ -70,10 +81,8 @@ class AsyncClassifier:
         *,
         chunk: int = ...,
         concurrency: int = ...,
-        detail: bool = ...,
-        truncate: bool = ...,
-        store: bool = ...,
         return_errors: Literal[True],
+        **wishes: Unpack[Wishes],
     ) -> AsyncGenerator[Outcome, None]: ...
 
     def classify_many(
@@ -82,18 +91,52 @@ class AsyncClassifier:
         *,
         chunk: int = 64,
         concurrency: int = 4,
-        detail: bool = False,
-        truncate: bool = True,
-        store: bool = True,
         return_errors: bool = False,
+        **wishes: Unpack[Wishes],
     ) -> AsyncGenerator[Outcome, None]:
         """Classify any number of texts; yields the answers in their order, as they come."""
         if concurrency < 1:
             msg = f"at least one request has to be under way, not {concurrency}"
             raise ValueError(msg)
-        return self._many(
-            Cutter(texts, chunk), concurrency, Options(detail, truncate, store), keep_errors=return_errors
+        return self._many(Cutter(texts, chunk), concurrency, Options(**wishes), keep_errors=return_errors)
+
+    @overload
+    def classify_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        return_errors: Literal[False] = ...,
+        **wishes: Unpack[Wishes],
+    ) -> AsyncGenerator[Prediction, None]: ...
+
+    @overload
+    def classify_stream(
+        self, texts: Iterable[str] | AsyncIterable[str], *, return_errors: Literal[True], **wishes: Unpack[Wishes]
+    ) -> AsyncGenerator[Outcome, None]: ...
+
+    def classify_stream(
+        self, texts: Iterable[str] | AsyncIterable[str], *, return_errors: bool = False, **wishes: Unpack[Wishes]
+    ) -> AsyncGenerator[Outcome, None]:
+        """Classify any number of texts over one connection, as lines; yields the answers in their order, as they come.
+
+        The texts may be made while answers are taken.
+        """
+        options = Options(**wishes)
+        return lines.stream(
+            self._requests.lines(options),
+            texts,
+            timeout_s=self._retrying.timeout_s,
+            may_be_empty=options.threshold is not None,
+            keep_errors=return_errors,
         )
+
+    async def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return how the model reads each of some texts; it is not asked for an answer."""
+        return read_tokens(await self._send(self._requests.tokenize(texts)), len(texts))
+
+    async def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Return which words of a text speak for a label, the best one if none is named."""
+        return read_explanation(await self._send(self._requests.explain(text, label)))
 
     async def feedback(
         self,
@@ -167,7 +210,7 @@ class AsyncClassifier:
             reply = await self._send(outgoing)
         except ApiError as refused:
             return refused
-        return read_predictions(reply, len(texts))
+        return read_predictions(reply, len(texts), may_be_empty=options.threshold is not None)
 
     async def _send(self, outgoing: Outgoing) -> Reply:
         """Send a request until there is an answer; raise the last error when no further attempt is allowed."""

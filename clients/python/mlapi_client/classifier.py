@@ -1,21 +1,36 @@
 """The client for programs with threads."""
 
+import asyncio
 import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Literal, Self, overload
+from typing import Literal, Self, Unpack, overload
 
 import httpx2
 
-from mlapi_client.answers import Model, Prediction, Reply, read_model, read_opinion, read_predictions, read_refusal
+from mlapi_client import lines
+from mlapi_client.answers import (
+    Explanation,
+    Model,
+    Prediction,
+    Reply,
+    Tokens,
+    read_explanation,
+    read_model,
+    read_opinion,
+    read_predictions,
+    read_refusal,
+    read_tokens,
+)
 from mlapi_client.chunks import Chunk, Cutter, Outcome, ask
 from mlapi_client.errors import ApiError, ConnectionFailedError, MlapiError, TimedOutError
 from mlapi_client.requests import Key, Options, Outgoing, Requests
 from mlapi_client.retrying import Attempts, Budget, Retrying
+from mlapi_client.wishes import Wishes
 
 
 def _wait(stopping: threading.Event, seconds: float) -> None:
@@ -59,20 +74,19 @@ class Classifier:
         self._clock, self._pause, self._jitter = clock, pause, jitter
         self._never = threading.Event()
 
-    def classify(self, text: str, *, detail: bool = False, truncate: bool = True, store: bool = True) -> Prediction:
+    def classify(self, text: str, **wishes: Unpack[Wishes]) -> Prediction:
         """Classify one text.
 
         Args:
             text: the text.
-            detail: also say where the answer came from, how many tokens it has, and its id for feedback.
-            truncate: cut it if it is longer than the model reads; else it is refused.
-            store: whether the service may keep the answer in its cache.
+            wishes: what else is wanted: see `Wishes`.
 
         Raises:
             MlapiError: there is no answer.
         """
-        outgoing = self._requests.predict([text], Options(detail, truncate, store), "predict")
-        return read_predictions(self._send(outgoing, self._never), 1)[0]
+        options = Options(**wishes)
+        reply = self._send(self._requests.predict([text], options, "predict"), self._never)
+        return read_predictions(reply, 1, may_be_empty=options.threshold is not None)[0]
 
     @overload
     def classify_many(
@@ -81,10 +95,8 @@ class Classifier:
         *,
         chunk: int = ...,
         concurrency: int = ...,
-        detail: bool = ...,
-        truncate: bool = ...,
-        store: bool = ...,
         return_errors: Literal[False] = ...,
+        **wishes: Unpack[Wishes],
     ) -> Generator[Prediction, None, None]: ...
 
     @overload
@@ -94,10 +106,8 @@ class Classifier:
         *,
         chunk: int = ...,
         concurrency: int = ...,
-        detail: bool = ...,
-        truncate: bool = ...,
-        store: bool = ...,
         return_errors: Literal[True],
+        **wishes: Unpack[Wishes],
     ) -> Generator[Outcome, None, None]: ...
 
     def classify_many(
@@ -106,10 +116,8 @@ class Classifier:
         *,
         chunk: int = 64,
         concurrency: int = 4,
-        detail: bool = False,
-        truncate: bool = True,
-        store: bool = True,
         return_errors: bool = False,
+        **wishes: Unpack[Wishes],
     ) -> Generator[Outcome, None, None]:
         """Classify any number of texts; yields the answers in their order, as they come.
 
@@ -119,10 +127,8 @@ class Classifier:
             texts: the texts.
             chunk: how many go into one request; fewer where the service takes fewer.
             concurrency: how many requests are under way together.
-            detail: as of `classify`.
-            truncate: as of `classify`.
-            store: as of `classify`.
             return_errors: yield the error in the place of a text that the service does not take; else it is raised.
+            wishes: as of `classify`.
 
         Raises:
             MlapiError: a chunk was not answered; `text` of an `ApiError` is the number of the text that it is about.
@@ -130,9 +136,69 @@ class Classifier:
         if concurrency < 1:
             msg = f"at least one request has to be under way, not {concurrency}"
             raise ValueError(msg)
-        return self._many(
-            Cutter(texts, chunk), concurrency, Options(detail, truncate, store), keep_errors=return_errors
-        )
+        return self._many(Cutter(texts, chunk), concurrency, Options(**wishes), keep_errors=return_errors)
+
+    @overload
+    def classify_stream(
+        self, texts: Iterable[str], *, return_errors: Literal[False] = ..., **wishes: Unpack[Wishes]
+    ) -> Generator[Prediction, None, None]: ...
+
+    @overload
+    def classify_stream(
+        self, texts: Iterable[str], *, return_errors: Literal[True], **wishes: Unpack[Wishes]
+    ) -> Generator[Outcome, None, None]: ...
+
+    def classify_stream(
+        self, texts: Iterable[str], *, return_errors: bool = False, **wishes: Unpack[Wishes]
+    ) -> Generator[Outcome, None, None]:
+        """Classify any number of texts over one connection, as lines; yields the answers in their order, as they come.
+
+        The texts are taken as fast as the service reads, while answers are taken. Nothing is repeated: where the
+        stream breaks, those that were yielded are answered, and no others. Not for threads that run an event loop.
+
+        Args:
+            texts: the texts.
+            return_errors: yield the error in the place of a text that is not answered; else it is raised.
+            wishes: as of `classify`.
+
+        Raises:
+            MlapiError: a text was not answered, or the stream ended early; `text` of an `ApiError` is the number of the
+                first text that has no answer.
+        """
+        options = Options(**wishes)
+        with asyncio.Runner() as runner:
+            answers = lines.stream(
+                self._requests.lines(options),
+                texts,
+                timeout_s=self._retrying.timeout_s,
+                may_be_empty=options.threshold is not None,
+                keep_errors=return_errors,
+            )
+
+            async def following() -> Outcome | None:
+                return await anext(answers, None)
+
+            try:
+                while (outcome := runner.run(following())) is not None:
+                    yield outcome
+            finally:
+                runner.run(answers.aclose())
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return how the model reads each of some texts; it is not asked for an answer.
+
+        Raises:
+            MlapiError: there is no answer.
+        """
+        return read_tokens(self._send(self._requests.tokenize(texts), self._never), len(texts))
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Return which words of a text speak for a label, the best one if none is named.
+
+        Raises:
+            MlapiError: there is no answer.
+        """
+        return read_explanation(self._send(self._requests.explain(text, label), self._never))
 
     def feedback(
         self,
@@ -224,7 +290,7 @@ class Classifier:
             reply = self._send(outgoing, stopping)
         except ApiError as refused:
             return refused
-        return read_predictions(reply, len(texts))
+        return read_predictions(reply, len(texts), may_be_empty=options.threshold is not None)
 
     def _send(self, outgoing: Outgoing, stopping: threading.Event) -> Reply:
         """Send a request until there is an answer; raise the last error when none is left or `stopping` is set."""

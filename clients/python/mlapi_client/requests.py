@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from mlapi_client.answers import Prediction
 
@@ -15,17 +15,33 @@ Key: TypeAlias = str | Callable[[], str] | None
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request for predictions may ask for.
-
-    Attributes:
-        detail: say of each text where its answer came from, its tokens, and its id for feedback.
-        truncate: cut texts that are longer than the model reads; else they are refused.
-        store: whether the service may keep the answers in its cache.
-    """
+    """What a request for predictions asks for: `Wishes`, with what is meant where one is left out."""
 
     detail: bool = False
     truncate: bool = True
     store: bool = True
+    top_k: int | None = None
+    threshold: float | None = None
+    scores: str | None = None
+    long: str | None = None
+    combine: str | None = None
+
+    @property
+    def query(self) -> str:
+        """The query string that asks for it, with its question mark; empty if nothing is asked for."""
+        given = {"detail": "true"} if self.detail else {}
+        if not self.truncate:
+            given["truncate"] = "false"
+        for name in ("top_k", "threshold", "scores", "long", "combine"):
+            value = getattr(self, name)
+            if value is not None:
+                given[name] = str(value)
+        return f"?{urlencode(given)}" if given else ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that ask for it."""
+        return {} if self.store else {"cache-control": "no-store"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +101,21 @@ class Requests:
             if not isinstance(text, str):
                 msg = f"a text must be a string, not {type(text).__name__}"
                 raise TypeError(msg)
-        query = [
-            name for name, given in (("detail=true", options.detail), ("truncate=false", not options.truncate)) if given
-        ]
-        headers = {} if options.store else {"cache-control": "no-store"}
-        return self._post(f"{route}?{'&'.join(query)}" if query else route, {"text": list(texts)}, headers)
+        return self._post(f"{route}{options.query}", {"text": list(texts)}, options.headers)
+
+    def lines(self, options: Options) -> Outgoing:
+        """Begin a stream of texts, a line each: the body is to follow."""
+        headers = {**self._headers, **options.headers, **self.authorization(), "content-type": "application/x-ndjson"}
+        return Outgoing("POST", f"{self.url}/bulk-predict{options.query}", headers | {"accept": "application/x-ndjson"})
+
+    def tokenize(self, texts: Sequence[str]) -> Outgoing:
+        """Ask how the model reads texts."""
+        return self.predict(texts, Options(), "tokenize")
+
+    def explain(self, text: str, label: str | None) -> Outgoing:
+        """Ask what speaks for a label."""
+        query = f"?{urlencode({'label': label})}" if label is not None else ""
+        return self._post(f"explain{query}", {"text": text}, {})
 
     def feedback(
         self, answer: Prediction | str, label: str, *, text: str | None, consent: bool, comment: str | None

@@ -1,29 +1,20 @@
 /** The client of one model, over `fetch`: for Node, browsers, and whatever else has that. */
 
 import {
-  ApiError,
-  ConnectionFailedError,
-  MlapiError,
-  type Problem,
-  TimedOutError,
-  UnexpectedAnswerError,
-} from "./errors.js";
-import type { components } from "./openapi.js";
-import { Attempts, Budget, type Retrying, readRetryAfter, readRetrying } from "./retrying.js";
+  type Explanation,
+  failure,
+  type Model,
+  parse,
+  type Prediction,
+  readPredictions,
+  refusal,
+  type Tokens,
+} from "./answers.js";
+import { ApiError, ConnectionFailedError, MlapiError, type Problem, UnexpectedAnswerError } from "./errors.js";
+import { linesOf, NDJSON, split } from "./lines.js";
+import { Attempts, Budget, type Retrying, readRetrying } from "./retrying.js";
 
-type PredictResponse = components["schemas"]["PredictResponse"];
-export type Details = components["schemas"]["TextDetail"];
-export type LabelScore = components["schemas"]["RankedLabel"];
-export type Model = components["schemas"]["ModelInfo"];
-
-/** The answer to one text: the label with the highest score, all of them, and, if asked for, how it was answered. */
-export interface Prediction {
-  label: string;
-  score: number;
-  scores: LabelScore[];
-  modelDigest: string;
-  details?: Details;
-}
+const NEVER = new AbortController().signal;
 
 /** What became of an opinion. */
 export type OpinionStatus = "created" | "replaced" | "unchanged";
@@ -48,7 +39,22 @@ export interface ClassifyOptions {
   truncate?: boolean;
   /** Whether the service may keep the answers in its cache (the default). */
   store?: boolean;
+  /** How many labels there are in `scores` at most; all by default. */
+  topK?: number;
+  /** The lowest score in `scores`. */
+  threshold?: number;
+  /** `logits` are what the model says before its activation. */
+  scores?: "probabilities" | "logits";
+  /** `windows` answers a text that is longer than the model reads by its windows; in place of `truncate`. */
+  long?: "truncate" | "windows" | "refuse";
+  /** How the answer to a long text is made of those to its windows. */
+  combine?: "mean" | "max";
   signal?: AbortSignal;
+}
+
+export interface StreamOptions extends ClassifyOptions {
+  /** Yield the error in the place of a text that is not answered; by default it is thrown. */
+  returnErrors?: boolean;
 }
 
 export interface ManyOptions extends ClassifyOptions {
@@ -69,6 +75,13 @@ interface Outgoing {
 interface Reply {
   headers: Headers;
   content: unknown;
+}
+
+interface Sending {
+  headers: Record<string, string>;
+  body: string | ReadableStream<Uint8Array> | null;
+  duplex?: "half";
+  signal: AbortSignal;
 }
 
 export class Classifier {
@@ -144,6 +157,81 @@ export class Classifier {
     }
   }
 
+  /**
+   * Classify any number of texts over one connection, as lines; yields the answers in their order, as they come.
+   *
+   * Texts are taken as fast as the service reads, while answers are taken. Nothing is repeated: where the stream breaks,
+   * those that were yielded are answered, and no others. Needs a `fetch` that reads while it sends, as Node's does;
+   * those of browsers do not.
+   */
+  async *classifyStream(
+    texts: Iterable<string> | AsyncIterable<string>,
+    options: StreamOptions = {},
+  ): AsyncGenerator<Prediction | ApiError, void, undefined> {
+    if (typeof texts === "string") throw new TypeError("one text is classified by `classify`; this takes several");
+    const stop = new AbortController();
+    const sent = { texts: 0, all: false, fault: undefined as unknown };
+    let answered = 0;
+    let last: ApiError | undefined;
+    try {
+      const response = await this.fetch("POST", `bulk-predict${query(options)}`, {
+        headers: { accept: NDJSON, "content-type": NDJSON, ...stored(options) },
+        body: linesOf(texts, sent),
+        duplex: "half",
+        signal: options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal,
+      });
+      if (!response.ok || !response.body) throw refusal(response, parse(await response.text()));
+      const digest = response.headers.get("model-digest") ?? "";
+      for await (const line of split(response.body)) {
+        if (last) {
+          // Others follow, so it is about its own text alone.
+          if (!options.returnErrors) throw last;
+          yield last;
+          last = undefined;
+        }
+        const content = parse(line);
+        const error = (content as { error?: Problem & { retry_after?: number } } | undefined)?.error;
+        if (error) {
+          const pauseMs = error.retry_after === undefined ? undefined : error.retry_after * 1000;
+          last = new ApiError(error.status, error, pauseMs, answered);
+        } else {
+          yield readPredictions(content, 1, digest, options.threshold !== undefined)[0] as Prediction;
+        }
+        answered += 1;
+      }
+    } catch (error) {
+      if (sent.fault !== undefined) throw sent.fault;
+      throw error instanceof MlapiError ? error : failure(error, options.signal, NEVER, 0);
+    } finally {
+      stop.abort();
+    }
+    const whole = sent.all && answered === sent.texts;
+    if (last) {
+      if (!options.returnErrors || !whole) throw last;
+      yield last;
+    } else if (!whole) {
+      throw new ConnectionFailedError(`the stream ended after ${answered} answers`, true);
+    }
+  }
+
+  /** Return how the model reads each of some texts; it is not asked for an answer. */
+  async tokenize(texts: string[], signal?: AbortSignal): Promise<Tokens[]> {
+    const { content } = await this.send({ method: "POST", path: "tokenize", content: { text: texts }, signal });
+    const found = (content as { texts?: Tokens[] } | null)?.texts;
+    if (found?.length !== texts.length) throw new UnexpectedAnswerError(`no answer to ${texts.length} texts`, false);
+    return found;
+  }
+
+  /** Return which words of a text speak for a label, the best one if none is named. */
+  async explain(text: string, label?: string, signal?: AbortSignal): Promise<Explanation> {
+    const path = label === undefined ? "explain" : `explain?${new URLSearchParams({ label })}`;
+    const { content } = await this.send({ method: "POST", path, content: { text }, signal });
+    if (!Array.isArray((content as Explanation | null)?.spans)) {
+      throw new UnexpectedAnswerError("an answer that explains nothing", false);
+    }
+    return content as Explanation;
+  }
+
   /** Say what a text is in your opinion, of a prediction with details or its id. */
   async feedback(
     answer: Prediction | string,
@@ -196,17 +284,14 @@ export class Classifier {
     if (wrong !== undefined || texts.includes(undefined as unknown as string)) {
       throw new TypeError(`a text must be a string, not ${typeof wrong}`);
     }
-    const query = new URLSearchParams();
-    if (options.detail) query.set("detail", "true");
-    if (options.truncate === false) query.set("truncate", "false");
     const { headers, content } = await this.send({
       method: "POST",
-      path: query.size > 0 ? `${path}?${query}` : path,
-      headers: options.store === false ? { "cache-control": "no-store" } : {},
+      path: `${path}${query(options)}`,
+      headers: stored(options),
       content: { text: texts },
       signal: options.signal,
     });
-    return readPredictions(content, texts.length, headers.get("model-digest") ?? "");
+    return readPredictions(content, texts.length, headers.get("model-digest") ?? "", options.threshold !== undefined);
   }
 
   /** Send a request until there is an answer; throw the last error when no further attempt is allowed. */
@@ -224,27 +309,15 @@ export class Classifier {
   }
 
   private async attempt(outgoing: Outgoing, timeoutMs: number): Promise<Reply> {
-    const given = this.options.key;
-    const key = typeof given === "function" ? await given() : given;
     const late = AbortSignal.timeout(Math.ceil(timeoutMs));
     const headers: Record<string, string> = { accept: "application/json", ...outgoing.headers };
     if (outgoing.content !== undefined) headers["content-type"] = "application/json";
-    if (key !== undefined) {
-      // What `fetch` says of a bad header quotes it.
-      if (!/^[\x21-\x7e]+$/.test(key)) throw new TypeError("the API key is empty, or has characters that no key has");
-      headers["authorization"] = `Bearer ${key}`;
-    }
-    if (this.options.modelDigest !== undefined) headers["model-digest"] = this.options.modelDigest;
     let response: Response;
     let body: string;
     try {
-      response = await (this.options.fetch ?? fetch)(`${this.url}/${outgoing.path}`, {
-        method: outgoing.method,
+      response = await this.fetch(outgoing.method, outgoing.path, {
         headers,
         body: outgoing.content === undefined ? null : JSON.stringify(outgoing.content),
-        // A key goes to no other host.
-        redirect: "manual",
-        credentials: "omit",
         signal: outgoing.signal ? AbortSignal.any([outgoing.signal, late]) : late,
       });
       body = await response.text();
@@ -256,44 +329,35 @@ export class Classifier {
     if (content === undefined) throw new UnexpectedAnswerError(`HTTP ${response.status} with a body that is no JSON`, false);
     return { headers: response.headers, content };
   }
-}
 
-function parse(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
+  /** Send one request, with the key that is valid now. */
+  private async fetch(method: string, path: string, more: Sending): Promise<Response> {
+    const given = this.options.key;
+    const key = typeof given === "function" ? await given() : given;
+    const headers = { ...more.headers };
+    if (key !== undefined) {
+      // What `fetch` says of a bad header quotes it.
+      if (!/^[\x21-\x7e]+$/.test(key)) throw new TypeError("the API key is empty, or has characters that no key has");
+      headers["authorization"] = `Bearer ${key}`;
+    }
+    if (this.options.modelDigest !== undefined) headers["model-digest"] = this.options.modelDigest;
+    // A key goes to no other host.
+    const request = { ...more, method, headers, redirect: "manual", credentials: "omit" } as RequestInit;
+    return (this.options.fetch ?? fetch)(`${this.url}/${path}`, request);
   }
 }
 
-function refusal(response: Response, content: unknown): ApiError {
-  const said = content as Partial<Problem> | null | undefined;
-  const problem = typeof said?.code === "string" && typeof said.detail === "string" ? (said as Problem) : undefined;
-  return new ApiError(response.status, problem, readRetryAfter(response.headers.get("retry-after"), Date.now()));
+function stored(options: ClassifyOptions): Record<string, string> {
+  return options.store === false ? { "cache-control": "no-store" } : {};
 }
 
-/** Return what a failed attempt is called: the caller's own abort is the caller's, and no failure. */
-function failure(error: unknown, own: AbortSignal | undefined, late: AbortSignal, timeoutMs: number): unknown {
-  if (own?.aborted) return own.reason;
-  if (late.aborted) return new TimedOutError(`no answer in ${Math.ceil(timeoutMs)} ms`, true, { cause: error });
-  if (!(error instanceof TypeError)) return error;
-  const cause = error.cause; // of which browsers say nothing
-  return new ConnectionFailedError(cause instanceof Error ? cause.message : error.message, true, { cause: error });
-}
-
-function readPredictions(content: unknown, texts: number, modelDigest: string): Prediction[] {
-  const { predictions, details } = (content ?? {}) as Partial<PredictResponse>;
-  const whole =
-    Array.isArray(predictions) && predictions.length === texts && (details == null || details.length === texts);
-  if (!whole) throw new UnexpectedAnswerError(`no answer to ${texts} texts`, false);
-  return predictions.map((scores, place) => {
-    const best = scores[0];
-    if (typeof best?.label !== "string" || typeof best.score !== "number") {
-      throw new UnexpectedAnswerError("an answer without labels", false);
-    }
-    const own = details?.[place];
-    return { label: best.label, score: best.score, scores, modelDigest, ...(own ? { details: own } : {}) };
-  });
+/** Return the query string that asks for what is wished, with its question mark. */
+function query(options: ClassifyOptions): string {
+  const { detail, truncate, topK, threshold, scores, long, combine } = options;
+  const values = { detail: detail || undefined, truncate: truncate === false ? false : undefined };
+  const given = Object.entries({ ...values, top_k: topK, threshold, scores, long, combine });
+  const asked = new URLSearchParams(given.flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]])));
+  return asked.size > 0 ? `?${asked}` : "";
 }
 
 function pauseFor(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {

@@ -1,15 +1,13 @@
 /** A client of mlapi, a text-classification service. */
 
+export type { Details, Explanation, LabelScore, Model, Prediction, Tokens } from "./answers.js";
 export {
   Classifier,
   type ClassifierOptions,
   type ClassifyOptions,
-  type Details,
-  type LabelScore,
   type ManyOptions,
-  type Model,
   type OpinionStatus,
-  type Prediction,
+  type StreamOptions,
 } from "./classifier.js";
 export {
   ApiError,

@@ -43,6 +43,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/project/tokenize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say how the model reads texts
+         * @description Tokens, their ids and places, and whether a text is cut. The model is not asked; a text costs a key what a known one costs.
+         */
+        post: operations["tokenize"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/project/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say which words speak for a label
+         * @description Of one text: the effect of each word on the label, of a text with more than 64 words of runs of words. Each word is left out once and the rest is asked for; a key pays for all of these texts, needs the scope `explain`, and none of them is kept. A linear model, as `/lab`, is asked once and says exactly what it adds up.
+         */
+        post: operations["explain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/project/model": {
         parameters: {
             query?: never;
@@ -67,6 +107,94 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * ExplainResponse
+         * @description What speaks for a label, and what against it.
+         */
+        ExplainResponse: {
+            /**
+             * Label
+             * @description The best one, or the one that was asked for.
+             */
+            label: string;
+            /**
+             * Score
+             * @description Its probability.
+             */
+            score: number;
+            /**
+             * Log Odds
+             * @description ln(p / (1 - p)) of the label.
+             */
+            log_odds: number;
+            /**
+             * Method
+             * @description `occlusion`: an effect is the difference that leaving the span out makes. `exact`: the model adds up its terms, and `base` and the effects add up to `log_odds`.
+             * @enum {string}
+             */
+            method: "occlusion" | "exact";
+            /**
+             * Base
+             * @description What the label has before any word; only with `exact`.
+             */
+            base?: number | null;
+            /**
+             * Spans
+             * @description In their order in the text.
+             */
+            spans: components["schemas"]["ExplainedSpan"][];
+            /**
+             * Truncated
+             * @description Whether the model reads only a part of the text.
+             */
+            truncated: boolean;
+            /**
+             * Prediction
+             * @description All labels, as `predict` lists them.
+             */
+            prediction: components["schemas"]["LabelScore"][];
+            model: components["schemas"]["ModelReference"];
+        };
+        /**
+         * ExplainedSpan
+         * @description One word, or run of words.
+         */
+        ExplainedSpan: {
+            /**
+             * Start
+             * @description Where it begins in the text, in characters (Unicode code points).
+             */
+            start: number;
+            /**
+             * End
+             * @description Behind its last character.
+             */
+            end: number;
+            /** Text */
+            text: string;
+            /**
+             * Effect
+             * @description By how much it raises the log-odds of the label; negative: it lowers them. Null if nothing is left of the text without it.
+             */
+            effect: number | null;
+        };
+        /**
+         * LabelScore
+         * @description One label and its probability.
+         */
+        LabelScore: {
+            /**
+             * Label
+             * @example POSITIVE
+             */
+            label: string;
+            /**
+             * Score
+             * @description Probability, a float32 value.
+             * @example 0.7127904295921326
+             */
+            score: number;
+        };
         /**
          * ModelInfo
          * @description Which model this is.
@@ -200,6 +328,44 @@ export interface components {
              * @description There, and true, where an opinion on this answer is asked for: it belongs to the random sample that the model is judged by.
              */
             ask?: boolean | null;
+        };
+        /**
+         * TokenizeResponse
+         * @description One item for each text, in the order of the texts.
+         */
+        TokenizeResponse: {
+            /** Texts */
+            texts: components["schemas"]["TokenizedItem"][];
+            model: components["schemas"]["ModelReference"];
+        };
+        /**
+         * TokenizedItem
+         * @description One text as the model reads it.
+         */
+        TokenizedItem: {
+            /**
+             * Ids
+             * @description Token ids, special tokens included.
+             */
+            ids: number[];
+            /**
+             * Tokens
+             * @description What each of them stands for.
+             */
+            tokens: string[];
+            /**
+             * Offsets
+             * @description Where in the text each token stands, in characters (Unicode code points): first, and the one behind its last. Null for a token that does not, as special ones; null altogether where tokens are no pieces of the text, as the words and pairs of words of `/lab`.
+             */
+            offsets: ([
+                number,
+                number
+            ] | null)[] | null;
+            /**
+             * Truncated
+             * @description Whether tokens were cut off, which are left out here.
+             */
+            truncated: boolean;
         };
         /**
          * Violation
@@ -438,6 +604,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The request is not valid */
+        Problem422_2: {
+            headers: {
+                /**
+                 * @description The caller's, if it was sane, else a new one.
+                 * @example 3f9c0a7be1d2-1c
+                 */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Too many texts from this client */
         Problem429: {
             headers: {
@@ -495,6 +675,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description The service failed */
+        Problem500_2: {
+            headers: {
+                /**
+                 * @description The caller's, if it was sane, else a new one.
+                 * @example 3f9c0a7be1d2-1c
+                 */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description The service is overloaded */
         Problem503: {
             headers: {
@@ -530,6 +724,20 @@ export interface components {
         };
         /** @description The deadline passed */
         Problem504: {
+            headers: {
+                /**
+                 * @description The caller's, if it was sane, else a new one.
+                 * @example 3f9c0a7be1d2-1c
+                 */
+                "X-Request-Id"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The deadline passed */
+        Problem504_2: {
             headers: {
                 /**
                  * @description The caller's, if it was sane, else a new one.
@@ -782,6 +990,216 @@ export interface operations {
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503"];
             504: components["responses"]["Problem504"];
+        };
+    };
+    tokenize: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description What the body is encoded in, one of gzip, deflate, zstd; absent or `identity`: not encoded (RFC 9110). The limits on a body hold for what it decodes to, too. */
+                "Content-Encoding"?: "gzip" | "deflate" | "zstd" | "identity";
+                /**
+                 * @description The only model that may answer: its digest, or the first 12 or more digits of it. 409 if another one is served.
+                 * @example 0f343b0931126a20f133d67c2b018a3b
+                 */
+                "Model-Digest"?: string;
+                /** @description Echoed, if it is at most 128 plain characters. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Text
+                     * @description The texts, in the order in which they are answered; a bare string is a list of one.
+                     */
+                    text: string | string[];
+                };
+            };
+        };
+        responses: {
+            /** @description One item for each text, in their order. */
+            200: {
+                headers: {
+                    /**
+                     * @description Which model answered.
+                     * @example 0f343b0931126a20f133d67c2b018a3b
+                     */
+                    "Model-Digest"?: string;
+                    /**
+                     * @description The caller's, if it was sane, else a new one.
+                     * @example 3f9c0a7be1d2-1c
+                     */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "texts": [
+                     *         {
+                     *           "ids": [
+                     *             101,
+                     *             2986,
+                     *             102
+                     *           ],
+                     *           "tokens": [
+                     *             "[CLS]",
+                     *             "fine",
+                     *             "[SEP]"
+                     *           ],
+                     *           "offsets": [
+                     *             null,
+                     *             [
+                     *               0,
+                     *               4
+                     *             ],
+                     *             null
+                     *           ],
+                     *           "truncated": false
+                     *         }
+                     *       ],
+                     *       "model": {
+                     *         "name": "distilbert-minilm-sst2",
+                     *         "digest": "0f343b0931126a20f133d67c2b018a3b"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenizeResponse"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            414: components["responses"]["Problem414"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422_2"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500_2"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    explain: {
+        parameters: {
+            query?: {
+                /** @description The label to explain; by default the best one. */
+                label?: string;
+            };
+            header?: {
+                /** @description What the body is encoded in, one of gzip, deflate, zstd; absent or `identity`: not encoded (RFC 9110). The limits on a body hold for what it decodes to, too. */
+                "Content-Encoding"?: "gzip" | "deflate" | "zstd" | "identity";
+                /**
+                 * @description The only model that may answer: its digest, or the first 12 or more digits of it. 409 if another one is served.
+                 * @example 0f343b0931126a20f133d67c2b018a3b
+                 */
+                "Model-Digest"?: string;
+                /** @description Echoed, if it is at most 128 plain characters. */
+                "X-Request-Id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Text
+                     * @description The texts, in the order in which they are answered; a bare string is a list of one.
+                     */
+                    text: string | string[];
+                };
+            };
+        };
+        responses: {
+            /** @description The effect of each word. */
+            200: {
+                headers: {
+                    /**
+                     * @description Which model answered.
+                     * @example 0f343b0931126a20f133d67c2b018a3b
+                     */
+                    "Model-Digest"?: string;
+                    /**
+                     * @description The caller's, if it was sane, else a new one.
+                     * @example 3f9c0a7be1d2-1c
+                     */
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "label": "POSITIVE",
+                     *       "score": 0.9762911796569824,
+                     *       "log_odds": 3.718,
+                     *       "method": "occlusion",
+                     *       "spans": [
+                     *         {
+                     *           "start": 0,
+                     *           "end": 4,
+                     *           "text": "This",
+                     *           "effect": 0.0311
+                     *         },
+                     *         {
+                     *           "start": 5,
+                     *           "end": 10,
+                     *           "text": "movie",
+                     *           "effect": -0.017
+                     *         },
+                     *         {
+                     *           "start": 11,
+                     *           "end": 14,
+                     *           "text": "was",
+                     *           "effect": 0.1024
+                     *         },
+                     *         {
+                     *           "start": 15,
+                     *           "end": 25,
+                     *           "text": "fantastic!",
+                     *           "effect": 3.2509
+                     *         }
+                     *       ],
+                     *       "truncated": false,
+                     *       "prediction": [
+                     *         {
+                     *           "label": "POSITIVE",
+                     *           "score": 0.9762911796569824
+                     *         },
+                     *         {
+                     *           "label": "NEGATIVE",
+                     *           "score": 0.023708844557404518
+                     *         }
+                     *       ],
+                     *       "model": {
+                     *         "name": "distilbert-minilm-sst2",
+                     *         "digest": "0f343b0931126a20f133d67c2b018a3b"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ExplainResponse"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            414: components["responses"]["Problem414"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422_2"];
+            429: components["responses"]["Problem429"];
+            431: components["responses"]["Problem431"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504_2"];
         };
     };
     model_project_model_get: {

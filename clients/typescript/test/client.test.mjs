@@ -52,6 +52,69 @@ test("many texts come in their order, whatever the service takes at a time", asy
   assert.deepEqual(await collect(classifier.classifyMany([])), []);
 });
 
+test("what else may be wished is the service's", async () => {
+  const classifier = new Classifier(`${SERVICE_URL}/project`);
+  const long = "so far. ".repeat(300);
+  for (const [options, query] of [
+    [{ topK: 1 }, "top_k=1"],
+    [{ scores: "logits", threshold: -9, topK: 2 }, "scores=logits&threshold=-9&top_k=2"],
+    [{ long: "windows", combine: "max" }, "long=windows&combine=max"],
+  ]) {
+    const answer = await fetch(`${SERVICE_URL}/project/predict?${query}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ text: long }),
+    });
+    const expected = (await answer.json()).predictions[0];
+    assert.deepEqual((await classifier.classify(long, options)).scores, expected);
+    const [streamed] = await collect(classifier.classifyStream([long], options));
+    assert.deepEqual(streamed.scores, expected);
+  }
+  const none = await classifier.classify("good", { threshold: 1 });
+  assert.deepEqual([none.label, none.score, none.scores], ["", 0, []]);
+  const [tokens] = await classifier.tokenize(["a good one"]);
+  assert.ok(tokens.tokens.includes("good") && tokens.ids.length === tokens.tokens.length);
+  const explained = await classifier.explain("a good one");
+  assert.deepEqual(explained.spans.map((span) => span.text), ["a", "good", "one"]);
+  const other = (await classifier.model()).labels.find((label) => label !== explained.label);
+  assert.equal((await classifier.explain("a good one", other)).label, other);
+});
+
+test("a stream answers in order, more than both sides hold, while texts are made", async () => {
+  const classifier = new Classifier(`${SERVICE_URL}/project`);
+  const many = Array.from({ length: 3000 }, (_, number) => `streamed text ${number}`);
+  const found = await collect(classifier.classifyStream(many));
+  assert.equal(found.length, many.length);
+  const some = await collect(classifier.classifyMany(many.filter((_, number) => number % 300 === 0)));
+  assert.deepEqual(found.filter((_, number) => number % 300 === 0).map((one) => one.scores), some.map((one) => one.scores));
+  let next;
+  async function* one_by_one() {
+    for (let number = 0; number < 3; number++) {
+      const turn = new Promise((resolve) => (next = resolve));
+      yield `one after the other ${number}`;
+      await turn;
+    }
+  }
+  let answered = 0;
+  for await (const one of classifier.classifyStream(one_by_one())) {
+    assert.ok(one.label);
+    answered++;
+    next();
+  }
+  assert.equal(answered, 3);
+});
+
+test("a bad text of a stream stands in its place, or ends it", async () => {
+  const classifier = new Classifier(`${SERVICE_URL}/project`);
+  const kept = await collect(classifier.classifyStream(["good", "", "fine"], { returnErrors: true }));
+  assert.deepEqual(kept.map((one) => one instanceof ApiError && one.text), [false, 1, false]);
+  await assert.rejects(collect(classifier.classifyStream(["good", "", "fine"])), { status: 422, text: 1 });
+  await assert.rejects(collect(classifier.classifyStream(["good", 1])), TypeError);
+  await assert.rejects(collect(new Classifier(`${SERVICE_URL}/nowhere`).classifyStream(["good"])), { status: 404 });
+  await assert.rejects(collect(new Classifier(`${KEYED_URL}/project`).classifyStream(["good"])), { status: 401 });
+  await assert.rejects(collect(new Classifier("http://127.0.0.1:9/project").classifyStream(["good"])), ConnectionFailedError);
+});
+
 test("an endless source is read a few chunks ahead, and told when nobody reads on", async () => {
   let taken = 0;
   let ended = false;
