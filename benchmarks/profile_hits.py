@@ -8,13 +8,17 @@ that of an application that answers a constant. The texts are known; the engine 
 import asyncio
 import gc
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
+from pathlib import Path
 from timeit import repeat
 from typing import Any, Final
+from uuid import UUID
 
 import click
 import uvicorn
@@ -24,6 +28,9 @@ from uvicorn.server import ServerState
 
 from benchmarks.dialects import PLAIN, TEI, TENSORS, Dialect
 from benchmarks.peers.hello.serve import app as hello
+from mlapi.access.key_text import ApiKey, make_key
+from mlapi.access.keys_file import KeyRecord, write_keys
+from mlapi.access.quota import Quota
 from mlapi.api.application import Application
 from mlapi.app import create_app
 from mlapi.dialects.base import TextLimits
@@ -48,6 +55,8 @@ _PATIENCE_MS: Final = "5000"
 _LIMITS: Final = TextLimits(texts=len(_TEXTS), chars=1_000)
 _CALLS: Final = 40_000
 _BATCHES: Final = 300
+_NO_LIMIT: Final = 1_000_000_000
+_IDS: Final = 65_536
 
 
 class Wire(asyncio.Transport):
@@ -90,9 +99,9 @@ class Row:
     connections: int = _CONNECTIONS
 
 
-def _post(path: str, texts: Sequence[str], dialect: Dialect = PLAIN) -> bytes:
+def _post(path: str, texts: Sequence[str], dialect: Dialect = PLAIN, more: str = "") -> bytes:
     body = dialect.write(texts)
-    head = f"POST /project/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    head = f"POST /project/{path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n{more}"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -104,6 +113,28 @@ def _random_pairs() -> Iterator[bytes]:
     dice = random.Random(0)  # noqa: S311  as below
     while True:
         yield _post("predict", dice.sample(_TEXTS, 2))
+
+
+def _proxied() -> Iterator[bytes]:
+    """Yield requests as Envoy passes them on: with the caller's address, and an id that never repeats."""
+    dice = random.Random(0)  # noqa: S311  as below
+    known = "x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\n"
+    for pair in cycle(_pairs()):
+        yield _post("predict", pair, more=f"{known}x-request-id: {UUID(int=dice.getrandbits(128), version=4)}\r\n")
+
+
+def _keys(folder: Path) -> tuple[str, ApiKey, ApiKey]:
+    """Write a keys file with two keys, of which the second has a quota; return where it is, and both."""
+    free, metered = make_key(), make_key()
+    quotas = {free: None, metered: Quota(texts_per_second=_NO_LIMIT)}
+    records = [KeyRecord(key.id, (key.digest.hex(),), "profile", quota=quota) for key, quota in quotas.items()]
+    path = folder / "keys.json"
+    path.write_bytes(write_keys(records))
+    return str(path), free, metered
+
+
+def _held_by(key: ApiKey) -> list[bytes]:
+    return [_post("predict", pair, more=f"authorization: Bearer {key}\r\n") for pair in _pairs()]
 
 
 def _shuffled(seed: int) -> list[str]:
@@ -175,22 +206,28 @@ def _protocol(app: Application, paths: Mapping[bytes, Choosy]) -> Callable[..., 
     return partial(FastHttpConnection, Shared(paths, app.refusals, limits))
 
 
-async def profile(redis: str, repeats: int) -> None:
+async def profile(redis: str, folder: Path, repeats: int) -> None:
     """Measure every row in turn, several times, and print the least of each."""
+    keys, free, metered = _keys(folder)
     settings = {"MLAPI_ENGINE": "fake", "MLAPI_REDIS_URL": redis, "MLAPI_REDIS_TIMEOUT_MS": _PATIENCE_MS}
     both = create_app(read_settings(settings), {})
     l2_only = create_app(read_settings(settings | {"MLAPI_L1_BYTES": "0"}), {})
+    keyed = create_app(read_settings(settings | {"MLAPI_KEYS_FILE": keys}), {})
     pairs = [_post("predict", pair) for pair in _pairs()]
     bulk = [_post("bulk-predict", _TEXTS)]
     orders = [_post("bulk-predict", _shuffled(seed)) for seed in range(12)]
     tei = [_post("tei/predict", pair, TEI) for pair in _pairs()]
     oip = [_post("v2/models/project/infer", pair, TENSORS) for pair in _pairs()]
     short, short_l2 = (_protocol(app, {**fast_paths(app), **dialect_paths(app)}) for app in (both, l2_only))
+    short_keyed = _protocol(keyed, fast_paths(keyed))
     usual, usual_l2 = (_protocol(app, {}) for app in (both, l2_only))
     rows = [
         Row("hello", HttpToolsProtocol, hello, [b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"]),
         Row("2 texts in L1", short, both, pairs),
         Row("2 texts in L1, hardly a body twice", short, both, _random_pairs()),
+        Row("2 texts in L1, through a proxy that adds an id", short, both, islice(_proxied(), _IDS)),
+        Row("2 texts in L1, with an API key", short_keyed, keyed, _held_by(free)),
+        Row("2 texts in L1, with a quota", short_keyed, keyed, _held_by(metered)),
         Row("2 texts in L1, the usual way", usual, both, pairs),
         Row("2 texts in L1, as text-embeddings-inference's clients ask", short, both, tei),
         Row("2 texts in L1, as the Open Inference Protocol's", short, both, oip),
@@ -201,10 +238,14 @@ async def profile(redis: str, repeats: int) -> None:
         Row("1 000 texts in L1, any order", short, both, orders, connections=1),
         Row("1 000 texts in Redis, any order", short_l2, l2_only, orders, connections=1),
     ]
-    async with both.router.lifespan_context(both), l2_only.router.lifespan_context(l2_only):
+    async with AsyncExitStack() as stack:
+        for app in (both, l2_only, keyed):
+            await stack.enter_async_context(app.router.lifespan_context(app))
         for protocol, app in ((short, both), (short_l2, l2_only)):
             await measure(Row("", protocol, app, bulk, connections=1), rounds=2)
             await measure(Row("", protocol, app, pairs), rounds=16)
+        for key in (free, metered):
+            await measure(Row("", short_keyed, keyed, _held_by(key)), rounds=16)
         gc.collect()
         gc.freeze()
         least = dict.fromkeys((row.name for row in rows), float("inf"))
@@ -227,8 +268,8 @@ def main(repeats: int) -> None:
     """Print what a cached answer costs the server's processor."""
     redis = PrivateRedis()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(profile(redis.url, repeats))
+        with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(profile(redis.url, Path(folder), repeats))
     finally:
         redis.stop()
 

@@ -32,6 +32,7 @@ class Account:
         refused: counts those that its quota refused.
         paid: texts that are paid for and not spent.
         hit_cost: what a known text costs.
+        most_ahead: how many texts to pay for in advance at most.
         meter: the process's own count, for when there is no other.
     """
 
@@ -41,6 +42,7 @@ class Account:
         "hit_cost",
         "key_id",
         "meter",
+        "most_ahead",
         "paid",
         "quota",
         "refused",
@@ -57,6 +59,7 @@ class Account:
         self.refused = metrics.key_texts.labels(label, "refused")
         self.hit_cost = quota.cost_hit if quota else 0.0
         self.meter = Meter(quota, now) if quota else None
+        self.most_ahead = quota.rate * _AHEAD_S if quota else 0.0
         self.paid = 0.0
         self.spent = 0.0
         self.asking = False
@@ -103,10 +106,12 @@ class Accounts:
         cost = texts * account.hit_cost
         if self.shared is None:
             return _allowed(account, cost)
+        if self._draw(account, cost):
+            return True
         if self.shared.away:
             self._checks["local"].inc()
             return _allowed(account, cost)
-        return self._draw(account, cost)
+        return False
 
     def unspend(self, account: Account, texts: int) -> None:
         """Give back what `spend` charged."""
@@ -182,19 +187,18 @@ class Accounts:
             return False
         account.paid -= cost
         account.spent += cost
-        if not account.asking and account.paid < self._ahead(account) / 2:
+        # `_ahead`, written out: for a known text this is a good part of what its quota costs.
+        if not account.asking and account.paid * 2 < account.spent and account.paid * 2 < account.most_ahead:
             account.asking = True
             task = asyncio.create_task(self._pay_ahead(account))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return True
 
-    def _ahead(self, account: Account) -> float:
+    @staticmethod
+    def _ahead(account: Account) -> float:
         """How much to pay for in advance: what was spent of late, and a tenth of a second's worth at most."""
-        quota = account.quota
-        if quota is None or not quota.rate:
-            return 0.0
-        return min(account.spent, quota.rate * _AHEAD_S)
+        return min(account.spent, account.most_ahead)
 
     async def _pay_ahead(self, account: Account) -> None:
         try:
