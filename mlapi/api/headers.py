@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from mlapi.errors import InvalidModelDigestError, ModelMismatchError, UnsupportedMediaError
 from mlapi.predictions import SourceCounts
 
-_SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PINNED: Final = re.compile(rb"[0-9a-f]{12,32}")
 """A model digest or its beginning: as many digits as tell models apart wherever one is shown short."""
 
@@ -62,7 +62,7 @@ class RequestIds:
 
     def choose(self, given: bytes) -> bytes:
         """Echo at most 128 plain characters; anything else (line breaks, markup, nothing) is replaced."""
-        if given and _SANE_REQUEST_ID.fullmatch(given):
+        if given and SANE_REQUEST_ID.fullmatch(given):
             return given
         return b"%s-%x" % (self._prefix, next(self._numbers))
 

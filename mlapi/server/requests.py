@@ -1,12 +1,14 @@
 """Reads heads, and remembers those that came before: most callers send the same over and over."""
 
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from mlapi.access.accounts import Account
 from mlapi.access.keyring import Grant
+from mlapi.api.headers import SANE_REQUEST_ID
 from mlapi.errors import HeadersTooLargeError, InvalidHttpError, UriTooLongError
 from mlapi.predictions import Found
 from mlapi.server.heads import END, MAX_TARGET_BYTES, Head, read_head
@@ -16,6 +18,14 @@ _KNOWN_HEADS: Final = 1024
 
 MAX_KNOWN_BYTES: Final = 1024
 """Longer heads are not remembered: with as many as there may be, and what was read from them, some 3 MB are taken."""
+
+_ID_LINE: Final = b"\r\nx-request-id: "
+_ID_PART: Final = b"equest-"
+_ID_AT: Final = _ID_LINE.index(_ID_PART)
+"""Of the header that a proxy gives another value each time, what Envoy, nginx and programs in Go spell alike."""
+
+_ANY_ID: Final = secrets.token_hex(16).encode()
+"""Stands for the value that was taken out of a head; nobody can send it."""
 
 _BEGINNING: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
 """What every request begins with; callers who speak TLS or SSH wait for an answer to less than a head."""
@@ -74,31 +84,41 @@ class Request(NamedTuple):
     """A head, and what may answer it without a task: a tuple, because one may be made for each request.
 
     Attributes:
-        head: what a parser read.
+        remembered: what a parser read; perhaps of a head that had another id.
         fast_path: what may answer; None: only the application.
         caller: who asks, as far as the fast path needs to know.
         short_bytes: how long the body is, if there is a fast path; else no length that a body has.
+        given_id: `X-Request-Id`, if `remembered` has another one.
     """
 
-    head: Head
+    remembered: Head
     fast_path: Choosy | None
     caller: Caller
     short_bytes: int
+    given_id: bytes = b""
+
+    @property
+    def head(self) -> Head:
+        """The head itself."""
+        read, given = self.remembered, self.given_id
+        if not given:
+            return read
+        return read._replace(headers=[(name, given if value == _ANY_ID else value) for name, value in read.headers])
 
 
 class Requests:
     """Reads the heads of all connections of a server.
 
     Attributes:
-        recognise: `read`, with what it returned for the last heads; each is known by all of its bytes.
+        known: `read`, with what it returned for the last heads; each is known by all of its bytes.
         forget: makes every head be read anew, since what it says of its sender has another meaning now.
     """
 
     def __init__(self, fast_paths: Mapping[bytes, Choosy], max_head_bytes: int) -> None:
         self._fast_paths = fast_paths
         self._max_head_bytes = max_head_bytes
-        self.recognise = lru_cache(_KNOWN_HEADS)(self.read)
-        self.forget = self.recognise.cache_clear
+        self.known = lru_cache(_KNOWN_HEADS)(self.read)
+        self.forget = self.known.cache_clear
 
     def find(self, data: bytes, start: int) -> tuple[Request, int] | None:
         """Return the request whose head begins somewhere in `data`, and where the head ends; None if it does not yet.
@@ -122,6 +142,28 @@ class Requests:
             msg = "this is not the beginning of a request in HTTP/1.1"
             raise InvalidHttpError(msg)
         return None
+
+    def recognise(self, data: bytes) -> Request:
+        """Read a head, or remember one that differed from it by its `X-Request-Id` at most.
+
+        Raises:
+            MlapiError: as `read`.
+        """
+        at = data.find(_ID_PART) - _ID_AT
+        start = at + len(_ID_LINE)
+        if at < 0 or data[at:start].lower() != _ID_LINE:
+            return self.known(data)
+        end = data.find(b"\r\n", start)
+        given = data[start:end]
+        if not SANE_REQUEST_ID.fullmatch(given):
+            return self.known(data)
+        head, fast_path, caller, size, _ = self.known(b"%b%b%b" % (data[:start], _ANY_ID, data[end:]))
+        if fast_path is not None:
+            effective, client, trace, grant, account = caller
+            if effective != _ANY_ID or client == _ANY_ID:
+                return self.read(data)
+            caller = Caller(given, client, trace, grant, account)
+        return Request(head, fast_path, caller, size, given)
 
     def read(self, data: bytes) -> Request:
         """Read a head.

@@ -22,7 +22,7 @@ from mlapi.server.requests import Caller, Requests
 JSON = {b"content-type": b"application/json", b"content-length": b"17"}
 
 
-def fast_path(*, cross_origin: bool = False, gate: Gate | None = None) -> FastPath:
+def fast_path(*, cross_origin: bool = False, gate: Gate | None = None, client_header: bytes = b"") -> FastPath:
     return FastPath(
         limits=TextLimits(texts=4, chars=20),
         max_body_bytes=1_000,
@@ -32,7 +32,7 @@ def fast_path(*, cross_origin: bool = False, gate: Gate | None = None) -> FastPa
         request_ids=RequestIds(),
         cross_origin=cross_origin,
         client_limit=ClientLimit(0, time.monotonic),
-        client_header=b"",
+        client_header=client_header,
         gate=gate,
         spans=None,
         clock=time.monotonic,
@@ -67,6 +67,41 @@ def test_a_client_is_named_by_its_header_or_its_address() -> None:
     caller = path.caller(JSON | {b"x-request-id": b"the-id", b"traceparent": b"00-a-b-01"})
     assert caller == Caller(given_id=b"the-id", client=b"", trace=b"00-a-b-01")
     assert client_name(b"", "::ffff:192.0.2.1") == client_name(b"192.0.2.1", "::1") == "192.0.2.1"
+
+
+def _head(*lines: bytes) -> bytes:
+    return b"\r\n".join((b"POST /project/predict HTTP/1.1", b"Host: a", b"Content-Length: 9", *lines)) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", [b"x-request-id", b"X-Request-ID", b"X-Request-Id"])
+def test_heads_that_differ_by_their_id_alone_are_read_once(name: bytes) -> None:
+    requests = Requests({b"/project/predict": fast_path(cross_origin=False)}, 8192)
+    for number in range(100):
+        head = _head(b"traceparent: 00-a-b-01", name + b": id-%d" % number, b"accept: */*")
+        request, read = requests.recognise(head), requests.read(head)
+        assert request.head == read.head
+        assert request[1:4] == read[1:4]
+    assert requests.known.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"x-request-id: one", b"X-Request-Id: two"),
+        (b"X-Other: 1", b"x-request-id: not sane", b"A: b"),
+        (b"x-request-id:no-space",),
+        (b"x-request-id: ",),
+        (b"x-request-ids: one", b"x-request-id: two"),
+        (b"cache-control: no-store", b"x-request-id: one"),
+        (b"a: x-request-id: one",),
+    ],
+)
+@pytest.mark.parametrize("client_header", [b"", b"x-request-id"])
+def test_a_remembered_head_says_what_its_bytes_say(lines: tuple[bytes, ...], client_header: bytes) -> None:
+    requests = Requests({b"/project/predict": fast_path(cross_origin=False, client_header=client_header)}, 8192)
+    for _ in range(2):
+        request, read = requests.recognise(_head(*lines)), requests.read(_head(*lines))
+        assert (request.head, *request[1:4]) == (read.head, *read[1:4])
 
 
 def test_what_a_key_allows_belongs_to_the_remembered_head() -> None:

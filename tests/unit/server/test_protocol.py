@@ -337,8 +337,8 @@ async def test_heads_of_any_number_leave_no_more_than_a_thousand() -> None:
     app = App()
     connection = Connection(app)
     for number in range(3_000):
-        connection.protocol.data_received(post(b"hello", b"X-Request-Id: %d" % number))
-    assert app.shared.requests.recognise.cache_info().currsize == 1024
+        connection.protocol.data_received(post(b"hello", b"X-Number: %d" % number))
+    assert app.shared.requests.known.cache_info().currsize == 1024
     connection.protocol.data_received(post(b"hello", b"X-Other: " + b"a" * 2_000))
-    assert app.shared.requests.recognise.cache_info().misses == 3_000
+    assert app.shared.requests.known.cache_info().misses == 3_000
     assert connection.wire.sent == ANSWER * 3_001
