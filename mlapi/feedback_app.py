@@ -21,6 +21,7 @@ from mlapi.api.doors import Doors
 from mlapi.api.feedback_application import FeedbackApplication
 from mlapi.api.feedback_route import FeedbackParts, FeedbackRoute, JudgedModel
 from mlapi.api.lifecycle import Lifecycle, Phase
+from mlapi.api.mounting import Page
 from mlapi.api.votes_limit import VotesLimit
 from mlapi.dialects.base import Identify, TextLimits
 from mlapi.errors import ConfigurationError
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
 
 _HELD_BODIES: Final = 8
 _TOKEN_BYTES: Final = 8
+_FORM_BYTES: Final = 8_192
+_SHOWN: Final = 50
+"""Runs, and models of each name, on the page of the learning loop."""
+
+_MS: Final = 1000
 _NO_STORE: Final = "MLAPI_FEEDBACK_URL must say where opinions are kept"
 
 
@@ -244,6 +250,7 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
     )
     triggers = _trigger_routes(settings, keys, reader, gate) if settings.learn_file else {}
     watch = _watch(settings, keys, metrics.registry) if settings.learn_file else None
+    pages = _pages(settings, keys, watch, gate) if watch is not None else {}
     routes: dict[str, ASGIApp] = {}
     for served in settings.served:
         manifest, tokenizer = load_tokenizer(served.bundle)
@@ -268,9 +275,12 @@ def create_feedback_app(settings: Settings) -> FeedbackApplication:
     return FeedbackApplication(
         routes_by_root=routes,
         triggers_by_path=triggers,
+        pages_by_path=pages,
         lifecycle=lifecycle,
         metrics=metrics,
-        doors=Doors(gate, [(served.root, served.name) for served in settings.served], None) if gate else None,
+        doors=Doors(gate, [(served.root, served.name) for served in settings.served], None, pages=pages)
+        if gate
+        else None,
         lifespan=lifespan,
         version=version("mlapi"),
         clock=time.monotonic,
@@ -296,6 +306,35 @@ def _watch(settings: Settings, keys: FeedbackKeys, registry: CollectorRegistry) 
         database.close()
 
     return Watch(plan, runs, store, LearningMetrics(registry), close=close)
+
+
+def _pages(settings: Settings, keys: FeedbackKeys, watch: "Watch", gate: Gate | None) -> dict[str, Page]:
+    """Return the page of the learning loop, and what it consists of, by their paths.
+
+    Raises:
+        ConfigurationError: the loop's file cannot be read.
+    """
+    from mlapi.feedback.registry import Registry  # noqa: PLC0415  of no use where there is no loop
+    from mlapi.loop.plan import read_plan  # noqa: PLC0415  likewise
+    from mlapi.page.learning import LearningRoute, style_sheet  # noqa: PLC0415  likewise
+    from mlapi.page.learning_rendering import LoopModel, Overview  # noqa: PLC0415  likewise
+
+    plan = read_plan(Path(settings.learn_file))
+
+    def load() -> Overview:
+        runs, database = open_runs(settings, keys, plan)
+        try:
+            registry = Registry(database)
+            models = [
+                LoopModel(name, registry.history(name, _SHOWN), watch.accuracy.get(name, {})) for name in plan.models
+            ]
+            return Overview(models, runs.latest("", _SHOWN), int(plan.stuck_s * _MS), time.time_ns() // 1_000_000)
+        finally:
+            database.close()
+
+    reader = BodyReader(_FORM_BYTES, _HELD_BODIES * _FORM_BYTES, Expiry(settings.deadline_s, time.monotonic))
+    route = LearningRoute(load, reader, gate, time.monotonic)
+    return {"/learn": Page(route, ("GET", "POST")), "/learn/page.css": Page(style_sheet())}
 
 
 def _trigger_routes(

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from mlapi.api import ops
@@ -19,6 +20,7 @@ from mlapi.api.feedback_documents import feedback_route, trigger_route
 from mlapi.api.headers import RequestIds
 from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.methods import Methods
+from mlapi.api.mounting import Page
 from mlapi.api.openapi import add_schemas
 from mlapi.dialects.native import NativeDialect
 from mlapi.errors import MlapiError
@@ -37,6 +39,7 @@ class FeedbackApplication(FastAPI):
         *,
         routes_by_root: Mapping[str, ASGIApp],
         triggers_by_path: Mapping[str, ASGIApp],
+        pages_by_path: Mapping[str, Page],
         lifecycle: Lifecycle,
         metrics: Metrics,
         doors: Doors | None,
@@ -49,6 +52,7 @@ class FeedbackApplication(FastAPI):
         Args:
             routes_by_root: what takes opinions, by what the paths of the model begin with.
             triggers_by_path: what asks for runs of the learning loop; empty where there is no loop.
+            pages_by_path: pages for people, and what they consist of; likewise.
             lifecycle: whether the process takes traffic.
             metrics: where requests are counted.
             doors: ask for API keys, where there are some.
@@ -74,6 +78,8 @@ class FeedbackApplication(FastAPI):
             self.router.routes.append(feedback_route(f"{root}/feedback", f"{name}_feedback", asgi))
         for path, asgi in triggers_by_path.items():
             self.router.routes.append(trigger_route(path, asgi))
+        for path, page in pages_by_path.items():
+            self.router.routes.append(Route(path, page.asgi, methods=[*page.methods], include_in_schema=False))
         self.include_router(ops.cluster_routes(lifecycle, metrics.registry))
 
         async def openapi(_: Request) -> Response:

@@ -207,6 +207,12 @@ class Registry:
             session.run("UPDATE champions SET digest = ? WHERE model = ?", before, facts.model)
             return before
 
+    def history(self, model: str, count: int) -> list[Ancestor]:
+        """Return the latest models that were registered under a name, the newest first."""
+        query = "SELECT digest FROM models WHERE model = ? ORDER BY time_ms DESC, digest LIMIT ?"
+        with self._database.reading() as session:
+            return [_ancestor(session, row[0]) for row in session.rows(query, model, count)]
+
     def lineage(self, digest: str) -> list[Ancestor]:
         """Return a model and those that it descends from, the oldest last.
 

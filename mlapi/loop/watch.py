@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Event, Thread
-from typing import Final
+from typing import Any, Final
 
 from mlapi.feedback.base import Store, StoreError
 from mlapi.feedback.runs import ENDED, Runs
@@ -21,7 +21,11 @@ _LOOK_BACK: Final = 1000
 
 
 class Watch:
-    """Looks at the store in a thread of its own, once a minute."""
+    """Looks at the store in a thread of its own, once a minute.
+
+    Attributes:
+        accuracy: by model and sample, how often the models are right, as it was found when it looked last.
+    """
 
     def __init__(
         self, plan: Plan, runs: Runs, store: Store, metrics: LearningMetrics, *, close: Callable[[], None]
@@ -32,6 +36,7 @@ class Watch:
         self._store = store
         self._metrics = metrics
         self._close = close
+        self.accuracy: dict[str, Mapping[str, Any]] = {}
         self._ending = Event()
         self._thread = Thread(target=self._work, name="learning watch", daemon=True)
 
@@ -66,7 +71,8 @@ class Watch:
         digest = latest_digest(opinions)
         if digest is None:
             return
-        for sample, found in asked(opinions, from_served(self._store.served(model), digest)).items():
+        self.accuracy[model] = judged = asked(opinions, from_served(self._store.served(model), digest))
+        for sample, found in judged.items():
             self._metrics.accuracy_opinions.labels(model, sample).set(found["count"])
             for bound, value in (found["accuracy"] or {}).items():
                 self._metrics.accuracy.labels(model, sample, bound).set(value)
