@@ -370,13 +370,13 @@ async def _start(
         admission=admission,
         batcher=batcher,
         postprocessor=postprocessor,
+        computed=metrics.computed,
         clock=_CLOCK,
     )
     stack.push_async_callback(predictor.close)
     info = describe(model)
     metrics.describe(name=info.name, digest=info.digest, engine=info.engine, precision=model.identity.precision)
-    if model.manifest.reference:
-        metrics.service.refer(metrics.name, model.manifest.reference)
+    metrics.refer(model.manifest.reference, model.manifest.reference_bins, model.manifest.reference_texts)
     answering = AnsweringModel(info.name, info.digest, RankedLabels(postprocessor), served_as=metrics.name)
     if shared.keys is not None and shared.asks is not None:
         from mlapi.feedback_app import answer_ids, identify  # noqa: PLC0415  imported where there are keys

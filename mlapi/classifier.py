@@ -13,7 +13,7 @@ from mlapi.batching.buckets import padded_length
 from mlapi.engines.scorer import Scorer
 from mlapi.model import Model, load
 from mlapi.postprocessing import Postprocessor
-from mlapi.predictions import Prediction
+from mlapi.predictions import EncodedText, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Classification:
         logits: what they were made of, in the same order.
         tokens: how many tokens the model read.
         truncated: whether the text was cut to the model's maximum.
+        unknown: which share of its tokens, or of its words, the model's vocabulary lacks; None where it cannot say.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Classification:
     logits: tuple[float, ...]
     tokens: int
     truncated: bool
+    unknown: float | None = None
 
 
 class Classifier:
@@ -95,8 +97,15 @@ class Classifier:
                 msg = f"text {place} holds nothing that the model can read"
                 raise ValueError(msg)
         return [
-            Classification(item.label, self.postprocessor.scores(item.logits), item.logits, item.tokens, item.truncated)
-            for item in self.compute(texts)
+            Classification(
+                item.label,
+                self.postprocessor.scores(item.logits),
+                item.logits,
+                item.tokens,
+                item.truncated,
+                text.unknown,
+            )
+            for text, item in self._compute(texts)
         ]
 
     def compute(self, texts: Sequence[str]) -> list[Prediction]:
@@ -105,17 +114,20 @@ class Classifier:
         Raises:
             EngineError: the engine failed.
         """
-        encoded = self._tokenizer.encode(texts)
-        return [
-            self.postprocessor.prediction(logits, tokens=len(text.ids), truncated=text.truncated)
-            for text, logits in zip(encoded, self._scorer.logits(encoded), strict=True)
-        ]
+        return [prediction for _, prediction in self._compute(texts)]
 
     def close(self) -> None:
         """Release the model."""
         if self._streams is not None:
             self._streams.shutdown(cancel_futures=True)
         self._executor.close()
+
+    def _compute(self, texts: Sequence[str]) -> list[tuple[EncodedText, Prediction]]:
+        encoded = self._tokenizer.encode(texts)
+        return [
+            (text, self.postprocessor.prediction(logits, tokens=len(text.ids), truncated=text.truncated))
+            for text, logits in zip(encoded, self._scorer.logits(encoded), strict=True)
+        ]
 
     def __enter__(self) -> Self:
         return self

@@ -49,12 +49,20 @@ class Postprocessor:
         Raises:
             EngineError: not one finite logit for each label.
         """
+        return self.scored(logits, tokens=tokens, truncated=truncated)[0]
+
+    def scored(self, logits: Sequence[float], *, tokens: int, truncated: bool) -> tuple[Prediction, float]:
+        """Return the same, and the score of its label.
+
+        Raises:
+            EngineError: as `prediction`.
+        """
         if len(logits) != len(self.labels):
             msg = f"the model answered with {len(logits)} logits for {len(self.labels)} labels"
             raise EngineError(msg)
         scores = self.scores(logits)
-        winner = self.labels[max(range(len(scores)), key=scores.__getitem__)]
-        return Prediction(tuple(logits), winner, tokens, truncated)
+        winner = max(range(len(scores)), key=scores.__getitem__)
+        return Prediction(tuple(logits), self.labels[winner], tokens, truncated), scores[winner]
 
     def scores(self, logits: Sequence[float]) -> tuple[float, ...]:
         """Return the probabilities of one row of finite logits, as float32.

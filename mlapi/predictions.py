@@ -36,10 +36,12 @@ class EncodedText:
     Attributes:
         ids: token ids, special tokens included; between 1 and the bundle's maximum many.
         truncated: whether tokens were cut off to fit that maximum.
+        unknown: which share of its tokens, or of its words, the vocabulary lacks; None where that cannot be said.
     """
 
     ids: tuple[int, ...]
     truncated: bool
+    unknown: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mlapi.errors import (
     NotCachedError,
     TextFault,
 )
+from mlapi.observability.drift import Distributions
 from mlapi.postprocessing import Postprocessor
 from mlapi.predictions import Answer, EncodedText, Found, Prediction, Query, Source, SourceCounts
 from mlapi.tokenizing.base import Tokenizer
@@ -35,11 +36,13 @@ class Policy:
         deadline: when the answer must be complete, in seconds of the predictor's clock.
         store: whether the answers may be kept (`no-store` says no).
         compute: whether the model may be asked (`only-if-cached` says no).
+        counted: whether what the model says counts among the texts that drift is measured by.
     """
 
     deadline: float
     store: bool = True
     compute: bool = True
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,10 @@ class Predictor:
         admission: Admission,
         batcher: Batcher,
         postprocessor: Postprocessor,
+        computed: Distributions,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the parts; `tokenize` encodes off the event loop, `clock` tells seconds."""
+        """Wire the parts; `tokenize` encodes off the event loop, `computed` counts misses, `clock` tells seconds."""
         self.ascii_fold = tokenizer.ascii_fold
         self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize
@@ -95,6 +99,7 @@ class Predictor:
         self._admission = admission
         self._batcher = batcher
         self._postprocessor = postprocessor
+        self._computed = computed
         self._clock = clock
         self._flights: SingleFlight[Outcome] = SingleFlight()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -189,7 +194,7 @@ class Predictor:
         with self._flights.claim(digests, store=policy.store) as claim:
             if claim.led:
                 led = [_Led(flight, missing[flight.key]) for flight in claim.led]
-                task = asyncio.create_task(self._lead(led, policy.deadline))
+                task = asyncio.create_task(self._lead(led, policy))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             try:
@@ -202,10 +207,10 @@ class Predictor:
                 for digest, outcome, leads in zip(digests, outcomes, claim.leads, strict=True)
             }
 
-    async def _lead(self, led: Sequence[_Led], deadline: float) -> None:
+    async def _lead(self, led: Sequence[_Led], policy: Policy) -> None:
         """Bring flights to their end, whatever becomes of the request that started them."""
         try:
-            await self._compute(led, deadline)
+            await self._compute(led, policy)
         except MlapiError as error:
             _crash(led, error)
         except Exception as error:  # noqa: BLE001  those who wait must hear of it; the edge logs the cause
@@ -213,7 +218,7 @@ class Predictor:
             failure.__cause__ = error
             _crash(led, failure)
 
-    async def _compute(self, led: Sequence[_Led], deadline: float) -> None:
+    async def _compute(self, led: Sequence[_Led], policy: Policy) -> None:
         """Ask the model, and land each text as soon as its batch is done."""
         self._admission.check_open(len(led))
         encoded: list[EncodedText] = []
@@ -224,7 +229,7 @@ class Predictor:
             encoded += await self._tokenize(texts[part])
         live = [(item.flight, text) for item, text in zip(led, encoded, strict=True) if not item.flight.future.done()]
         finished: asyncio.Queue[_Computed] = asyncio.Queue()
-        scores = self._batcher.submit([text for _, text in live], deadline=deadline)
+        scores = self._batcher.submit([text for _, text in live], deadline=policy.deadline)
         for (flight, text), score in zip(live, scores, strict=True):
             # Nobody waits any more: the batcher drops the text, if it has not reached the model yet.
             flight.future.add_done_callback(partial(_withdraw, score))
@@ -235,9 +240,9 @@ class Predictor:
             while not finished.empty():
                 batch.append(finished.get_nowait())
             awaited -= len(batch)
-            await self._land_computed(batch)
+            await self._land_computed(batch, counted=policy.counted)
 
-    async def _land_computed(self, batch: Sequence[_Computed]) -> None:
+    async def _land_computed(self, batch: Sequence[_Computed], *, counted: bool) -> None:
         """Store first, land then: a text is at no moment neither in flight nor in the cache."""
         computed: list[tuple[Flight[Outcome], Prediction, Scored]] = []
         for flight, text, score in batch:
@@ -247,7 +252,9 @@ class Predictor:
                 flight.crash(error if isinstance(error, Exception) else InternalError("the prediction failed"))
                 continue
             scored = score.result()
-            prediction = self._postprocessor.prediction(scored.scores, tokens=len(text.ids), truncated=text.truncated)
+            prediction, best = self._postprocessor.scored(scored.scores, tokens=len(text.ids), truncated=text.truncated)
+            if counted:
+                self._computed.observe(prediction.label, best, prediction.tokens, text.unknown)
             computed.append((flight, prediction, scored))
         wanted = {flight.key: prediction for flight, prediction, _ in computed if flight.store}
         kept = wanted.keys() - await self._store.put_many(wanted)

@@ -2,16 +2,19 @@
 
 import platform
 import subprocess
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance, shares
+from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
+from mlapi.bundles.reference import referred
 from mlapi.bundles.store import Bundle, read_manifest, write_bundle
 from mlapi.learn.gate import shortfalls
+from mlapi.observability.drift import Sample
+from mlapi.tokenizing.ngrams import FILE as VOCABULARY
+from mlapi.tokenizing.ngrams import NgramTokenizer
 from training.lab import MEMORY_BYTES, TOLERANCE, export, served
 from training.lab import evaluate as compare
 from training.model_building import TRAINING, stored_model
@@ -56,10 +59,12 @@ def _linear(order: Order, output: Path) -> Bundle:
     with TemporaryDirectory() as scratch:
         files = export(fitted, Path(scratch))
         evaluations = []
-        answers: Counter[str] = Counter()
+        sample = Sample()
+        reading = NgramTokenizer.load(Path(scratch) / VOCABULARY, None)
         for name, data in work.evaluation_sets("prepared").items():
             scores = served(Path(scratch), data.texts)
-            answers.update(params.labels[place] for place in scores.argmax(axis=1))
+            for text, row in zip(reading.encode(data.texts), scores, strict=True):
+                sample.observe(params.labels[row.argmax()], float(row.max()), len(text.ids), text.unknown)
             found = compare(name, scores, fitted.probabilities(data.texts), data.labels)
             if found.agreement < 1.0 or found.score_difference.max > TOLERANCE:
                 msg = f"the exported model does not answer as scikit-learn does: {found}"
@@ -67,7 +72,7 @@ def _linear(order: Order, output: Path) -> Bundle:
             evaluations.append(found)
 
         def describe(entries: Mapping[str, FileEntry]) -> Manifest:
-            return Manifest(
+            manifest = Manifest(
                 schema=SCHEMA,
                 name=output.name,
                 labels=params.labels,
@@ -87,8 +92,8 @@ def _linear(order: Order, output: Path) -> Bundle:
                 evaluations=tuple[Evaluation, ...](evaluations),
                 cache="l1",
                 memory_bytes=MEMORY_BYTES,
-                reference=shares(params.labels, answers),
             )
+            return referred(manifest, sample)
 
         return write_bundle(output, files, describe)
 

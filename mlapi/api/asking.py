@@ -20,11 +20,13 @@ class Wishes(NamedTuple):
         read: whether the cache may answer.
         store: whether it may keep what the model says.
         compute: whether the model may be asked.
+        counted: whether the texts are somebody's, and count where drift is measured.
     """
 
     read: bool
     store: bool
     compute: bool
+    counted: bool = True
 
 
 class Asked(NamedTuple):
@@ -71,7 +73,7 @@ async def ask(
         found = Found([None] * len(query.digests))
     elif found is None and (known := predictor.known(query.digests)):
         return Asked(Answer(known, (_L1,) * len(known), query.digests, SourceCounts(l1=len(known))), stored=False)
-    policy = Policy(deadline, store=wishes.store, compute=wishes.compute)
+    policy = Policy(deadline, store=wishes.store, compute=wishes.compute, counted=wishes.counted)
     completing = _look_up_and_complete(predictor, query, found, policy)
     answer = await (wait(completing) if wait else completing)
     return Asked(answer, wishes.store and answer.stored)

@@ -22,8 +22,8 @@ from mlapi.tokenizing.pieces import pieces
 MAX_SPANS: Final = 64
 """Each costs a text: a long text is explained by runs of words."""
 
-_WISHES: Final = Wishes(read=True, store=False, compute=True)
-"""Texts with a word left out are nobody's: they would only push others out of the cache."""
+_WISHES: Final = Wishes(read=True, store=False, compute=True, counted=False)
+"""Texts with a word left out are nobody's: they would only push others out of the cache, and pass for drift."""
 
 
 def explain_route(parts: RouteParts) -> TextRoute:

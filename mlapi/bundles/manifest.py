@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -112,6 +112,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         evaluations: measured quality, one entry a file of labelled texts; empty when it was not evaluated.
         cache: the tiers that are worth asking before the model is: a very small one is faster than Redis.
         reference: share of each label among the answers to the evaluation texts: what drift is measured against.
+        reference_bins: of these texts, the share in each bin of each feature (see `mlapi.observability.drift`).
+        reference_texts: how many they are. None in bundles made before it was noted.
         memory_bytes: what a process that serves it needs for it at most, beside what every process needs and L1; None
             where nobody measured it.
     """
@@ -130,6 +132,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cache: CachePolicy = "both"
     memory_bytes: int | None = None
     reference: dict[str, float] = {}
+    reference_bins: dict[str, dict[str, float]] = {}
+    reference_texts: int | None = None
 
     @property
     def longest(self) -> int:
@@ -184,8 +188,8 @@ def parse(content: bytes) -> Manifest:
     return manifest
 
 
-def shares(labels: Sequence[str], answers: Mapping[str, int]) -> dict[str, float]:
-    """Return the share of each label among some answers, which were counted by label: a `reference`."""
+def shares(labels: Sequence[str], answers: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of each label among some answers, which are counted by label: a `reference`."""
     total = sum(answers.values())
     return {label: answers.get(label, 0) / total for label in labels}
 
@@ -213,6 +217,10 @@ def _is_printable(text: str) -> bool:
     return bool(text.strip()) and text.isprintable()
 
 
+def _are_shares(shares: Collection[float]) -> bool:
+    return all(0.0 <= share <= 1.0 for share in shares) and math.isclose(sum(shares), 1.0, abs_tol=1e-6)
+
+
 def _check(manifest: Manifest) -> None:
     problems = [
         (len(manifest.labels) < 1 or len(set(manifest.labels)) != len(manifest.labels), "labels must be distinct"),
@@ -222,12 +230,16 @@ def _check(manifest: Manifest) -> None:
         (manifest.memory_bytes is not None and manifest.memory_bytes < 1, "memory_bytes must be positive, or absent"),
         (
             bool(manifest.reference)
-            and not (
-                set(manifest.reference) == set(manifest.labels)
-                and all(0.0 <= share <= 1.0 for share in manifest.reference.values())
-                and math.isclose(sum(manifest.reference.values()), 1.0, abs_tol=1e-6)
-            ),
+            and not (set(manifest.reference) == set(manifest.labels) and _are_shares(manifest.reference.values())),
             "reference must give every label its share, and all of them together 1",
+        ),
+        (
+            not all(_are_shares(bins.values()) for bins in manifest.reference_bins.values()),
+            "reference_bins must give every bin of a feature its share, and all of them together 1",
+        ),
+        (
+            bool(manifest.reference_bins) and (manifest.reference_texts or 0) < 1,
+            "reference_texts must say on how many texts reference_bins rest",
         ),
         (manifest.pad_id < 0, "pad_id must not be negative"),
         (not manifest.files, "files must not be empty"),

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from mlapi.batching.buckets import bucket_lengths, padded_length
 from mlapi.bundles.manifest import SCHEMA, Evaluation, FileEntry, Manifest, Provenance
+from mlapi.bundles.reference import referred
 from mlapi.bundles.store import Bundle, write_bundle
 from mlapi.bundling import parity
 from mlapi.bundling.calibration import Calibration, read_calibration
@@ -34,6 +35,8 @@ from mlapi.engines.invariance import scan
 from mlapi.engines.registry import load_engine
 from mlapi.engines.torch import load_model
 from mlapi.errors import BundleError, ConfigurationError
+from mlapi.observability.drift import Sample
+from mlapi.predictions import EncodedText
 from mlapi.tokenizing.tokenizer import FILE as TOKENIZER
 from mlapi.tokenizing.tokenizer import HfTokenizer
 
@@ -162,9 +165,10 @@ def build(order: Order, say: Callable[[str], None]) -> Bundle:
         _check_reading(reference, original, say)
         say(f"making the bundle for {order.engine}, {order.precision}")
         candidate = _draft_candidate(order, reference, calibration.texts, folder)
-        evaluations = _judge(candidate, original, data, order.threads, say)
-        files = {name: candidate.file(name) for name in candidate.manifest.files}
-        return write_bundle(order.output, files, partial(_complete, candidate.manifest, order, evaluations))
+        evaluations, sample = _judge(candidate, original, data, order.threads, say)
+        manifest = referred(candidate.manifest, sample) if sample.texts else candidate.manifest
+        files = {name: candidate.file(name) for name in manifest.files}
+        return write_bundle(order.output, files, partial(_complete, manifest, order, evaluations))
 
 
 def _draft_reference(
@@ -284,8 +288,8 @@ def _judge(
     data: Sequence[LabelledTexts],
     threads: int,
     say: Callable[[str], None],
-) -> tuple[Evaluation, ...]:
-    """Measure the candidate on each of the data sets.
+) -> tuple[tuple[Evaluation, ...], Sample]:
+    """Measure the candidate on each of the data sets, and count its answers.
 
     Raises:
         BundleError: its scores depend on the batch though its engine says they do not, on one of the data sets it is
@@ -314,13 +318,19 @@ def _judge(
         if data and engine.identity.precision != manifest.precision:
             msg = f"{manifest.engine} computes in {engine.identity.precision} here: {manifest.precision} needs a GPU"
             raise BundleError(msg)
+
+        sample = Sample()
+
+        def note(text: EncodedText, label: int, score: float) -> None:
+            sample.observe(manifest.labels[label], score, len(text.ids), text.unknown)
+
         evaluations = []
         for texts, tokens in zip(data, encoded, strict=True):
             say(f"comparing the scores of {len(tokens)} texts of {texts.name} with the reference's")
             expected = original.scores_of(texts.texts, threads)
-            evaluations.append(parity.compare(runner, texts, tokens, expected))
+            evaluations.append(parity.compare(runner, texts, tokens, expected, note))
     problems += chain.from_iterable(map(parity.shortfalls, evaluations))
     if problems:
         msg = f"{manifest.name} is not good enough to publish: {'; '.join(problems)}"
         raise BundleError(msg)
-    return tuple(evaluations)
+    return tuple(evaluations), sample

@@ -54,12 +54,16 @@ class Runner:
 
 
 def compare(
-    candidate: Runner, data: LabelledTexts, encoded: Sequence[EncodedText], expected: Sequence[Sequence[float]]
+    candidate: Runner,
+    data: LabelledTexts,
+    encoded: Sequence[EncodedText],
+    expected: Sequence[Sequence[float]],
+    note: Callable[[EncodedText, int, float], None] | None = None,
 ) -> Evaluation:
     """Score every text with the candidate, each text alone, and compare with the reference's scores.
 
     Both agree on a text if they give it the same label and, where labels do not exclude each other, the same labels a
-    score of at least one half.
+    score of at least one half. `note` is told each text, the candidate's label and its score.
     """
     right = reference_right = agreed = 0
     differences = []
@@ -71,6 +75,8 @@ def compare(
         right += label == truth
         reference_right += winner == truth
         agreed += label == winner and alike
+        if note is not None:
+            note(text, label, scores[label])
         differences.append(abs(scores[winner] - reference[winner]))
     texts = len(encoded)
     return Evaluation(

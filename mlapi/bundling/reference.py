@@ -1,23 +1,22 @@
-"""Notes in a bundle how its answers to some texts are distributed over its labels: what drift is measured against."""
+"""Notes in a bundle how its answers to some texts are distributed: what drift is measured against."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from mlapi.bundles.manifest import MANIFEST_NAME, Manifest, render, shares
+from mlapi.bundles.manifest import MANIFEST_NAME, Manifest, render
+from mlapi.bundles.reference import referred
 from mlapi.bundles.store import read_manifest
 from mlapi.classifier import Classifier
 from mlapi.errors import BundleError
+from mlapi.observability.drift import Sample
 
 _TOGETHER: Final = 1000
 
 
 def refer(folder: Path, texts: Sequence[str], threads: int) -> Manifest:
-    """Ask the model for the label of each text, and write the labels' shares into the manifest; its digest stays.
+    """Ask the model for its answer to each text, and note in the manifest how they are distributed; its digest stays.
 
     Returns:
         The new manifest, of which a reader sees all, or the old one.
@@ -27,17 +26,19 @@ def refer(folder: Path, texts: Sequence[str], threads: int) -> Manifest:
             be written to.
         ConfigurationError: the engine's library is not installed.
     """
-    answers: Counter[str] = Counter()
+    sample = Sample()
     with Classifier.open(folder, threads=threads) as model:
         for start in range(0, len(texts), _TOGETHER):
             part = texts[start : start + _TOGETHER]
             try:
-                answers.update(found.label for found in model.predict(part))
+                answers = model.predict(part)
             except ValueError as error:
                 msg = f"of the texts from number {start + 1} on: {error}"
                 raise BundleError(msg) from error
+            for answer in answers:
+                sample.observe(answer.label, max(answer.scores), answer.tokens, answer.unknown)
     manifest = read_manifest(folder)
-    changed = msgspec.structs.replace(manifest, reference=shares(manifest.labels, answers))
+    changed = referred(manifest, sample)
     draft = folder / f".{MANIFEST_NAME}.{os.getpid()}"
     try:
         draft.write_bytes(render(changed))

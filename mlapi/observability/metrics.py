@@ -1,7 +1,8 @@
 """Every metric of the service, declared once: name, help, labels, buckets."""
 
+import logging
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -9,7 +10,10 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from mlapi.observability.drift import LABEL, Distributions, comparable
 from mlapi.observability.tally import TallyCounter, TallyHistogram
+
+_log = logging.getLogger(__name__)
 
 LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 CACHE_BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -47,6 +51,12 @@ class Metrics:
         )
         self.predictions = TallyCounter(
             "mlapi_predictions_total", "Texts answered, by the winning label.", ("model", "label"), registry=registry
+        )
+        self.computed_texts = TallyCounter(
+            "mlapi_computed_texts_total",
+            "Texts that the model computed, by the bins of each feature that drift is measured by.",
+            ("model", "feature", "bin"),
+            registry=registry,
         )
         self.truncated_texts = Counter(
             "mlapi_truncated_texts_total",
@@ -177,20 +187,33 @@ class Metrics:
             ("by",),
             registry=registry,
         )
-        self._reference: Gauge | None = None
+        self.expected = Expected(registry)
         self.ready = Gauge("mlapi_ready", "1 while the service takes traffic, else 0.", registry=registry)
 
-    def refer(self, model: str, shares: Mapping[str, float]) -> None:
-        """Say which share of a model's answers each label is expected to have; only bundles that say so are known."""
-        if self._reference is None:
-            self._reference = Gauge(
-                "mlapi_model_reference_share",
-                "Share of each label among the answers to the texts that the model was evaluated with.",
-                ("model", "label"),
-                registry=self.registry,
-            )
-        for label, share in shares.items():
-            self._reference.labels(model, label).set(share)
+
+class Expected:
+    """What bundles say of the distribution of answers; a process whose bundles say nothing has none of it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Have a place to register it in."""
+        self._gauge = partial(Gauge, registry=registry)
+
+    @cached_property
+    def labels(self) -> Gauge:
+        """Shares of labels, with which those of all answers are compared."""
+        help_text = "Share of each label among the answers to the texts that the model was evaluated with."
+        return self._gauge("mlapi_model_reference_share", help_text, ("model", "label"))
+
+    @cached_property
+    def bins(self) -> Gauge:
+        """Shares of bins, with which those of the texts that the model computed are compared."""
+        help_text = "Share of each bin of each feature among the same texts."
+        return self._gauge("mlapi_model_reference_bin_share", help_text, ("model", "feature", "bin"))
+
+    @cached_property
+    def texts(self) -> Gauge:
+        """How many texts that rests on."""
+        return self._gauge("mlapi_model_reference_texts", "How many texts the shares of bins rest on.", ("model",))
 
 
 class AskedMetrics:
@@ -351,7 +374,27 @@ class ModelMetrics:
         self.inference_seconds = service.inference_seconds.labels(model)
         self.queue_tokens = service.queue_tokens.labels(model)
         self.queue_wait = service.queue_wait.labels(model)
+        self.computed = Distributions(partial(service.computed_texts.labels, model))
 
     def describe(self, **facts: str) -> None:
         """Say which model this is."""
         self.service.model.labels(self.name).info(facts)
+
+    def refer(self, shares: Mapping[str, float], bins: Mapping[str, Mapping[str, float]], texts: int | None) -> None:
+        """Say how the model's answers are expected to be distributed.
+
+        Args:
+            shares: of each label; empty where its bundle says none, so that no drift is measured.
+            bins: of each bin of each feature. Those of a release that had other bins are left out, which is logged.
+            texts: how many texts that rests on.
+        """
+        expected = self.service.expected
+        for label, share in shares.items():
+            expected.labels.labels(self.name, label).set(share)
+        if bins and not comparable(bins):
+            _log.warning("no drift is measured but that of labels: refer the bundle anew", extra={"model": self.name})
+        elif bins and texts is not None:
+            for feature, found in {LABEL: shares, **bins}.items():
+                for name, share in found.items():
+                    expected.bins.labels(self.name, feature, name).set(share)
+            expected.texts.labels(self.name).set(texts)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -100,13 +100,13 @@ class NgramTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Return the ids of each text; none is truncated."""
-        return [EncodedText(self._ids(text), truncated=False) for text in texts]
+        return [self._read(text) for text in texts]
 
     def inspect(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Return the ids and terms of each text: their order is not the text's, so they have no place in it."""
         found = []
         for text in texts:
-            ids = self._ids(text)
+            ids = self._read(text).ids
             found.append(TokenizedText(ids, tuple(self._terms[number] for number in ids), None, truncated=False))
         return found
 
@@ -114,8 +114,10 @@ class NgramTokenizer:
         """Return each text as its one window: no text is too long."""
         return [[text] for text in texts]
 
-    def _ids(self, text: str) -> tuple[int, ...]:
+    def _read(self, text: str) -> EncodedText:
         words = _words(text.lower())
-        terms = chain(words, map(" ".join, pairwise(words)))
         # No term has the id 0, so that `filter` drops the unknown ones alone.
-        return (INTERCEPT, *sorted(filter(None, map(self._id_of, terms))))
+        ids = [*filter(None, map(self._id_of, words))]
+        unknown = (len(words) - len(ids)) / len(words) if words else None
+        ids += filter(None, map(self._id_of, map(" ".join, pairwise(words))))
+        return EncodedText((INTERCEPT, *sorted(ids)), truncated=False, unknown=unknown)

@@ -35,6 +35,7 @@ class HfTokenizer:
         side = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.enable_truncation(max_length=max_tokens, direction=side)
         self._tokenizer = tokenizer
+        self._unknown = _unknown_id(tokenizer)
         self._room = max(1, max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False))
         added = tokenizer.get_added_tokens_decoder().values()
         self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
@@ -105,8 +106,12 @@ class HfTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Tokenise texts, cutting each to the model's maximum as the tokenizer itself does."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
-        return [EncodedText(tuple(encoding.ids), bool(encoding.overflowing)) for encoding in encodings]
+        found = []
+        for encoding in self._tokenizer.encode_batch_fast(list(texts)):
+            ids = tuple(encoding.ids)
+            unknown = None if self._unknown is None or not ids else ids.count(self._unknown) / len(ids)
+            found.append(EncodedText(ids, bool(encoding.overflowing), unknown))
+        return found
 
     def inspect(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Tokenise texts as `encode` does, and say what each token is and where it stands."""
@@ -139,3 +144,15 @@ class HfTokenizer:
                 )
                 found[index] = windows(texts[index], spans, self._room)
         return found
+
+
+def _unknown_id(tokenizer: RustTokenizer) -> int | None:
+    """Return the token that stands for what the vocabulary lacks; None if none does, as where bytes are tokens."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("byte_fallback"):
+        return None
+    if model["type"] == "Unigram":
+        unknown: int | None = model.get("unk_id")
+        return unknown
+    token = model.get("unk_token")
+    return tokenizer.token_to_id(token) if token else None

@@ -187,12 +187,6 @@ _LEARNING: Final = (
         ),
     ),
     Panel(
-        "Drift",
-        "Population stability index of the labels of a day against those of the evaluation. Above 0.25 an alert fires.",
-        "short",
-        (Query(f"job_model_drift:mlapi_predictions:psi1d{{{OF_MODELS}}}", "{{model}}"),),
-    ),
-    Panel(
         "Runs",
         "Of the learning loop, by their state.",
         "short",
@@ -206,6 +200,41 @@ _LEARNING: Final = (
     ),
 )
 
+_DRIFT: Final = (
+    Panel(
+        "Drift of the answers",
+        "Population stability index of the labels of all answers of a day, against those of the evaluation. Above 0.25 "
+        "an alert fires.",
+        "short",
+        (Query(f"job_model_drift:mlapi_predictions:psi1d{{{OF_MODELS}}}", "{{model}}"),),
+    ),
+    Panel(
+        "Drift of the texts",
+        "The same index of the texts that the model computed: label, its score, tokens, unknown tokens; and of the hit "
+        "ratio, against the week before. What is not measured has no line here.",
+        "short",
+        (Query(f"job_model_feature:mlapi_drift:psi1d{{{OF_MODELS}}}", "{{model}} {{feature}}"),),
+    ),
+    Panel(
+        "Not measured",
+        "1 for what nobody can say has drifted or not: fewer than 1 000 texts a day, a reference of fewer than 200, a "
+        "bundle without one, or a tokenizer that knows every text.",
+        "short",
+        (Query(f"job_model_feature:mlapi_drift:measured{{{OF_MODELS}}} == bool 0", "{{model}} {{feature}}"),),
+    ),
+    Panel(
+        "Score of the computed texts",
+        "Share of the texts by the upper bound of the winning label's score.",
+        "percentunit",
+        (
+            Query(
+                f'job_model_feature_bin:mlapi_computed_texts:share1d{{{OF_MODELS}, feature="score"}}',
+                "{{model}} {{bin}}",
+            ),
+        ),
+    ),
+)
+
 DASHBOARD: Final = Dashboard(
     "model",
     "mlapi: model",
@@ -216,6 +245,7 @@ DASHBOARD: Final = Dashboard(
         Row("Cost", _COST),
         Row("Feedback", _FEEDBACK),
         Row("Learning", _LEARNING),
+        Row("Drift", _DRIFT),
     ),
     inputs=(("price", "Price of a processor's hour, $", "0.04"),),
 )

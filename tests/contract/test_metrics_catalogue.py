@@ -40,6 +40,9 @@ CATALOGUE: dict[str, tuple[str, set[str]]] = {
     "mlapi_truncated_texts": ("counter", {"model"}),
     "mlapi_model_info": ("gauge", {"model", "name", "digest", "engine", "precision"}),
     "mlapi_model_reference_share": ("gauge", {"model", "label"}),
+    "mlapi_model_reference_bin_share": ("gauge", {"model", "feature", "bin"}),
+    "mlapi_model_reference_texts": ("gauge", {"model"}),
+    "mlapi_computed_texts": ("counter", {"model", "feature", "bin"}),
     "mlapi_ready": ("gauge", set()),
     "mlapi_keys": ("gauge", set()),
     "mlapi_keys_file_stale": ("gauge", set()),
@@ -85,6 +88,8 @@ VALUES = {
     ("mlapi_stream_lines", "result"): {"answered", "refused"},
     ("mlapi_predictions", "label"): {"NEGATIVE", "POSITIVE"},
     ("mlapi_model_reference_share", "label"): {"NEGATIVE", "POSITIVE"},
+    ("mlapi_model_reference_bin_share", "feature"): {"label", "score", "tokens", "unknown"},
+    ("mlapi_computed_texts", "feature"): {"label", "score", "tokens", "unknown"},
 }
 """The values of the labels that have few, where the traffic below leads to all of them."""
 

@@ -31,6 +31,7 @@ from mlapi.engines.openvino import OpenVinoEngine
 from mlapi.engines.registry import load_engine
 from mlapi.errors import BundleError, ConfigurationError
 from mlapi.machine.instruction_set import multiplies_int8_tiles
+from mlapi.observability.drift import comparable
 from mlapi.settings import DEFAULT_BUNDLE
 from mlapi.tokenizing.tokenizer import HfTokenizer
 
@@ -81,6 +82,7 @@ def test_a_bundle_gives_the_models_scores(tmp_path: Path, architecture: Architec
         made[engine] = np.array([runner.scores(text) for text in encoded])
         assert (manifest.name, manifest.labels, manifest.engine) == ("some model", ("a", "b", "c"), engine)
         assert manifest.evaluations == ()
+        assert (manifest.reference, manifest.reference_bins) == ({}, {}), "nothing was measured"
     assert np.abs(made["openvino"] - made["torch"]).max() < 1e-5
     assert made["torch"].std(axis=0).min() > 0.01, "all texts score alike, so that nothing was compared"
 
@@ -96,6 +98,10 @@ def test_a_build_is_measured_and_says_what_it_does(checkpoint: Path, texts: Path
     (found,) = manifest.evaluations
     assert (found.dataset, found.texts, found.agreement) == ("texts.tsv", len(SENTENCES), 1.0)
     assert 0 < found.score_difference.median <= found.score_difference.max < 0.1
+    assert manifest.reference_texts == len(SENTENCES)
+    assert set(manifest.reference) == set(manifest.labels)
+    assert manifest.reference_bins["tokens"]["16.0"] > 0
+    assert comparable(manifest.reference_bins)
     assert said[:2] == [
         "comparing tokens and scores of 28 probing texts with the pipeline of transformers",
         "making the bundle for openvino, int8",

@@ -10,6 +10,7 @@ import pytest
 
 from mlapi.bundles.store import open_bundle
 from mlapi.classifier import Classifier
+from mlapi.observability.drift import BOUNDS
 from training import (
     data_ingestion,
     data_preprocessing,
@@ -80,6 +81,8 @@ def test_the_bundle_is_whole_and_answers(made: Path) -> None:
     assert [one.label for one in found] == ["POSITIVE", "NEGATIVE"]
     assert [one.dataset for one in manifest.evaluations] == ["held out"]
     assert manifest.evaluations[0].agreement == 1.0
+    assert manifest.reference_texts == manifest.evaluations[0].texts
+    assert set(manifest.reference_bins) == set(BOUNDS)
 
 
 def test_the_experiment_names_everything_by_its_digest(made: Path) -> None:

@@ -117,6 +117,7 @@ class House:
             admission=admission,
             batcher=self.batcher,
             postprocessor=POSTPROCESSOR,
+            computed=of_model.computed,
             clock=self.clock,
         )
 
@@ -247,6 +248,24 @@ async def test_two_hundred_callers_of_fifty_texts_cost_fifty_texts(house: House)
     assert all([rendered(item) for item in answer.predictions] == fragments for answer in answers)
     sources = [source for answer in answers for source in answer.sources]
     assert (sources.count(Source.MODEL), sources.count(Source.COLLAPSED)) == (50, 199 * 50)
+
+
+async def test_what_is_computed_counts_once_where_drift_is_measured_and_what_is_nobodys_text_does_not(
+    house: House,
+) -> None:
+    def counted() -> dict[str, float]:
+        series = house.metrics.computed_texts.labels.series
+        return {f"{feature} {name}": count.value for (_, feature, name), count in series.items() if count.value}
+
+    await asyncio.gather(house.ask("text"), house.ask("text"), house.ask("text", "TEXT"))
+    await house.ask("text")
+    best = max(POSTPROCESSOR.scores(score(tuple(map(ord, "text")))))
+    assert 0.5 < best < 0.6
+    once = {f"label {(await house.ask('text')).predictions[0].label}": 1, "score 0.6": 1, "tokens 4.0": 1}
+    assert counted() == once
+    await house.ask("a text with a word left out", counted=False)
+    assert len(house.computed) == 2
+    assert counted() == once
 
 
 async def test_a_caller_that_leaves_does_not_take_the_answer_of_others_along(house: House) -> None:

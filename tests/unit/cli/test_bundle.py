@@ -7,17 +7,29 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mlapi.bundles.manifest import CalibrationFile, Evaluation, FileEntry, Manifest, Provenance, ScoreDifference
+from mlapi.bundles.manifest import (
+    CalibrationFile,
+    Evaluation,
+    FileEntry,
+    Manifest,
+    Provenance,
+    ScoreDifference,
+    parse,
+    render,
+)
 from mlapi.bundles.store import Bundle, open_bundle, read_manifest, write_bundle
 from mlapi.cli.bundle import bundle as command
 from mlapi.engines.base import Logits, TokenIds
 from mlapi.engines.fake import FakeEngine
+from mlapi.errors import BundleError
+from mlapi.observability.drift import BOUNDS, comparable
 from mlapi.settings import DEFAULT_BUNDLE, LAB_BUNDLE
 from tests.architecture.source_rules import ROOT
 from tests.manifest_example import manifest_of
@@ -188,7 +200,14 @@ class TestRefer:
         after = read_manifest(folder)
         assert after.reference == {"NEGATIVE": 0.75, "POSITIVE": 0.25}
         assert after.digest == before.digest
-        assert msgspec.structs.replace(after, reference=before.reference) == before
+        assert after.reference_texts == 4
+        assert {feature: sum(bins.values()) for feature, bins in after.reference_bins.items()} == pytest.approx(
+            dict.fromkeys(BOUNDS, 1.0)
+        )
+        assert after.reference_bins["tokens"]["4.0"] == 1.0
+        assert comparable(after.reference_bins)
+        told = {name: getattr(before, name) for name in ("reference", "reference_bins", "reference_texts")}
+        assert msgspec.structs.replace(after, **told) == before
         content = (folder / "bundle.json").read_bytes()
         assert run("refer", folder, "--texts", texts, "--texts", labelled)[0] == 0
         assert (folder / "bundle.json").read_bytes() == content
@@ -217,7 +236,23 @@ class TestRefer:
 
     @pytest.mark.parametrize("shipped", [DEFAULT_BUNDLE, LAB_BUNDLE], ids=lambda path: path.name)
     def test_the_shipped_bundles_carry_it(self, shipped: Path) -> None:
-        assert set(read_manifest(shipped).reference) == {"NEGATIVE", "POSITIVE"}
+        manifest = read_manifest(shipped)
+        assert set(manifest.reference) == {"NEGATIVE", "POSITIVE"}
+        assert manifest.reference_texts == 872
+        assert set(manifest.reference_bins) == set(BOUNDS)
+        assert comparable(manifest.reference_bins)
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"reference_bins": {"score": {"+Inf": 0.9}}}, "every bin of a feature its share"),
+            ({"reference_texts": None}, "on how many texts"),
+        ],
+    )
+    def test_shares_that_cannot_be_are_refused(self, folder: Path, changed: dict[str, Any], said: str) -> None:
+        wrong = msgspec.structs.replace(read_manifest(folder), **changed)
+        with pytest.raises(BundleError, match=said):
+            parse(render(wrong))
 
 
 @pytest.mark.parametrize("subcommand", ["inspect", "verify", "scan"])
