@@ -29,7 +29,12 @@ def postgres_server(postgres_process: PrivatePostgres) -> PrivatePostgres:
     postgres_process.resume()
     if not postgres_process.running:
         postgres_process.restart()
-    with psycopg.connect(postgres_process.url, autocommit=True) as connection:
+    empty(postgres_process.url)
+    return postgres_process
+
+
+def empty(url: str) -> None:
+    """Drop all tables."""
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
-    return postgres_process

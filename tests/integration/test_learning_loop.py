@@ -17,6 +17,7 @@ from mlapi.settings import LAB_BUNDLE
 from tests.dying_loop import AWAY, DIED, Turns
 from tests.feedback_votes import store_over
 from tests.learning import WHOLE, Deployment, contradicting, git
+from tests.postgres_fixture import empty
 from tests.service_process import eventually
 from tools.private_postgres import PrivatePostgres
 
@@ -24,6 +25,9 @@ SECRET = "7" * 64
 FIRST = read_manifest(LAB_BUNDLE).digest
 TURNED = {"labels": ["POSITIVE", "NEGATIVE"]}
 """The shipped model with its labels turned round: right wherever opinions contradict it."""
+
+PARTS = 3
+"""Into which the commits of a whole turn are divided, so that no test takes too long on a slow machine."""
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +121,23 @@ def test_killed_it_goes_on(tmp_path: Path, turns: Turns, commit: int, *, after: 
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
-def test_killed_before_or_after_any_commit_it_goes_on(tmp_path: Path, turns: Turns) -> None:
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_killed_before_or_after_any_commit_it_goes_on(
+    tmp_path: Path, turns: Turns, store: str, part: int, request: pytest.FixtureRequest
+) -> None:
     """Each commit of a whole turn in its turn: all that lies between two of them is done again, or was done."""
-    commits = turns.take(deployment(tmp_path / "whole").settings).commits
+    url = ""
+    if store == "postgres":
+        url = str(request.getfixturevalue("postgres_server").url)
+    commits = turns.take(deployment(tmp_path / "whole", url).settings).commits
     assert commits > len(WHOLE)
-    for commit in range(1, commits + 1):
+    for commit in range(1 + part * commits // PARTS, 1 + (part + 1) * commits // PARTS):
         for after in (False, True):
-            made = deployment(tmp_path / f"{commit}-{after}")
+            if url:
+                empty(url)
+            made = deployment(tmp_path / f"{commit}-{after}", url)
             assert turns.take(made.settings, commit=commit, after=after).code == DIED
             finish(made, turns)
             check_promoted_once(made)
