@@ -44,6 +44,9 @@ _USUAL: Final = frozenset({b"", b"*/*", b"application/json"})
 """What `Accept` may say where a format has other answers than JSON."""
 
 
+_MAX_BYTES: Final = 1024 * 1024
+"""What is remembered of bodies on one path: there is a dozen of paths, and most callers use one."""
+
 _CALL_COST: Final = 512
 """What a call takes besides what its body says, in bytes."""
 
@@ -68,7 +71,7 @@ class _Reader:
         self._limits = limits
         self._named = dialect.named if isinstance(dialect, NamingDialect) else None
         self._without_texts = dialect.without_texts if isinstance(dialect, RepeatingDialect) else None
-        self._known = KnownBodies(secrets.token_bytes(16), _size)
+        self._known = KnownBodies(secrets.token_bytes(16), _size, _MAX_BYTES)
 
     def read(self, body: bytes, predictor: Predictor) -> tuple[Call, Digests] | None:
         """Return the call and the digests of its texts; None if it is for another model.

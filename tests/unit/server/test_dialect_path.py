@@ -89,3 +89,12 @@ async def test_a_body_for_another_model_is_never_answered(app: Application) -> N
     for _ in range(3):
         assert answer(path, tensor(model_name="another")) is None
     assert len(path._reader._known) == 0
+
+
+async def test_what_is_kept_of_all_bodies_is_bounded(app: Application) -> None:
+    await learn(app)
+    path = dialect_paths(app)[TENSORS]
+    for number in range(2_000):
+        body = tensor(id=f"{number:0100}")
+        assert [bool(answer(path, body)) for _ in range(3)] == [True] * 3
+    assert 500 < len(path._reader._known) < 1024 * 1024 / 1_000
