@@ -6,7 +6,7 @@ ARG PYTHON=docker.io/library/python:3.11.14-slim-bookworm
 ARG BUNDLE=models/distilbert-minilm-sst2
 # The small model of /lab, which goes into every image: MLAPI_BUNDLE chooses. Less than a megabyte.
 ARG LAB=models/tfidf-logreg-sst2
-# serve: the service on CPUs. learn: with PostgreSQL's driver, for `mlapi learn serve`. torch: with PyTorch and CUDA, for bundles of the torch engine; several gigabytes.
+# serve: the service on CPUs. learn: with PostgreSQL's driver, for `mlapi learn serve`. torch: with PyTorch and CUDA, for bundles of the torch engine; several gigabytes. ray: with Ray, for `mlapi bulk --ray`.
 ARG FLAVOUR=serve
 
 

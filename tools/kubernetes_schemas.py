@@ -83,6 +83,12 @@ CUSTOM_RESOURCES: Final = (
         "h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=",
         "manifests/crds/*-crd.yaml",
     ),
+    Module(
+        "github.com/ray-project/kuberay/ray-operator",
+        "v1.5.0",
+        "h1:KCjCQ7PSsvs9Ke+90CZbbs498nuaIJ/JkXk4vd54EVg=",
+        "config/crd/bases/ray.io_*.yaml",
+    ),
 )
 
 _PROSE: Final = {"description", "example", "externalDocs", "title"}

@@ -2,7 +2,7 @@
 # Remove from an image's Python environment what the service never loads. Used by the Dockerfile.
 set -euo pipefail
 
-usage='usage: tools/prune_packages.sh ENVIRONMENT serve|learn|torch'
+usage='usage: tools/prune_packages.sh ENVIRONMENT serve|learn|torch|ray'
 environment=${1:?$usage}
 flavour=${2:?$usage}
 packages=("$environment"/lib/python3.*/site-packages)
@@ -12,7 +12,7 @@ packages=("$environment"/lib/python3.*/site-packages)
 client=(huggingface-hub hf-xet httpx2 httpcore2 truststore filelock fsspec pyyaml tqdm)
 reporter=(openvino-telemetry)
 unwanted=("${reporter[@]}")
-[[ $flavour != torch ]] && unwanted+=("${client[@]}")
+[[ $flavour == serve || $flavour == learn ]] && unwanted+=("${client[@]}")
 pip --python "$environment/bin/python" uninstall --yes --quiet "${unwanted[@]}"
 
 # OpenVINO: the processor's plugin and the reader of its own format; named by what stays, so that the next version's
@@ -25,9 +25,11 @@ find frontend -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
 rm -rf cmake include tools torch
 
 cd ..
-find "$environment/bin" -type f -delete
-# PyTorch and its like import their tests' modules and compile with their headers: there the rest stays.
-[[ $flavour != torch ]] || exit 0
+# Ray's own program starts its processes and takes jobs.
+find "$environment/bin" -type f ! -name "$([[ $flavour == ray ]] && echo ray)" -delete
+# PyTorch and its like import their tests' modules and compile with their headers, and Ray brings programs and pages of
+# its own: there the rest stays.
+[[ $flavour == serve || $flavour == learn ]] || exit 0
 
 # Tests, headers, sources and stubs, which only developers read.
 find . -depth -type d \( -name test -o -name tests -o -name testing -o -name include \) -exec rm -rf {} +

@@ -12,6 +12,7 @@ from mlapi.offline.base import Answerer, OfflineError, UsageError
 from mlapi.offline.job import Count
 from mlapi.offline.joining import divide, join
 from mlapi.offline.opening import Options, Pair, open_job
+from mlapi.offline.ray_address import check_address
 
 _RESTARTS: Final = 3
 """So often an actor that dies begins again, where its part's progress says."""
@@ -177,6 +178,7 @@ def run_on_ray(
 @contextmanager
 def _connected() -> Iterator[Any]:
     """Connect with the Ray that RAY_ADDRESS names or that runs on this machine, or start one here for this run."""
+    check_address()
     # Both the import and the connection take SIGTERM over.
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers

@@ -32,7 +32,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
             *("istio.io", "networking.istio.io", "destinationrule.networking.istio.io", "monitoring.coreos.com"),
             *("virtualservice.networking.istio.io", "virtualservices.networking.istio.io"),
             *("argoproj.io", "coordination.k8s.io", "projectcontour.io", "rbac.authorization.k8s.io"),
-            *("kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io"),
+            *("kustomize.toolkit.fluxcd.io", "ray.io", "source.toolkit.fluxcd.io"),
         }
     ),
     "Go modules, resolved by Go's own proxy": frozenset({"go.k6.io", "sigs.k8s.io"}),

@@ -63,7 +63,7 @@ def test_what_is_copied_exists_and_reaches_the_builder(source: str) -> None:
 def test_nothing_else_reaches_the_builder() -> None:
     assert next(line for line in IGNORED if line and not line.startswith("#")) == "*"
     allowed = {line[1:] for line in IGNORED if line.startswith("!")}
-    flavours = {"requirements/learn.txt", "requirements/serve.txt", "requirements/torch.txt"}
+    flavours = {f"requirements/{name}.txt" for name in ("learn", "ray", "serve", "torch")}
     assert {name for name in allowed if not any(_covers(name, source) for source in SOURCES)} <= flavours
     assert flavours <= allowed
 
