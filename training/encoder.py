@@ -104,6 +104,7 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
         teacher = predictor(_checkpoint(order, params.teacher), order.params.features.max_tokens)(data.texts)
     torch.manual_seed(params.seed)
     model = _start(order, params)
+    _freeze(model, params.frozen_layers)
     curve = _train(model, rows, data.labels, teacher, params, say=say)
     model.save_pretrained(folder)
     shutil.copy(_tokenizer(order), folder / TOKENIZER)
@@ -111,6 +112,8 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
     names = ("epochs", "batch", "learning_rate", "weight_decay", "label_smoothing", "class_weight", "seed")
     chosen: dict[str, float | int | str] = {name: getattr(params, name) for name in names}
     chosen["max_tokens"] = order.params.features.max_tokens
+    if params.frozen_layers:
+        chosen["frozen_layers"] = params.frozen_layers
     if params.teacher:
         chosen |= {"teacher": params.teacher.sha256, "distillation": params.distillation}
         chosen["temperature"] = params.temperature
@@ -123,7 +126,9 @@ def predictor(folder: Path, max_tokens: int = _LONGEST) -> Predict:
     decline()
     disable_progress_bar()
     tokenizer = HfTokenizer.load(folder / TOKENIZER, max_tokens)
-    model: Any = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).eval()
+    model: Any = AutoModelForSequenceClassification.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    ).eval()
 
     def predict(texts: Sequence[str]) -> Probabilities:
         rows = [list(text.ids) for text in tokenizer.encode(texts)]
@@ -174,7 +179,11 @@ def _train(
     if params.class_weight == "balanced":
         counts = np.bincount(labels, minlength=model.config.num_labels)
         weight = torch.tensor(len(labels) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+    optimizer = torch.optim.AdamW(
+        [one for one in model.parameters() if one.requires_grad],
+        lr=params.learning_rate,
+        weight_decay=params.weight_decay,
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _slope(step, steps))
     source = np.random.default_rng(params.seed)
     every, losses, curve = max(1, steps // _POINTS), [], []
@@ -235,9 +244,14 @@ def _start(order: Order, params: EncoderModel) -> Any:  # noqa: ANN401  PyTorch 
     labels = order.params.labels
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     if params.start:
-        # A head for other labels is left out, and starts with random weights.
+        # A head for other labels is left out, and starts with random weights. A checkpoint may be kept in 16 bits: what
+        # AdamW adds to a weight is less than the last of them, and processors take many times as long.
         return AutoModelForSequenceClassification.from_pretrained(
-            _checkpoint(order, params.start), local_files_only=True, ignore_mismatched_sizes=True, **names
+            _checkpoint(order, params.start),
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            **names,
         )
     sizes = params.fresh
     return DistilBertForSequenceClassification(
@@ -250,6 +264,20 @@ def _start(order: Order, params: EncoderModel) -> Any:  # noqa: ANN401  PyTorch 
             **names,
         )
     )
+
+
+def _freeze(model: Any, layers: int) -> None:  # noqa: ANN401  PyTorch is read as Any
+    """Leave the embeddings and the first layers as they are.
+
+    Raises:
+        TrainingError: the model has fewer.
+    """
+    stack = model.distilbert.transformer.layer
+    if layers > len(stack):
+        msg = f"frozen_layers is {layers}, and the model has {len(stack)}"
+        raise TrainingError(msg)
+    for part in [model.distilbert.embeddings, *stack[:layers]] if layers else []:
+        part.requires_grad_(requires_grad=False)
 
 
 def _checkpoint(order: Order, start: Start) -> Path:

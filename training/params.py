@@ -141,6 +141,8 @@ class EncoderModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     Attributes:
         start: the checkpoint to start from; None: `fresh` weights.
         fresh: sizes of a model with random weights.
+        frozen_layers: how many of the first layers keep their weights, and the embeddings with them if any does: most
+            of the time of a step is theirs.
         teacher: a checkpoint with the same labels and tokens whose probabilities are learned from as well.
         distillation: the teacher's share of the loss.
         temperature: by which both logits are divided in the teacher's part of the loss.
@@ -155,6 +157,7 @@ class EncoderModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     start: Start | None = None
     fresh: Fresh = Fresh()
+    frozen_layers: Annotated[int, msgspec.Meta(ge=0)] = 0
     teacher: Start | None = None
     distillation: Share = 0.5
     temperature: Positive = 2.0

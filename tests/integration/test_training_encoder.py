@@ -11,6 +11,9 @@ from tests.engine_checkpoints import need_pipeline
 
 need_pipeline()
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from mlapi.bundles.store import open_bundle
 from training import model_building
 from training.params import DEFAULT
@@ -60,6 +63,19 @@ def test_a_model_is_trained_and_teaches_another(tmp_path: Path) -> None:
     taught = read_json(made / "model/training.json")
     assert taught["chosen"]["teacher"] == sha256(weights)
     assert taught["curve"] != alone["curve"]
+
+    # A checkpoint in 16 bits, as the shipped model's is, is trained in 32; what is frozen stays as it was.
+    kept = {name: value.half() for name, value in load_file(weights).items()}
+    half = shutil.copytree(made / "model", tmp_path / "models/half") / "model.safetensors"
+    save_file(kept, half, {"format": "pt"})
+    config = half.with_name("config.json")
+    config.write_text(config.read_text(encoding="utf-8").replace("float32", "float16"), encoding="utf-8")
+    start = f"frozen_layers: 1, class_weight: balanced, start: {{folder: half, sha256: '{sha256(half)}'}}"
+    model_building.main(options(tmp_path, "further", start))
+    after = load_file(made / "model/model.safetensors")
+    assert {value.dtype for value in after.values()} == {torch.float32}
+    same = {name for name, value in after.items() if torch.equal(value, kept[name].float())}
+    assert same == {name for name in kept if name.startswith("distilbert.")}
 
 
 def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path) -> None:

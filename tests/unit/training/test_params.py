@@ -16,12 +16,13 @@ def overlaid(tmp_path: Path, text: str) -> list[Path]:
 
 
 def test_the_shipped_files_can_be_read_alone_and_together() -> None:
-    assert set(read_params([DEFAULT]).models) == {"lab", "lab-three", "project"}
+    assert set(read_params([DEFAULT]).models) == {"lab", "lab-three", "project", "project-three"}
     assert set(read_params([DEFAULT, SMALL]).models) == {"lab", "project"}
 
 
 def test_null_removes_and_mappings_are_merged(tmp_path: Path) -> None:
-    text = "models: {project: null, lab-three: null, lab: {building: {C: 1.5}, gate: {behaviour: null}}}"
+    others = "project: null, lab-three: null, project-three: null"
+    text = f"models: {{{others}, lab: {{building: {{C: 1.5}}, gate: {{behaviour: null}}}}}}"
     before, after = read_params([DEFAULT]).models["lab"], read_params(overlaid(tmp_path, text)).models
     assert list(after) == ["lab"]
     assert after["lab"].building.C == 1.5  # type: ignore[union-attr]
