@@ -120,7 +120,7 @@ def test_every_licence_is_listed_and_allowed_where_it_goes(installed: dict[str, 
 @pytest.mark.parametrize(
     ("row", "other", "says"),
     [
-        ("| `h11` | MIT | serve, learn, torch |\n", "", "h11 has no row"),
+        ("| `h11` | MIT | serve, learn, ray, torch |\n", "", "h11 has no row"),
         ("| `h11` | MIT |", "| `h11` | GPL-3.0-only |", "h11: GPL-3.0-only is not allowed in serve"),
         ("| `h11` | MIT |", "| `h11` | unknown |", "h11: unknown is not allowed in serve"),
         ("| `h11` | MIT |", "| `h11` | ISC |", "h11 says MIT, not ISC"),

@@ -93,7 +93,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versions]:
 def test_the_hot_texts_are_shown_to_administrators_only(versions: Versions) -> None:
     path = "/project/hot-texts"
     reader = versions.file.add("reader")
-    eventually(lambda: versions.old.predict("a", headers=bearer(reader)).status_code == 200, "the key is known")
+    eventually(lambda: versions.old.predict(TEXTS[0], headers=bearer(reader)).status_code == 200, "the key is known")
     assert_problem(versions.old.client.get(path, headers=bearer(reader)), 403, 403, "forbidden")
     assert_problem(versions.old.client.get(path), 401, 401, "unauthorized")
     answer = versions.old.client.get(path, params={"limit": 5}, headers=versions.headers)

@@ -40,7 +40,7 @@ OF_THE_PROCESS: Final = {
 def has_model(name: str) -> bool:
     """Say whether a series is one model's."""
     family = re.sub(r"_(total|bucket|sum|count)$", "", name)
-    return name.startswith("job_model:") or any(
+    return name.startswith(("job_model:", "job_model_")) or any(
         "model" in CATALOGUE.get(known, ("", set()))[1] for known in (name, family)
     )
 
