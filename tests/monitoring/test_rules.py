@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ def promtool(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([find_program("promtool"), *arguments], capture_output=True, text=True, check=False)
 
 
+@cache
 def unit_tests() -> list[dict[str, Any]]:
     """Return every expectation about an alert, of all files."""
     return [
