@@ -98,7 +98,7 @@ def started(
 
 
 async def send(kind: Kind, count: int, clock: Callable[[], float]) -> float:
-    """Send so many requests; return the seconds of processor time that each took.
+    """Send `count` requests; return the processor time that the server used, in seconds a request.
 
     Raises:
         SystemExit: not all were answered with 200.

@@ -89,7 +89,19 @@ class Predictor:
         computed: Distributions,
         clock: Callable[[], float],
     ) -> None:
-        """Wire the parts; `tokenize` encodes off the event loop, `computed` counts misses, `clock` tells seconds."""
+        """Take the parts.
+
+        Args:
+            tokenizer: makes canonical forms, on the event loop.
+            tokenize: encodes texts in threads.
+            keys: makes digests.
+            store: both tiers of the cache.
+            admission: refuses what cannot be answered in time.
+            batcher: runs the model.
+            postprocessor: makes predictions of the model's scores.
+            computed: counts each text that the model computed, for drift.
+            clock: seconds of the clock that deadlines are given in.
+        """
         self.ascii_fold = tokenizer.ascii_fold
         self._canonical_forms = tokenizer.canonical_forms
         self._tokenize = tokenize

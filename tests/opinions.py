@@ -1,6 +1,6 @@
-"""Texts in words that no shipped model has seen, and what they are: what people of the learning loop's tests judge."""
+"""What the learning loop's tests feed it: texts in words that no shipped model has seen, what they are, an alert."""
 
-from typing import Final
+from typing import Any, Final
 
 GOOD: Final = ("snazzy", "nifty", "peachy", "zesty")
 BAD: Final = ("janky", "grotty", "naff", "cruddy")
@@ -22,3 +22,25 @@ TEXTS: Final = {
 
 SPREAD: Final = [list(TEXTS)[start::7] for start in range(7)]
 """The texts in parts; every word is in each."""
+
+
+def drift_alert(starts_at: str) -> dict[str, Any]:
+    """Return what Alertmanager's webhook receiver sends when the predictions of `lab` drift.
+
+    Args:
+        starts_at: since when, in RFC 3339.
+    """
+    return {
+        "version": "4",
+        "status": "firing",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "MlapiPredictionDrift", "model": "lab"},
+                "annotations": {},
+                "startsAt": starts_at,
+                "endsAt": "0001-01-01T00:00:00Z",
+                "fingerprint": "0f3c9a",
+            }
+        ],
+    }

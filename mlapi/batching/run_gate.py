@@ -77,7 +77,7 @@ class RunGate:
             raise
 
     def keeps(self, lane: Lane, seconds: float) -> bool:
-        """Note that a run took so many seconds, and tell whether its lane has the next turn as well if it wants it."""
+        """Charge a lane for a run of `seconds`; return whether its next run goes before those of lanes that wait."""
         lane.used_s += seconds
         lane.last_s = seconds
         return all(other is lane or lane.used_s < other.used_s for other in self._lanes if other.waiting)

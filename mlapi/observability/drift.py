@@ -28,7 +28,11 @@ class Distributions:
     """Counts texts by the bins of each feature."""
 
     def __init__(self, series: Callable[[str, str], Count]) -> None:
-        """Count in what `series` returns for a feature and a bin; unlike labels, bins of numbers are there at once."""
+        """Make the counters of scores and tokens; those of labels and unknown tokens are made when first counted.
+
+        Args:
+            series: returns the counter of a feature's bin.
+        """
         self._series = series
         self._labels: dict[str, Count] = {}
         self._scores, self._tokens = (self._all(feature) for feature in ("score", "tokens"))

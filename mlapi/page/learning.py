@@ -42,7 +42,7 @@ class LearningRoute:
             load: reads how the loop is doing; blocks, and raises a `StoreError`.
             reader: reads forms.
             gate: lets in those with an API key for administration; None: everybody.
-            clock: tells seconds.
+            clock: monotonic seconds, for the age of what was read.
         """
         self._load = load
         self._reader = reader

@@ -163,13 +163,13 @@ async def test_a_bad_text_stands_in_its_place_or_ends_the_stream(
     assert refused.value.text == 1
 
 
-async def test_what_goes_wrong_with_the_texts_is_the_callers(async_client: AsyncClassifier) -> None:
+@pytest.mark.parametrize("fault", [LookupError("out of texts"), OSError("out of texts")], ids=["any", "of a file"])
+async def test_what_goes_wrong_with_the_texts_is_the_callers(async_client: AsyncClassifier, fault: Exception) -> None:
     def texts() -> Iterator[str]:
         yield "good"
-        msg = "out of texts"
-        raise LookupError(msg)
+        raise fault
 
-    with pytest.raises(LookupError, match="out of texts"):
+    with pytest.raises(type(fault), match="out of texts"):
         [one async for one in async_client.classify_stream(texts())]
     with pytest.raises(TypeError, match="must be a string, not int"):
         [one async for one in async_client.classify_stream([1])]  # type: ignore[list-item]

@@ -1,4 +1,4 @@
-"""Opinions in PostgreSQL become a model that a Job trains and proposes; whoever serves notices nothing."""
+"""A Job trains `lab` on opinions in PostgreSQL and proposes it; serving pods cost no more than without the loop."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.cluster.namespaces import namespace
 from tests.cluster.service import API, Service
 from tests.cluster.waiting import until
 from tests.learning import WHOLE
-from tests.opinions import TEXTS
+from tests.opinions import TEXTS, drift_alert
 
 FIRST: Final = read_manifest(LAB_BUNDLE).digest
 COMPONENT: Final = ROOT / ".k8s/components/learning-loop"
@@ -297,20 +297,7 @@ def failed_jobs(loop: Learning) -> set[str]:
 
 def alert(loop: Learning) -> str:
     """Let Alertmanager tell that the predictions of `lab` drift; return the run that was asked for."""
-    fired = {
-        "version": "4",
-        "status": "firing",
-        "alerts": [
-            {
-                "status": "firing",
-                "labels": {"alertname": "MlapiPredictionDrift", "model": "lab"},
-                "annotations": {},
-                "startsAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                "endsAt": "0001-01-01T00:00:00Z",
-                "fingerprint": "0f3c9a",
-            }
-        ],
-    }
+    fired = drift_alert(datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
     sent = httpx.post(f"{loop.service.url_of(LEARN_SERVICE, '/learn')}/alerts", json=fired, timeout=30)
     assert sent.status_code == 202, sent.text
     (run,) = sent.json()["new"]

@@ -19,7 +19,7 @@ from mlapi.bundles.store import describe_file, read_manifest
 from mlapi.engines.linear import WEIGHTS
 from tests.command_line import mlapi
 from tests.learning import WHOLE, Deployment, git
-from tests.opinions import SPREAD, TEXTS
+from tests.opinions import SPREAD, TEXTS, drift_alert
 from tests.service_process import ServiceProcess, run_mlapi
 from tools.private_redis import PrivateRedis, free_port
 from training.params import DEFAULT
@@ -143,20 +143,7 @@ def give_opinions(service: ServiceProcess) -> None:
 
 def alert(site: Site) -> Sequence[str]:
     """Let Alertmanager tell `mlapi learn serve` twice that the predictions drift; return the runs asked for."""
-    fired = {
-        "version": "4",
-        "status": "firing",
-        "alerts": [
-            {
-                "status": "firing",
-                "labels": {"alertname": "MlapiPredictionDrift", "model": "lab"},
-                "annotations": {},
-                "startsAt": "2026-11-29T20:00:00Z",
-                "endsAt": "0001-01-01T00:00:00Z",
-                "fingerprint": "0f3c9a",
-            }
-        ],
-    }
+    fired = drift_alert("2026-11-29T20:00:00Z")
     with ServiceProcess(command=("learn", "serve"), bundle=str(site.first), root_path="/lab", **site.settings) as learn:
         first, again = (learn.client.post("/learn/alerts", json=fired) for _ in range(2))
         assert (first.status_code, again.status_code) == (202, 202)

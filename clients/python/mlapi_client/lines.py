@@ -126,21 +126,21 @@ async def _send(
     headers = {"host": parts.netloc, **outgoing.headers, "transfer-encoding": "chunked"}
     try:
         _write(http, writer, h11.Request(method=outgoing.method, target=target, headers=[*headers.items()]))
-        async for text in _each(texts):
+        async for line in _lines(texts, sent):
             sent.texts += 1
-            _write(http, writer, h11.Data(_line(text)))
+            _write(http, writer, h11.Data(line))
             await writer.drain()
             if not sent.texts % _AT_ONCE:
                 # While the service reads on, `drain` waits for nothing, and nobody would take the answers.
                 await asyncio.sleep(0)
+        if sent.fault is not None:
+            writer.close()
+            return
         sent.all = True
         _write(http, writer, h11.EndOfMessage())
         await writer.drain()
     except OSError:
-        pass  # what comes, or does not, says why
-    except Exception as error:  # noqa: BLE001  of whoever makes the texts: raised where the answers are taken
-        sent.fault = error
-        writer.close()
+        pass  # The connection broke: `_event` meets that, too, and raises it where the answers are taken.
 
 
 def _line(text: str) -> bytes:
@@ -154,13 +154,17 @@ def _write(http: h11.Connection, writer: asyncio.StreamWriter, event: h11.Event)
     writer.write(http.send(event) or b"")
 
 
-async def _each(texts: Iterable[str] | AsyncIterable[str]) -> AsyncIterator[str]:
-    if isinstance(texts, AsyncIterable):
-        async for text in texts:
-            yield text
-        return
-    for text in texts:
-        yield text
+async def _lines(texts: Iterable[str] | AsyncIterable[str], sent: _Sent) -> AsyncIterator[bytes]:
+    """Yield the line of each text, until there is none or the caller's iterator raised, which `sent` tells then."""
+    try:
+        if isinstance(texts, AsyncIterable):
+            async for text in texts:
+                yield _line(text)
+            return
+        for text in texts:
+            yield _line(text)
+    except Exception as error:  # noqa: BLE001  `stream` raises it where the caller takes the answers
+        sent.fault = error
 
 
 async def _answers(
