@@ -14,6 +14,9 @@ from mlapi.page.files import FOLDER
 _MS: Final = 1000
 _DIGITS: Final = 12
 _SAMPLES: Final[Mapping[str, str]] = {"texts": "of texts", "requests": "of requests"}
+_WORDS: Final = frozenset({"decided", "gate", "reason"})
+"""The columns of sentences; the others hold names, digests and times, which are not to be broken."""
+
 _KEY: Final = (
     '<form method="post" action="learn"><label for="key">API key</label>'
     '<input id="key" name="key" type="password" autocomplete="off" spellcheck="false" required '
@@ -58,7 +61,7 @@ class Overview:
 def learning_page(overview: Overview | None, *, notice: str = "", keyed: bool = False) -> bytes:
     """Return the page; without an overview, what is to be told instead of it."""
     parts = [] if overview is None else [*map(_model, overview.models), _runs(overview)]
-    footer = f"As of {_time(overview.now)}. Times are UTC." if overview else ""
+    footer = f"<footer><p>As of {_time(overview.now)}. Times are UTC.</p></footer>" if overview else ""
     template = Template((FOLDER / "assets" / "learn.html").read_text(encoding="utf-8"))
     return template.substitute(
         notice=f'<p class="card problem" role="status">{escape(notice)}</p>' if notice else "",
@@ -152,15 +155,26 @@ def _gate(run: Run) -> str:
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return f'<p class="hint">{escape(caption)}: none.</p>'
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
-        for first, *rest in rows
-    )
+    head = "".join(f'<th role="columnheader" scope="col">{escape(column)}</th>' for column in columns)
+    body = "".join(_row(columns, row) for row in rows)
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide"><table role="table"><caption>{escape(caption)}</caption>'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>'
     )
+
+
+def _row(columns: Sequence[str], row: Sequence[str]) -> str:
+    """Write a row. On a narrow screen its cells stand below each other, each after its column's name.
+
+    What is laid out otherwise is no table to a screen reader any more, unless its roles say so.
+    """
+    cells = []
+    for place, (column, cell) in enumerate(zip(columns, row, strict=True)):
+        kind = "td" if place else "th"
+        role = ' role="cell"' if place else ' role="rowheader" scope="row"'
+        words = ' class="words"' if column in _WORDS else ""
+        cells.append(f'<{kind}{role}{words} data-column="{escape(column)}">{escape(cell)}</{kind}>')
+    return f'<tr role="row">{"".join(cells)}</tr>'
 
 
 def _time(time_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: both colour schemes, narrow and wide, by keyboard, without scripts, with keys."""
+"""The pages in a real Chromium: both colour schemes, narrow and wide, by keyboard, without scripts, with keys."""
 
 import json
 import os
@@ -14,11 +14,14 @@ import pytest
 import uvicorn
 
 from mlapi.app import create_app
+from mlapi.feedback.sqlite import SqliteDatabase
+from mlapi.feedback_app import require_store
 from mlapi.settings import read_settings
 from tests.architecture.source_rules import ROOT
 from tests.e2e.api_keys import KeysFile
 from tests.programs import find_program, miss
 from tests.service_process import HOST, ServiceProcess, eventually
+from tests.unit.api.test_learning_page import happened
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -41,6 +44,19 @@ def without_a_model() -> Iterator[str]:
         thread.join()
 
 
+def learned(folder: Path) -> dict[str, Any]:
+    """Return the settings of a learning loop in which a model was promoted, one rejected, and a run waits."""
+    settings = {
+        "feedback_url": f"sqlite:///{folder}/learning.db",
+        "learn_file": str(ROOT / "training" / "learning.toml"),
+    }
+    store = require_store(read_settings({f"MLAPI_{name.upper()}": value for name, value in settings.items()}))
+    database = SqliteDatabase(folder / "learning.db", store.fingerprint)
+    happened(database)
+    database.close()
+    return settings
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Chromium saw. `PAGE_PICTURES` names a folder to keep its pictures in."""
@@ -56,9 +72,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ServiceProcess(feedback_url=f"sqlite:///{folder}/feedback.db") as service,
         ServiceProcess(keys_file=str(keys.path)) as keyed,
         without_a_model() as unready,
+        ServiceProcess(command=("learn", "serve"), **learned(folder)) as learning,
     ):
         done = subprocess.run(
-            [node, PROGRAM, service.url, keyed.url, str(key), unready, pictures, PACKAGES],
+            [node, PROGRAM, service.url, keyed.url, str(key), unready, learning.url, pictures, PACKAGES],
             env=os.environ | {"CHROMIUM": chromium},
             capture_output=True,
             text=True,
@@ -76,7 +93,7 @@ def test_nothing_is_loaded_from_elsewhere_and_the_policy_stops_nothing(seen: dic
 
 def test_it_is_readable_in_both_schemes_and_at_every_width(seen: dict[str, Any]) -> None:
     assert {name: found for name, found in seen["barriers"].items() if found} == {}
-    assert len(seen["barriers"]) == 11
+    assert len(seen["barriers"]) == 17
     assert {name: width for name, width in seen["overflow"].items() if width > 0} == {}
     assert seen["colours"]["light-360"] == seen["colours"]["light-1440"] != seen["colours"]["dark-360"]
     assert all("POSITIVE, 9" in said for said in seen["answers"].values())
@@ -109,6 +126,18 @@ def test_a_key_stays_in_its_field(seen: dict[str, Any]) -> None:
 
 def test_a_model_that_is_not_loaded_is_said_to_be(seen: dict[str, Any]) -> None:
     assert "No texts are classified now: the model is still loading." in seen["unready"]
+
+
+def test_the_learning_loop_can_be_read_and_stays_a_table_at_every_width(seen: dict[str, Any]) -> None:
+    assert set(seen["lines"]) == {"360", "768", "1440"}
+    for width, lines in seen["lines"].items():
+        assert len(lines) > 20
+        assert set(lines) == {1}, width
+    assert seen["cells"] == {"360": [3, 5], "768": [3, 5], "1440": [3, 5]}
+
+
+def test_the_documentation_is_no_column_of_letters(seen: dict[str, Any]) -> None:
+    assert seen["narrowest"] > 200
 
 
 def test_the_documentation_tries_requests_out(seen: dict[str, Any]) -> None:

@@ -1,17 +1,17 @@
 // Looks at the page with Chromium, and writes what it saw as JSON. Arguments: the address of a service, that of one with
-// keys, a key, that of one whose model is not loaded, and a folder for pictures.
+// keys, a key, that of one whose model is not loaded, that of one with the learning loop, and a folder for pictures.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const [open, keyed, key, unready, pictures, packages] = process.argv.slice(2);
+const [open, keyed, key, unready, learning, pictures, packages] = process.argv.slice(2);
 const require = createRequire(pathToFileURL(`${packages}/`));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const seen = { elsewhere: [], console: [], barriers: {}, overflow: {}, answers: {}, colours: {} };
-const OWN = [open, keyed, unready];
+const seen = { elsewhere: [], console: [], barriers: {}, overflow: {}, answers: {}, colours: {}, lines: {}, cells: {} };
+const OWN = [open, keyed, unready, learning];
 const EXPECTED = /the server responded with a status of (401|422|503)/;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
@@ -123,6 +123,31 @@ await look(private_, "keyed");
 const waiting = await visit(`${unready}/project/`);
 seen.unready = await waiting.textContent("main [role=status]");
 await look(waiting, "unready");
+
+// Lines that the cells without sentences take; those of tables, and of what they are on a narrow screen.
+const lines = () =>
+  [...document.querySelectorAll("tbody [data-column]:not(.words)")].map((cell) => {
+    const range = document.createRange();
+    range.selectNodeContents(cell);
+    return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size;
+  });
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [360, 768, 1440]) {
+    const page = await visit(`${learning}/learn`, { colorScheme, viewport: { width, height: 900 } });
+    seen.lines[width] = await page.evaluate(lines);
+    const [run] = await page.getByRole("row").filter({ hasText: "rejected" }).all();
+    seen.cells[width] = [await page.getByRole("table").count(), await run.getByRole("cell").count()];
+    await look(page, `learn-${colorScheme}-${width}`);
+  }
+}
+
+const narrow = await visit(`${open}/project/docs`);
+await narrow.waitForSelector(".opblock-tag small");
+seen.narrowest = await narrow.evaluate(() =>
+  Math.min(...[...document.querySelectorAll(".opblock-tag small")].map((part) => part.clientWidth)),
+);
+await narrow.screenshot({ path: `${pictures}/docs-narrow.png`, fullPage: true });
+await narrow.context().close();
 
 for (const [name, address, given] of [["docs", open, ""], ["docs-keyed", keyed, key]]) {
   const docs = await visit(`${address}/project/docs`, { viewport: { width: 1440, height: 900 } });
