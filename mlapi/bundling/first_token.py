@@ -5,7 +5,6 @@ tokens. Same weights, same arithmetic for what is left; `mlapi.bundling.export` 
 """
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,14 +12,8 @@ import torch
 from torch.nn import functional
 from transformers.activations import ACT2FN
 
+from mlapi.bundling.last_layers import FIRST, LAST_LAYERS, MASKED
 from mlapi.errors import BundleError
-
-_MASKED: Final = -30_000.0
-"""Added to what a softmax compares, for padding: gives zero, and is no infinity in any number format."""
-
-_FIRST: Final = 2
-"""Rows of the last layer that are computed. One would be enough; but a product of a single row takes a kernel that no
-other number of rows takes, and which rounds differently: a lone text would not have the bits that it has in a batch."""
 
 
 def for_tracing(model: Any, *, written_out: bool) -> torch.nn.Module:  # noqa: ANN401  transformers' modules are untyped
@@ -42,7 +35,7 @@ def for_tracing(model: Any, *, written_out: bool) -> torch.nn.Module:  # noqa: A
     reads_the_mean = getattr(model.config, "classifier_pooling", "cls") != "cls"
     if architecture not in _HEADS or reads_the_mean:
         return WholeModel(model)
-    return _FirstToken(model, _HEADS[architecture], _LAST_LAYERS.get(architecture))
+    return _FirstToken(model, _HEADS[architecture], LAST_LAYERS[architecture])
 
 
 class WholeModel(torch.nn.Module):
@@ -59,25 +52,24 @@ class WholeModel(torch.nn.Module):
 
 
 class _FirstToken(torch.nn.Module):
-    """A model with its head, and where that is known its last layer, computed for the first two tokens."""
+    """A model with its head and its last layer computed for the first two tokens."""
 
     def __init__(
         self,
         model: Any,  # noqa: ANN401  as above
         head: Callable[[Any, torch.Tensor], torch.Tensor],
-        shorten: Callable[[Any], None] | None,
+        shorten: Callable[[Any], None],
     ) -> None:
         super().__init__()
         # A copy of the modules that shares the weights.
         self.model = copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
         self._head = head
         self._encoder = getattr(self.model, model.base_model_prefix)
-        if shorten is not None:
-            shorten(self._encoder)
+        shorten(self._encoder)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         hidden = self._encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        return self._head(self.model, hidden[:, :_FIRST])[:, 0]
+        return self._head(self.model, hidden[:, :FIRST])[:, 0]
 
 
 def _bert_head(model: Any, rows: torch.Tensor) -> torch.Tensor:  # noqa: ANN401  as above
@@ -124,122 +116,6 @@ _HEADS: Final[Mapping[str, Callable[[Any, torch.Tensor], torch.Tensor]]] = {
 """The head of each architecture, over rows of shape [texts, rows, width]."""
 
 
-def _first_rows(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """Cut an attention mask or bias of shape [.., .., tokens or 1, tokens] to the rows that are computed."""
-    return None if mask is None else mask[:, :, :_FIRST]
-
-
-def _attend(
-    rows: torch.Tensor,
-    hidden: torch.Tensor,
-    projections: tuple[torch.nn.Module, torch.nn.Module, torch.nn.Module],
-    heads: int,
-    mask: torch.Tensor | None,
-) -> torch.Tensor:
-    """Let rows attend to all tokens; shapes [texts, rows, width] and [texts, tokens, width]."""
-    query, key, value = (
-        projection(states).unflatten(-1, (heads, -1)).transpose(1, 2)
-        for projection, states in zip(projections, (rows, hidden, hidden), strict=True)
-    )
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
-
-
-class _LastBertLayer(torch.nn.Module):
-    """The last layer of BERT and those built like it."""
-
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401  as above
-        super().__init__()
-        self.layer = layer
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: object, **__: object
-    ) -> torch.Tensor:
-        rows, own = hidden_states[:, :_FIRST], self.layer.attention.self
-        mixed = _attend(
-            rows,
-            hidden_states,
-            (own.query, own.key, own.value),
-            own.num_attention_heads,
-            _first_rows(attention_mask),
-        )
-        attended = self.layer.attention.output(mixed, rows)
-        output: torch.Tensor = self.layer.output(self.layer.intermediate(attended), attended)
-        return output
-
-
-class _LastMPNetLayer(torch.nn.Module):
-    """The last layer of MPNet, which adds a bias by distance to what the softmax compares."""
-
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401  as above
-        super().__init__()
-        self.layer = layer
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        position_bias: torch.Tensor,
-        **_: object,
-    ) -> tuple[torch.Tensor]:
-        rows, own = hidden_states[:, :_FIRST], self.layer.attention.attn
-        bias = position_bias[:, :, :_FIRST]
-        mask = _first_rows(attention_mask)
-        bias = bias if mask is None else bias + mask
-        mixed = _attend(rows, hidden_states, (own.q, own.k, own.v), own.num_attention_heads, bias)
-        attended = self.layer.attention.LayerNorm(own.o(mixed) + rows)
-        return (self.layer.output(self.layer.intermediate(attended), attended),)
-
-
-class _AlbertLayers(torch.nn.Module):
-    """The layers of ALBERT, which share their weights, so that the last one cannot be replaced alone."""
-
-    def __init__(self, transformer: Any) -> None:  # noqa: ANN401  as above
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, **_: object
-    ) -> tuple[torch.Tensor]:
-        whole, config = self.transformer, self.transformer.config
-        hidden = whole.embedding_hidden_mapping_in(hidden_states)
-        share = config.num_hidden_layers / config.num_hidden_groups
-        groups = (whole.albert_layer_groups[math.floor(turn / share)] for turn in range(config.num_hidden_layers))
-        *layers, last = (layer for group in groups for layer in group.albert_layers)
-        for layer in layers:
-            hidden = layer(hidden, attention_mask)
-        rows, own = hidden[:, :_FIRST], last.attention
-        mixed = _attend(
-            rows, hidden, (own.query, own.key, own.value), own.num_attention_heads, _first_rows(attention_mask)
-        )
-        attended = own.LayerNorm(rows + own.dense(mixed))
-        return (last.full_layer_layer_norm(last.ff_chunk(attended) + attended),)
-
-
-def _shorten_bert(encoder: Any) -> None:  # noqa: ANN401  as above
-    layers = encoder.encoder.layer
-    layers[-1] = _LastBertLayer(layers[-1])
-
-
-def _shorten_mpnet(encoder: Any) -> None:  # noqa: ANN401  as above
-    layers = encoder.encoder.layer
-    layers[-1] = _LastMPNetLayer(layers[-1])
-
-
-def _shorten_albert(encoder: Any) -> None:  # noqa: ANN401  as above
-    encoder.encoder = _AlbertLayers(encoder.encoder)
-
-
-_LAST_LAYERS: Final[Mapping[str, Callable[[Any], None]]] = {
-    "albert": _shorten_albert,
-    "bert": _shorten_bert,
-    "electra": _shorten_bert,
-    "mpnet": _shorten_mpnet,
-    "roberta": _shorten_bert,
-    "xlm-roberta": _shorten_bert,
-}
-"""What puts a last layer of two rows into the encoder of each architecture; the others compute all rows."""
-
-
 class _FirstTokenDistilBert(torch.nn.Module):
     """DistilBERT with the last layer computed for the first token, and the next, instead of all.
 
@@ -258,7 +134,7 @@ class _FirstTokenDistilBert(torch.nn.Module):
         *layers, last = encoder.transformer.layer
         for layer in layers:
             hidden = self._layer(layer, hidden, hidden, seen)
-        first = self._layer(last, hidden[:, :_FIRST], hidden, seen)
+        first = self._layer(last, hidden[:, :FIRST], hidden, seen)
         logits: torch.Tensor = self.model.classifier(torch.relu(self.model.pre_classifier(first)))
         return logits[:, 0]
 
@@ -295,7 +171,7 @@ class _WrittenOutDistilBert(_FirstTokenDistilBert):
             with torch.no_grad():
                 query.weight.mul_(scale)
                 query.bias.mul_(scale)
-        self.register_buffer("unseen", torch.tensor([_MASKED, 0.0]))
+        self.register_buffer("unseen", torch.tensor([MASKED, 0.0]))
 
     def _seen(self, attention_mask: torch.Tensor) -> torch.Tensor:
         # Looked up once, so that no layer computes it again.

@@ -22,14 +22,43 @@ from mlapi.errors import BundleError
 pytestmark = pytest.mark.torch
 
 
-def tiny(folder: Path, architecture: Architecture) -> torch.nn.Module:
-    TinyCheckpoint(architecture).write(folder)
+def tiny(folder: Path, architecture: Architecture, settings: dict[str, Any] | None = None) -> torch.nn.Module:
+    TinyCheckpoint(architecture, settings=settings or {}).write(folder)
     return load_model(folder / CONFIG, folder / WEIGHTS)
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "bert", "roberta"])
-def test_logits_are_the_models_own(tmp_path: Path, architecture: Architecture) -> None:
-    model: Any = tiny(tmp_path, architecture)
+def row_counts(graph: ov.Model, texts: int, tokens: int) -> list[int]:
+    """How many rows each product of the graph has for a batch."""
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    graph.reshape({port: [texts, tokens] for port in graph.inputs})
+    return [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
+
+
+KINDS: Final[tuple[tuple[Architecture, dict[str, Any]], ...]] = (
+    ("distilbert", {}),
+    ("bert", {}),
+    ("roberta", {}),
+    ("deberta-v2", {}),
+    ("deberta-v2", {"share_att_key": False}),
+    ("deberta-v2", {"pos_att_type": ["c2p"]}),
+    ("deberta-v2", {"pos_att_type": ["p2c"], "position_buckets": -1}),
+    ("deberta-v2", {"relative_attention": False, "position_biased_input": True}),
+    ("deberta-v2", {"conv_kernel_size": 3}),
+    # A convolution after the first layer, which is the last one here.
+    ("deberta-v2", {"conv_kernel_size": 3, "num_hidden_layers": 1}),
+    ("modernbert", {}),  # whose last layer looks at near tokens alone
+    ("modernbert", {"global_attn_every_n_layers": 1, "attention_bias": True}),
+)
+
+
+@pytest.mark.parametrize(("architecture", "settings"), KINDS)
+def test_logits_are_the_models_own(tmp_path: Path, architecture: Architecture, settings: dict[str, Any]) -> None:
+    model: Any = tiny(tmp_path, architecture, settings)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        for numbers in model.parameters():
+            if numbers.ndim == 1:  # what a new model adds is zero, and what it scales by is one
+                numbers.add_(0.1 * torch.randn_like(numbers))
     pad_id = model.config.pad_token_id
     compiled = ov.Core().compile_model(
         export(model, max_tokens=64, pad_id=pad_id), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
@@ -60,20 +89,19 @@ def test_the_graph_has_the_inputs_and_outputs_that_the_engine_needs(tmp_path: Pa
 
 def test_distilbert_computes_only_the_first_two_tokens_after_the_last_layers_attention(tmp_path: Path) -> None:
     graph = export(tiny(tmp_path, "distilbert"), max_tokens=64, pad_id=0)
-    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
-    graph.reshape({port: [4, 24] for port in graph.inputs})
-    rows = [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
     # Two layers of six products each, then two of the classifier; the last layer needs keys and values of all tokens.
-    assert sorted(rows) == [4 * 2] * (4 + 2) + [4 * 24] * (6 + 2)
-    graph.reshape({port: [1, 8] for port in graph.inputs})
-    assert min(int(np.prod(node.get_output_shape(0)[:-1])) for node in products) == 2
+    assert sorted(row_counts(graph, 4, 24)) == [4 * 2] * (4 + 2) + [4 * 24] * (6 + 2)
+    assert min(row_counts(graph, 1, 8)) == 2
 
 
 ROWS: Final = {
     # Two layers of six products, and two of the head. ALBERT and ELECTRA first map embeddings to the layers' width.
     "albert": (4 + 2, 1 + 6 + 2),
     "bert": (4 + 2, 6 + 2),
+    "deberta-v2": (4 + 2, 6 + 2),
     "electra": (4 + 2, 1 + 6 + 2),
+    # Queries, keys and values are one product in the first layer, and two in the last one.
+    "modernbert": (4 + 2, 4 + 1),
     "mpnet": (4 + 2, 6 + 2),
     "roberta": (4 + 2, 6 + 2),
     "xlm-roberta": (4 + 2, 6 + 2),
@@ -84,11 +112,18 @@ ROWS: Final = {
 def test_others_whose_last_layer_is_known_do_too(tmp_path: Path, architecture: Architecture) -> None:
     model: Any = tiny(tmp_path, architecture)
     graph = export(model, max_tokens=64, pad_id=model.config.pad_token_id)
-    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
-    graph.reshape({port: [4, 24] for port in graph.inputs})
-    rows = [int(np.prod(node.get_output_shape(0)[:-1])) for node in products]
+    rows = row_counts(graph, 4, 24)
     two, all_rows = ROWS[architecture]
     assert (rows.count(4 * 2), rows.count(4 * 24)) == (two, all_rows)
+
+
+def test_deberta_compares_two_tokens_with_distances_in_the_last_layer(tmp_path: Path) -> None:
+    rows = row_counts(export(tiny(tmp_path, "deberta-v2"), max_tokens=64, pad_id=0), 4, 24)
+    heads, buckets = 4, 16
+    # The first layer has queries with keys, both with distances, and the mean of the values: each for all tokens.
+    assert rows.count(4 * heads * 24) == 4
+    # Two tokens see the distances to what follows them, to themselves, and to the one token before.
+    assert (rows.count(4 * heads * 2), rows.count(4 * heads * (buckets + 2))) == (1, 1)
 
 
 def shift_logits(model: torch.nn.Module, arguments: object, output: Any) -> None:  # noqa: ANN401

@@ -62,6 +62,16 @@ def test_int8_keeps_no_matrix_in_floating_point(tmp_path: Path) -> None:
     assert sizes["f16"] < matrices / 5
 
 
+def test_int8_takes_no_distances_of_deberta_for_weights(tmp_path: Path) -> None:
+    TinyCheckpoint("deberta-v2").write(tmp_path)
+    graph = export(load_model(tmp_path / CONFIG, tmp_path / WEIGHTS), max_tokens=64, pad_id=0)
+    stored_graph = ov.Core().read_model(store(graph, "int8", tmp_path)["model.xml"])
+    constants = [node for node in stored_graph.get_ops() if node.get_type_name() == "Constant"]
+    int8 = [len(node.get_output_shape(0)) for node in constants if node.get_element_type() == ov.Type.i8]
+    # Two layers of six products, the head's two and the tokens' embeddings; distances have a dimension for heads.
+    assert int8 == [2] * (2 * 6 + 2 + 1)
+
+
 def test_int8_stays_close_to_fp32(tmp_path: Path) -> None:
     fp32, int8 = (logits(stored(tmp_path, precision)["model.xml"]) for precision in ("fp32", "int8"))
     assert 0 < np.abs(fp32 - int8).max() < 0.15 * np.abs(fp32).max()
