@@ -35,7 +35,7 @@ LISTED: Final[Mapping[str, frozenset[str]]] = {
             *("kustomize.toolkit.fluxcd.io", "ray.io", "source.toolkit.fluxcd.io"),
         }
     ),
-    "Go modules, resolved by Go's own proxy": frozenset({"go.k6.io", "sigs.k8s.io"}),
+    "Go modules, resolved by Go's own proxy": frozenset({"go.k6.io", "golang.org", "sigs.k8s.io"}),
     "where official base images come from": frozenset({"docker.io"}),
     "where Contour and Flagger come from, for who deploys them": frozenset({"ghcr.io"}),
     "the address of the hub that `mlapi bundle build` asks, if told to, in links that tests have to replace": frozenset(

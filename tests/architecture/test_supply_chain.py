@@ -1,8 +1,8 @@
 """Advisories and licences of everything that is pinned: both checks pass, and can fail."""
 
 import json
-import tomllib
 import zipfile
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tools import advisories, licences
-from tools.advisories import Pin
+from tools import advisories, go_modules, licences
+from tools.advisories import GO, PYTHON, Ecosystem, Pin
 
 TODAY = date(2026, 11, 29)
 SNAPSHOT = {
@@ -19,42 +19,100 @@ SNAPSHOT = {
     "packages": {"h11": [{"id": "GHSA-vqfr-h8mv-ghfj", "severity": "CRITICAL", "v": "<0.16.0"}]},
 }
 OLD = Pin("serve.txt", "h11", "0.14.0")
+KNOWN: dict[str, Any] = {"ids": ["GHSA-vqfr-h8mv-ghfj"], "until": TODAY}
+GO_FILES = sorted((licences.ROOT / "tools").rglob("go.mod"))
+GO_MOD = """module x
+go 1.26.0
+require example.org/one v1.2.3 // indirect
+require (
+    example.org/two/v2 v2.0.0-20260101000000-abcdefabcdef
+    example.org/three v3.0.0+incompatible // indirect
+    example.org/four v0.1.0
+    example.org/five v0.1.0
+)
+tool (
+    example.org/one/cmd
+)
+exclude example.org/one v1.2.2
+replace example.org/four => ../four
+replace (
+    example.org/five v0.1.0 => example.org/other v0.1.1
+    example.org/one v1.2.2 => example.org/one v1.2.1
+)
+"""
 
 
-def test_no_pinned_version_is_one_that_an_advisory_names() -> None:
-    snapshot = advisories.read_snapshot()
-    accepted = tomllib.loads(advisories.ACCEPTED.read_text(encoding="utf-8"))["accepted"]
-    pinned = advisories.pins()
-    assert {pin.file for pin in pinned} >= {"serve.txt", "full.txt", "learn.txt", "torch.txt", "mlflow.txt"}
-    assert sum(len(items) for items in snapshot["packages"].values()) > 10_000
+@pytest.mark.parametrize(
+    ("kind", "files", "advised"),
+    [
+        (PYTHON, {"serve.txt", "full.txt", "learn.txt", "torch.txt", "mlflow.txt"}, 10_000),
+        (GO, {"go.txt", *(file.relative_to(licences.ROOT).as_posix() for file in GO_FILES)}, 8_000),
+    ],
+    ids=lambda value: value.name if isinstance(value, Ecosystem) else "",
+)
+def test_no_pinned_version_is_one_that_an_advisory_names(kind: Ecosystem, files: set[str], advised: int) -> None:
+    pinned, snapshot = kind.pins(), advisories.read_snapshot(kind.snapshot)
+    assert {pin.file for pin in pinned} >= files
+    assert sum(len(items) for items in snapshot["packages"].values()) > advised
+    accepted, day = advisories.read_accepted(kind), date.fromisoformat(snapshot["dated"])
     # Whether a reason holds is looked at on its day, by `make check`; not by whoever runs an old commit's tests.
-    assert advisories.compare(pinned, snapshot, accepted, date.fromisoformat(snapshot["dated"])).faults == []
+    assert advisories.compare(pinned, snapshot, accepted, day, kind.named).faults == []
 
 
-def test_the_committed_snapshot_knows_a_version_that_is_vulnerable() -> None:
-    findings = advisories.compare([OLD], advisories.read_snapshot(), {}, TODAY)
-    assert any("GHSA-vqfr-h8mv-ghfj (critical) names <0.16.0" in fault for fault in findings.faults)
+@pytest.mark.parametrize(
+    ("kind", "pin", "says"),
+    [
+        (PYTHON, OLD, "GHSA-vqfr-h8mv-ghfj (critical) names <0.16.0"),
+        (GO, Pin("tools/go.mod", "golang.org/x/net", "v0.61.0"), "GO-2026-6860 (unknown) names <0.62.0"),
+        (GO, Pin("go.txt", "stdlib", "1.20.0"), "GO-2023-2102"),
+    ],
+    ids=["of Python", "of Go", "Go itself"],
+)
+def test_a_committed_snapshot_knows_a_version_that_is_vulnerable(kind: Ecosystem, pin: Pin, says: str) -> None:
+    findings = advisories.compare([pin], advisories.read_snapshot(kind.snapshot), [], TODAY, kind.named)
+    assert any(says in fault for fault in findings.faults)
+
+
+def test_what_cannot_be_read_is_not_taken_for_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.json.xz"
+    broken.write_bytes(GO.snapshot.read_bytes()[:-100])
+    nowhere = tmp_path / "none.json.xz"
+    strange = replace(GO, pins=lambda: [Pin("tools/go.mod", "golang.org/x/net", "newest")])
+    for kind in (replace(GO, snapshot=broken), replace(PYTHON, snapshot=nowhere), strange):
+        assert not advisories.check(kind, TODAY)
+        assert f"nothing of {kind.name} was compared" in capsys.readouterr().err
+    assert not advisories.check(replace(GO, pins=list), TODAY)
+    assert "nothing was compared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("pinned", "accepted", "says"),
     [
-        ([OLD], {}, "h11 0.14.0: GHSA-vqfr-h8mv-ghfj"),
-        ([OLD], {"GHSA-vqfr-h8mv-ghfj": {"until": date(2026, 11, 28)}}, "look at it again"),
-        ([OLD._replace(version="0.16.0")], {"GHSA-x": {"until": date(2027, 1, 1)}}, "take it out"),
-        ([Pin("serve.txt", "other", "1")], {}, "nothing was compared"),
-        ([], {}, "nothing was compared"),
+        ([OLD], [], "h11 0.14.0: GHSA-vqfr-h8mv-ghfj"),
+        ([OLD], [KNOWN | {"until": date(2026, 11, 28)}], "look at it again"),
+        ([OLD], [KNOWN | {"files": ["full.txt"]}], "serve.txt: h11 0.14.0"),
+        ([OLD], [KNOWN, KNOWN], "take it out"),
+        ([OLD._replace(version="0.16.0")], [KNOWN], "take it out"),
+        ([Pin("serve.txt", "other", "1")], [], "nothing was compared"),
+        ([], [], "nothing was compared"),
     ],
-    ids=["a vulnerable version", "an old acceptance", "a needless acceptance", "other packages", "nothing"],
+    ids=[
+        "a vulnerable version",
+        "an old acceptance",
+        "an acceptance elsewhere",
+        "an acceptance twice",
+        "a needless acceptance",
+        "other packages",
+        "nothing",
+    ],
 )
-def test_the_comparison_fails(pinned: list[Pin], accepted: dict[str, dict[str, Any]], says: str) -> None:
+def test_the_comparison_fails(pinned: list[Pin], accepted: list[dict[str, Any]], says: str) -> None:
     assert any(says in fault for fault in advisories.compare(pinned, SNAPSHOT, accepted, TODAY).faults)
 
 
 def test_what_is_accepted_for_a_while_passes_and_an_old_snapshot_only_warns() -> None:
-    accepted = {"GHSA-vqfr-h8mv-ghfj": {"until": TODAY}}
-    assert advisories.compare([OLD], SNAPSHOT, accepted, TODAY) == advisories.Findings([], [])
-    findings = advisories.compare([OLD._replace(version="0.16.0")], SNAPSHOT, {}, date(2027, 11, 1))
+    assert advisories.compare([OLD], SNAPSHOT, [KNOWN], TODAY) == advisories.Findings([], [])
+    findings = advisories.compare([OLD._replace(version="0.16.0")], SNAPSHOT, [], date(2027, 11, 1))
     assert (findings.faults, len(findings.warnings)) == ([], 1)
     assert "365 days old" in findings.warnings[0]
 
@@ -90,7 +148,7 @@ def test_osv_s_own_export_is_read(tmp_path: Path) -> None:
     found = {
         version: sorted(
             fault.split()[3]
-            for fault in advisories.compare([Pin("a.txt", "some-package", version)], snapshot, {}, TODAY).faults
+            for fault in advisories.compare([Pin("a.txt", "some-package", version)], snapshot, [], TODAY).faults
         )
         for version in ("1.1", "1.2", "2.3", "2.4", "3.1", "3.3", "4.0", "9")
     }
@@ -104,6 +162,52 @@ def test_osv_s_own_export_is_read(tmp_path: Path) -> None:
         "4.0": ["GHSA-1"],
         "9": ["GHSA-1"],
     }
+
+
+def test_go_s_database_is_read(tmp_path: Path) -> None:
+    package = {"ecosystem": "Go", "name": "example.org/one"}
+    events = [{"introduced": "0"}, {"fixed": "1.2.3"}, {"introduced": "2.0.0"}]
+    affected = [{"package": package, "ranges": [{"type": "SEMVER", "events": events}]}]
+    for number, more in ((1, {}), (2, {"withdrawn": "2026-01-01T00:00:00Z"})):
+        entry = {"id": f"GO-2026-000{number}", "affected": affected, **more}
+        (tmp_path / f"GO-2026-000{number}.json").write_text(json.dumps(entry), encoding="utf-8")
+    taken = advisories.take(tmp_path, "2026-11-01", "Go")
+    assert taken["packages"] == {
+        "example.org/one": [
+            {"id": "GO-2026-0001", "severity": "unknown", "v": "<1.2.3"},
+            {"id": "GO-2026-0001", "severity": "unknown", "v": ">=2.0.0"},
+        ]
+    }
+
+
+def test_what_a_go_mod_requires_is_what_it_is_built_with() -> None:
+    assert go_modules.modules(GO_MOD) == {
+        "example.org/one": "v1.2.3",
+        "example.org/two/v2": "v2.0.0-20260101000000-abcdefabcdef",
+        "example.org/three": "v3.0.0+incompatible",
+        "example.org/other": "v0.1.1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [
+        ("v1.2.2", False),
+        ("v1.3.0-rc.1", False),
+        ("v1.3.0", True),
+        ("v1.10.0+incompatible", True),
+        ("v2.0.0-20260101000000-abcdefabcdef", True),
+        ("v2.0.0-rc.2", True),
+        ("v2.0.0-rc.11", True),
+        ("v2.0.0", False),
+    ],
+)
+def test_versions_of_go_modules_have_their_order(version: str, named: bool) -> None:  # noqa: FBT001  the table's
+    assert go_modules.named(">=1.3.0,<2.0.0", version) is named
+    assert go_modules.named("<2.0.0-rc.11", "2.0.0-rc.2")
+    for specifier in ("", "<=1.0", "==1.0", "<x"):
+        with pytest.raises(ValueError, match="not a"):
+            go_modules.named(specifier, "0.1.0")
 
 
 @pytest.fixture(scope="module")
