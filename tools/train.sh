@@ -15,9 +15,9 @@ models=("$@")
 bin=$PWD/${VENV:-.venv}/bin
 [[ ${VENV:-} != /* ]] || bin=$VENV/bin
 
-# Only the encoder needs PyTorch.
+# Only the encoders need PyTorch.
 needed=quick
-[[ " ${models[*]} " != *" project "* ]] || needed=full
+[[ " ${models[*]}" != *" project"* ]] || needed=full
 
 case $profile in
   small)

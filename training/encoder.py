@@ -93,15 +93,12 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
     """
     decline()
     disable_progress_bar()
-    params = order.params.building
-    if not isinstance(params, EncoderModel) or not isinstance(order.params.features, EncoderFeatures):
-        msg = "these are not the parameters of an encoder"
-        raise TrainingError(msg)
+    params, max_tokens = _parameters(order)
     rows = Tokens.load(order.work.stage("features") / "train.npz").rows()
     teacher = None
     if params.teacher:
         say("model_building: asking the teacher")
-        teacher = predictor(_checkpoint(order, params.teacher), order.params.features.max_tokens)(data.texts)
+        teacher = predictor(_checkpoint(order, params.teacher), max_tokens)(data.texts)
     torch.manual_seed(params.seed)
     model = _start(order, params)
     _freeze(model, params.frozen_layers)
@@ -111,7 +108,7 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
     (folder / TOKENIZER_CONFIG).write_text(_tokenizer_config(model.config.max_position_embeddings), encoding="utf-8")
     names = ("epochs", "batch", "learning_rate", "weight_decay", "label_smoothing", "class_weight", "seed")
     chosen: dict[str, float | int | str] = {name: getattr(params, name) for name in names}
-    chosen["max_tokens"] = order.params.features.max_tokens
+    chosen["max_tokens"] = max_tokens
     if params.frozen_layers:
         chosen["frozen_layers"] = params.frozen_layers
     if params.teacher:
@@ -150,6 +147,7 @@ def make_bundle(order: Order, output: Path, say: Say) -> Bundle:
     Raises:
         BundleError: the bundle is worse than the checkpoint, or this machine cannot tell.
     """
+    params, _ = _parameters(order)
     prepared, names = order.work.stage("prepared"), list(order.work.evaluation_sets("prepared"))
     return build_bundle(
         BundleOrder(
@@ -157,12 +155,22 @@ def make_bundle(order: Order, output: Path, say: Say) -> Bundle:
             output=output,
             name=order.params.name,
             licence=order.params.licence,
+            precision=params.precision,
             evaluate=tuple(prepared / f"evaluation-{slug(name)}.tsv" for name in names),
             dataset=tuple(names),
             labels_are="indices",
         ),
         say,
     )
+
+
+def _parameters(order: Order) -> tuple[EncoderModel, int]:
+    """Return how the model is trained, and how many tokens of a text it reads meanwhile."""
+    building, features = order.params.building, order.params.features
+    if not isinstance(building, EncoderModel) or not isinstance(features, EncoderFeatures):
+        msg = "these are not the parameters of an encoder"
+        raise TrainingError(msg)
+    return building, features.max_tokens
 
 
 def _train(

@@ -153,6 +153,8 @@ class EncoderModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         label_smoothing: how much of a text's label is given to the others.
         class_weight: whether rare labels weigh more.
         seed: of the order of texts, the dropout and fresh weights.
+        precision: number format of the bundle's weights. A third label is near the other two for more texts, and int8
+            changes more of them than a bundle may.
     """
 
     start: Start | None = None
@@ -168,6 +170,7 @@ class EncoderModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     label_smoothing: Share = 0.05
     class_weight: Literal["none", "balanced"] = "none"
     seed: int = 7
+    precision: Literal["int8", "bf16", "fp32"] = "int8"
 
 
 class ModelParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -190,7 +190,9 @@ def test_a_quota_is_exact_over_three_processes_and_each_counts_for_itself_withou
         patient, (one, *_) = bearer(three.patient), three.services
         for service in three.services:
             service.predict([f"known {number}" for number in range(TEXTS)], headers=patient)
-        outcomes = uvloop.run(three.flood(three.services, 10 * RATE / TEXTS, 2.5))
+        # As long that what a process has paid for in advance and not spent at the end, a third of a tenth of a second's
+        # texts, is far less than the tolerance.
+        outcomes = uvloop.run(three.flood(three.services, 10 * RATE / TEXTS, 6.0))
         assert {status for outcome in outcomes for status in outcome.statuses} == {200, 429}
         assert [outcome.lost for outcome in outcomes] == [0] * 3
         granted = TEXTS * sum(outcome.statuses[200] for outcome in outcomes)

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mlapi.bundles.store import open_bundle
-from training import model_building
+from training import model_building, model_registration
 from training.params import DEFAULT
 from training.pipeline import main
 from training.sample import make_up
@@ -76,6 +76,9 @@ def test_a_model_is_trained_and_teaches_another(tmp_path: Path) -> None:
     assert {value.dtype for value in after.values()} == {torch.float32}
     same = {name for name, value in after.items() if torch.equal(value, kept[name].float())}
     assert same == {name for name in kept if name.startswith("distilbert.")}
+
+    model_registration.main(options(tmp_path, "further", f"{start}, precision: bf16"))
+    assert open_bundle(made / "bundle/project-sample").manifest.precision == "bf16"
 
 
 def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path) -> None:

@@ -107,6 +107,10 @@ STACKS: Final = [
 STACKS.append(Stack("overlays/prod", ("learning", "learning-loop", "learning-loop-keda")))
 BASE, DEV, PROD = Stack("base"), Stack("overlays/dev"), Stack("overlays/prod")
 STAGING: Final = Stack("overlays/staging")
+WITH_LAB: Final = [
+    stack for stack in STACKS if "lab" in stack.components or stack.overlay in {PROD.overlay, STAGING.overlay}
+]
+"""Those with the small model, told by their names: to build all of them takes longer than to collect all tests."""
 
 
 def pod_template(workload: Object) -> Object:

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 import pytest
 
 from tests.manifests.reachability import Connection, Endpoint, may_connect
-from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, STAGING, Stack, containers, pod_template
+from tests.manifests.stacks import (
+    BASE,
+    COMPONENT,
+    DEV,
+    PROD,
+    STACKS,
+    STAGING,
+    WITH_LAB,
+    Stack,
+    containers,
+    pod_template,
+)
 
 INTERNET = Endpoint("203.0.113.7")
 INTERNET_6 = Endpoint("2001:db8::7")
@@ -102,7 +113,11 @@ def test_strays_do_not_reach_the_api(stack: Stack) -> None:
         assert [stray for stray in strays if reaches(stack, stray, api, 8000)] == []
 
 
-@pytest.mark.parametrize("stack", [stack for stack in STACKS if pods(stack, "lab")], ids=str)
+def test_the_small_model_is_where_the_names_say() -> None:
+    assert [stack for stack in STACKS if pods(stack, "lab")] == WITH_LAB
+
+
+@pytest.mark.parametrize("stack", WITH_LAB, ids=str)
 def test_the_small_model_is_reached_by_clients_and_the_gateway_and_reaches_nobody(stack: Stack) -> None:
     (lab,) = pods(stack, "lab")
     client = pod(stack, LABELS_OF_A_CLIENT)

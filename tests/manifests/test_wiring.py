@@ -12,7 +12,7 @@ from mlapi.api.lifecycle import Lifecycle
 from mlapi.api.ops import cluster_routes
 from mlapi.settings import LAB_BUNDLE, read_settings
 from tests.architecture.source_rules import ROOT
-from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, Object, Stack, containers, pod_template
+from tests.manifests.stacks import BASE, COMPONENT, DEV, PROD, STACKS, WITH_LAB, Object, Stack, containers, pod_template
 
 each_stack = pytest.mark.parametrize("stack", STACKS, ids=str)
 with_gateway = pytest.mark.parametrize(
@@ -264,9 +264,7 @@ def test_the_gateway_leads_opinions_past_the_models() -> None:
     assert {target["destination"]["host"] for target in first["route"]} == {"learn-service"}
 
 
-@pytest.mark.parametrize(
-    "stack", [stack for stack in STACKS if "lab" in stack.components or stack.overlay == PROD.overlay], ids=str
-)
+@pytest.mark.parametrize("stack", WITH_LAB, ids=str)
 def test_the_small_model_is_in_the_same_image_and_asks_no_redis(stack: Stack) -> None:
     lab = stack.find("Deployment", "lab")
     (container,) = containers(lab)
