@@ -245,6 +245,11 @@ run "cluster" {
     condition     = one(aws_eks_access_policy_association.deployer.access_scope).type == "namespace"
     error_message = "A deployment changes one namespace."
   }
+
+  assert {
+    condition     = aws_eks_access_entry.deployer.kubernetes_groups == toset(["mlapi-deployers"])
+    error_message = "A deployment may change what .k8s/deployers grants, and is in no other group."
+  }
 }
 
 run "cluster_not_for_the_whole_internet" {

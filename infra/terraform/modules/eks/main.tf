@@ -108,10 +108,12 @@ resource "aws_eks_access_policy_association" "admin" {
   }
 }
 
-# Continuous deployment may change what is in one namespace, and nothing else.
+# Continuous deployment may change what is in one namespace, and nothing else. The policy knows Kubernetes' own kinds
+# alone; .k8s/deployers grants the group those of Istio, Flagger and others.
 resource "aws_eks_access_entry" "deployer" {
-  cluster_name  = aws_eks_cluster.this.name
-  principal_arn = var.deployer_role_arn
+  cluster_name      = aws_eks_cluster.this.name
+  principal_arn     = var.deployer_role_arn
+  kubernetes_groups = ["mlapi-deployers"]
 }
 
 resource "aws_eks_access_policy_association" "deployer" {
