@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from tests.architecture.source_rules import ROOT
 from tests.cluster import bystanders
 from tests.cluster.bystanders import reach
 from tests.cluster.conftest import RESTRICTED, Images, Report
@@ -144,6 +145,22 @@ def test_the_account_may_do_nothing_beyond_the_default(scene: Scene, report: Rep
         assert rights == allowed("nobody-granted-this-one-anything")
         with pytest.raises(KubectlError, match="No such file"):
             scene.kubectl.exec(scene.pod(deployment), "ls", "/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def test_a_deployer_may_change_the_granted_kinds_and_no_others(scene: Scene, report: Report) -> None:
+    def may(*group: str) -> set[str]:
+        listed = scene.kubectl.read("auth", "can-i", "--list", "--no-headers", "--as", "somebody", *group)
+        return {line.split()[0] for line in listed.splitlines()}
+
+    group = ("--as-group", "mlapi-deployers")
+    before = may(*group)
+    assert before == may()
+    scene.kubectl.run("apply", "--kustomize", str(ROOT / ".k8s/deployers"))
+    added = may(*group) - before
+    assert {"virtualservices.networking.istio.io", "canaries.flagger.app"} <= added
+    assert all("." in kind for kind in added), "a kind of Kubernetes' own"
+    assert may() == before
+    report(f"a deployer may change, beyond EKS's edit policy: {', '.join(sorted(added))}")
 
 
 def test_the_process_is_nobody_and_its_root_is_read_only(scene: Scene, report: Report) -> None:
