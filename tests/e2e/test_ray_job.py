@@ -23,9 +23,13 @@ COMPONENT = ROOT / ".k8s" / "components" / "bulk-ray"
 PROCESSORS = 8
 
 
+# A Ray that is started asks for a token, where it finds one; without its mode, who asks it does not send one.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "of this test"}
+
+
 def ray(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [str(Path(find_bulk_engine("ray")).with_name("ray")), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=os.environ | TOKEN, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -48,6 +52,7 @@ def jobs(files: Path) -> Iterator[str]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "RAY_USAGE_STATS_ENABLED": "0",
+        **TOKEN,
         "BULK_INPUT": str(files / "input.jsonl"),
         "BULK_OUTPUT": str(files / "output.jsonl"),
     }
