@@ -13,7 +13,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from mlapi.access.key_text import ApiKey
+from mlapi.access.key_text import ApiKey, make_key
 from mlapi.access.keys_file import ALL_MODELS, KeyRecord
 from mlapi.access.quota import Quota
 
@@ -43,6 +43,7 @@ class Grant(NamedTuple):
 
 
 class _Entry(NamedTuple):
+    id: str
     hashes: tuple[bytes, ...]
     grant: Grant | None
 
@@ -53,10 +54,13 @@ class Keyring:
     def __init__(self, records: Iterable[KeyRecord], compare: Compare = compare_digest) -> None:
         """Take the keys; `compare` takes as long for hashes that are equal as for others."""
         self._compare = compare
-        entries = [_Entry(_padded(bytes.fromhex(item) for item in record.sha256), _grant(record)) for record in records]
+        entries = [
+            _Entry(record.id, _padded(bytes.fromhex(item) for item in record.sha256), _grant(record))
+            for record in records
+        ]
         self._places = {entry.grant.id: place for place, entry in enumerate(entries) if entry.grant}
         # Behind the keys as many that nobody has: a single one would always be in the processor's cache, and so faster.
-        self._entries = entries + [_Entry(_padded(()), None) for _ in entries or (None,)]
+        self._entries = entries + [_Entry(make_key().id, _padded(()), None) for _ in entries or (None,)]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -77,11 +81,12 @@ class Keyring:
         keys = len(self._places)
         # Both places are calculated, one is used.
         nobody = keys + hash(key.id) % (len(self._entries) - keys)
-        hashes, grant = self._entries[self._places.get(key.id, nobody)]
+        key_id, hashes, grant = self._entries[self._places.get(key.id, nobody)]
         found = False
         for known in hashes:
             found |= self._compare(digest, known)
-        return grant if found else None
+        # To find an id, the dictionary has read it from memory. Of nobody's, this does.
+        return grant if key_id == key.id and found else None
 
 
 def _padded(hashes: Iterable[bytes]) -> tuple[bytes, ...]:
