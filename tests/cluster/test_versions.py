@@ -2,7 +2,9 @@
 
 import json
 from collections import Counter
+from functools import partial
 
+import httpx
 import pytest
 
 from tests.cluster.conftest import Images, Report
@@ -15,6 +17,7 @@ SECOND = "mlapi-v2"
 SECOND_SERVICE = "mlapi-v2-service"
 TEXT = "Both versions are asked this."
 HIT_S = 20.0
+WAY_S = 30.0
 INSTANCE = "app.kubernetes.io/instance"
 
 
@@ -63,9 +66,18 @@ def test_the_api_server_knows_what_it_accepted(service: Service, report: Report)
     report("refused: the same VirtualService with a route that leads nowhere")
 
 
+def leads_somewhere(service: Service, name: str) -> bool:
+    """Whether the node knows by now where a Service leads; a moment after its pods are ready it may not."""
+    try:
+        return httpx.get(f"{service.url_of(name)}/model").is_success
+    except httpx.ConnectError:
+        return False
+
+
 def test_each_answers_for_its_own_model_and_shares_no_entry(service: Service, report: Report) -> None:
     digests = {}
     for name in (API_SERVICE, SECOND_SERVICE):
+        until(partial(leads_somewhere, service, name), f"a way from {name} to a pod", WAY_S)
         first = service.predict([TEXT], service=name)
         digests[name] = first.headers["model-digest"]
         # The other version's entry of the same text is there by now, and is not taken for ours.
