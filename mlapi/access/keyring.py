@@ -2,8 +2,8 @@
 
 Whether an id is known shows neither in the answer nor in its time: a key is looked up by its id and the SHA-256 of its
 secret together. A dictionary compares what it holds with what is looked up only where all 64 bits of their hash values
-are equal, so that a known id with a wrong secret is missed exactly as an unknown one is. Nor does the time tell anything
-about a stored SHA-256: a caller can choose a secret, but not which SHA-256 it has.
+are equal, so that a known id with a wrong secret is missed exactly as an unknown one is. Nor does the time tell
+anything about a stored SHA-256: a caller can choose a secret, but not which SHA-256 it has.
 """
 
 import math
