@@ -59,6 +59,9 @@ def ensure(peer: Peer, folder: Path, say: Callable[[str], None]) -> Path:
             _run(["bash", str(ROOT / "tools" / "prune_packages.sh"), str(home), "serve"])
         _share(home, [other for other in folder.iterdir() if other != home and (other / "installed").exists()])
         stamp.write_text(wanted)
+    if not peer.home:
+        # As in the image. A start would write it, unless PYTHONDONTWRITEBYTECODE is set: then each one compiles it all.
+        _run([f"{home}/bin/python", "-m", "compileall", "-q", str(ROOT / "mlapi")])
     return home / "bin"
 
 
