@@ -1,6 +1,6 @@
 """Builds runs of what the user names: inputs and outputs, their formats and their columns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
@@ -81,7 +81,6 @@ def pairs(source: Path, target: Path, part: Part, options: Options, say: Callabl
     if target == STANDARD or (target.exists() and (not target.is_dir() or target.samefile(source))):
         msg = f"{source} is a folder: the output must be another one"
         raise UsageError(msg)
-    target.mkdir(parents=True, exist_ok=True)
     found = []
     for file in sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith(".")):
         if options.format is None and format_of(file) is None:
@@ -91,7 +90,27 @@ def pairs(source: Path, target: Path, part: Part, options: Options, say: Callabl
     if not found:
         msg = f"there is no file in {source} whose name ends like {', '.join(_NAMES)}"
         raise UsageError(msg)
-    return [Pair(file, target / _renamed(file.name, options), WHOLE) for file in part.deal(found)]
+    names = _output_names(found, options)
+    target.mkdir(parents=True, exist_ok=True)
+    return [Pair(file, target / names[file], WHOLE) for file in part.deal(found)]
+
+
+def _output_names(files: Iterable[Path], options: Options) -> dict[Path, str]:
+    """Return the name of each file's output.
+
+    Raises:
+        UsageError: two have the same, and one would be written over the other.
+    """
+    names: dict[str, Path] = {}
+    for file in files:
+        name = _renamed(file.name, options)
+        if (other := names.setdefault(name, file)) != file:
+            msg = (
+                f"the answers to {other.name} and to {file.name} would have one name, {name}: rename one of them, or "
+                "take another --output-format"
+            )
+            raise UsageError(msg)
+    return {file: name for name, file in names.items()}
 
 
 def format_of(path: Path) -> Format | None:

@@ -196,6 +196,18 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
             pairs(source, output, WHOLE, OPTIONS, said.append)
 
 
+@pytest.mark.parametrize("names", [("a.csv", "a.tsv"), ("a.csv", "a.jsonl"), ("a.ndjson", "a.csv", "b.csv")])
+def test_two_files_of_a_folder_have_two_outputs(tmp_path: Path, names: Sequence[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("text\n", encoding="utf-8")
+    options = replace(OPTIONS, output_format="parquet")
+    for part in (WHOLE, Part(0, 2), Part(1, 2)):
+        with pytest.raises(UsageError, match=r"would have one name, a\.parquet: rename one of them"):
+            pairs(tmp_path, tmp_path / "out", part, options, lambda _: None)
+    assert not (tmp_path / "out").exists()
+    assert len(pairs(tmp_path, tmp_path / "out", WHOLE, OPTIONS, lambda _: None)) == len(names)
+
+
 @pytest.mark.parametrize("text", ["", "1", "4/4", "-1/4", "1/0", "a/b", "1/4/2", " 1/2"])
 def test_a_shard_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="is not like 0/4"):
