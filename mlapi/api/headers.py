@@ -3,7 +3,7 @@
 import itertools
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 from mlapi.errors import InvalidModelDigestError, ModelMismatchError, UnsupportedMediaError
@@ -38,14 +38,18 @@ class RequestHead(NamedTuple):
     pinned: bool = False
 
 
-def read_head(headers: Headers, client_header: bytes) -> RequestHead:
-    """Pick the headers that matter; of a repeated one the last counts."""
+def read_head(headers: Collection[tuple[bytes, bytes]], client_header: bytes) -> RequestHead:
+    """Pick the headers that matter; of a repeated one the last counts, of `Cache-Control`, which is a list, all."""
     fields = dict(headers)
     value = fields.get
+    cache_control = value(b"cache-control", b"")
+    if cache_control and len(fields) < len(headers):
+        # A list may come in several fields (RFC 9110, section 5.3): a `no-store` in the first is meant, too.
+        cache_control = b",".join([found for name, found in headers if name == b"cache-control"])
     return RequestHead(
         value(b"content-type", b""),
         value(b"content-length", b""),
-        value(b"cache-control", b""),
+        cache_control,
         value(b"x-request-id", b""),
         value(client_header, b""),
         b"content-encoding" in fields,

@@ -24,6 +24,14 @@ def test_the_head_is_what_matters_of_the_headers() -> None:
     assert (head.content_length, head.client, head.content_type) == (b"3", b"10.1.1.1", b"")
 
 
+def test_directives_may_come_in_several_fields() -> None:
+    fields = [(b"cache-control", b"no-store"), (b"host", b"x"), (b"cache-control", b"max-age=0")]
+    head = read_head(fields, client_header=b"")
+    assert cache_directives(head.cache_control) == {b"no-store", b"max-age"}
+    assert read_head(fields[:2], client_header=b"").cache_control == b"no-store"
+    assert not read_head([(b"host", b"x"), (b"host", b"y")], client_header=b"").cache_control
+
+
 @pytest.mark.parametrize("given_id", [b"abc", b"0af7651916cd43dd8448eb211c80319c", b"a" * 128, b"req/1:2+3=4@x_y.z"])
 def test_a_sane_request_id_is_echoed(given_id: bytes) -> None:
     assert RequestIds().choose(given_id) == given_id
