@@ -51,6 +51,8 @@ VERSION_DIGITS: Final = 12
 """A model's version is so many digits of its digest."""
 
 _LENGTH: Final = b"inference-header-content-length"
+_MAX_DIGITS: Final = 18
+"""Of that header; Python itself refuses to read numbers of thousands of digits."""
 
 _Strings = Literal["str"]
 
@@ -222,8 +224,8 @@ class InferenceDialect:
         if length is None:
             return None
         self.reader(query)
-        if not length.isdigit():
-            msg = "Inference-Header-Content-Length is not a number"
+        if not length.isdigit() or len(length) > _MAX_DIGITS:
+            msg = "Inference-Header-Content-Length is not a number of bytes"
             raise InvalidRequestError(msg)
         return partial(_read_binary, int(length))
 

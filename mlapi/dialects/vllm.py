@@ -7,7 +7,7 @@ Source: `entrypoints/pooling/classify/protocol.py` of https://github.com/vllm-pr
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from pydantic import BaseModel, Field
@@ -20,6 +20,7 @@ from mlapi.errors import InvalidRequestError, MlapiError, TextTooLongError, Viol
 from mlapi.predictions import Answer
 
 _TAG: Final = "vLLM"
+_MAX_ID_CHARS: Final = 128
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,7 +32,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     activation: bool | None = None
     add_special_tokens: Literal[True] = True
     priority: Literal[0] = 0
-    request_id: str | None = None
+    request_id: Annotated[str, msgspec.Meta(max_length=_MAX_ID_CHARS)] | None = None
     user: str | None = None
 
 
@@ -57,7 +58,7 @@ class VllmRequest(BaseModel):
     activation: bool | None = Field(None, description="Older name of `use_activation`.")
     add_special_tokens: Literal[True] = True
     priority: Literal[0] = 0
-    request_id: str | None = Field(None, max_length=128, description="Part of the answer's `id`.")
+    request_id: str | None = Field(None, max_length=_MAX_ID_CHARS, description="Part of the answer's `id`.")
     user: str | None = Field(None, description="Ignored.")
 
 

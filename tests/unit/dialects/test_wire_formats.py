@@ -328,7 +328,7 @@ def test_open_inference_refuses_binary_data_that_does_not_fit(data: bytes, shape
     body, headers = binary_request(data, shape, size)
     with pytest.raises(InvalidRequestError):
         read(OIP, body, headers)
-    for length in (b"x", b"%d" % (len(body) + 1)):
+    for length in (b"x", b"%d" % (len(body) + 1), b"9" * 5_000):
         with pytest.raises(InvalidRequestError, match="Inference-Header-Content-Length"):
             read(OIP, body, {b"inference-header-content-length": length})
     with pytest.raises(BatchTooLargeError):
@@ -374,6 +374,7 @@ def test_open_inference_refuses_binary_data_that_does_not_fit(data: bytes, shape
             {"inputs": [tensor("a")], "outputs": [{"name": "label", "parameters": {"classification": 1}}]},
             "/outputs/0",
         ),
+        (VLLM, {"input": "a", "request_id": "x" * 129}, "/request_id"),
         (SAGEMAKER, {"inputs": {"text": "a", "text_pair": "b"}}, "/inputs"),
         (SAGEMAKER, {"inputs": "a", "parameters": {"temperature": 1}}, "/parameters"),
         (FMS, {"contents": "a"}, "/contents"),
