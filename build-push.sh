@@ -144,7 +144,7 @@ main() {
   local engine region='' digest image tag options=(--build-arg "FLAVOUR=$flavour")
   [[ -z $bundle ]] || options+=(--build-arg "BUNDLE=${bundle%/}")
   engine=$(tools/image.sh engine) || exit 2
-  tag=$(tools/image.sh tag "$bundle" "$flavour")
+  tag=$(tools/image.sh tag "$bundle" "$flavour") || exit 2
   image=$(tools/ecr.sh "$tag") || exit 2
   [[ -z $arch ]] || image=$image-$(machine)
   check_repository

@@ -86,6 +86,8 @@ parse() {
   [[ -z $bundle || $bundle == models/* ]] || stop "--bundle takes a folder below models/: nothing else reaches the builder"
   [[ -f $overlay/kustomization.yaml ]] || stop "$overlay holds no kustomization.yaml"
   [[ $timeout =~ ^[1-9][0-9]*$ ]] || stop "--timeout takes whole seconds, not $timeout"
+  [[ -z $image || (-z $bundle && $flavour == serve) ]] ||
+    stop "--image names what is built already: leave --bundle and --flavour out"
   [[ -z $image || $image =~ [:@][^/]+$ ]] || stop "--image needs a tag or a digest: $image names none"
 }
 
@@ -134,7 +136,7 @@ provide_image() {
   need git https://git-scm.com/downloads
   [[ -z $image ]] || return 0
   local tag arguments=("FLAVOUR=$flavour")
-  tag=$(tools/image.sh tag "$bundle" "$flavour")
+  tag=$(tools/image.sh tag "$bundle" "$flavour") || exit 2
   [[ -z $bundle ]] || arguments+=("BUNDLE=$bundle")
   if [[ $environment == prod ]]; then
     [[ -z $(git status --porcelain) ]] ||

@@ -50,19 +50,22 @@ engine() {
 
 # The tree that a commit of everything in the working folder would have, without touching the index.
 working_tree() {
-  local index
+  local index code=0
   index=$(mktemp)
-  cp "$(git rev-parse --git-path index)" "$index"
-  GIT_INDEX_FILE=$index git add --all
-  GIT_INDEX_FILE=$index git write-tree
+  # Within `$(…)`, bash goes on after what fails: the tree would be that of the last commit, whatever was changed.
+  { cp "$(git rev-parse --git-path index)" "$index" && GIT_INDEX_FILE=$index git add --all &&
+    GIT_INDEX_FILE=$index git write-tree; } || code=1
   rm -f "$index"
+  return "$code"
 }
 
 revision() {
+  local tree
   if [[ -z $(git status --porcelain) ]]; then
     git rev-parse --short=12 HEAD
   else
-    echo "dirty-$(working_tree | cut -c -12)"
+    tree=$(working_tree) || fail "git cannot take down what the working folder holds, so that it has no name; see above"
+    echo "dirty-${tree:0:12}"
   fi
 }
 

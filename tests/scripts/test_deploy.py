@@ -82,6 +82,15 @@ def test_a_tree_with_changes_has_a_name_of_its_own(local: Workshop) -> None:
     assert image_of(local) != first
 
 
+def test_a_tree_that_git_cannot_take_down_is_not_named_after_the_last_commit(local: Workshop) -> None:
+    (local.project / "notes").mkdir()
+    local.git("init", "--quiet", "notes")
+    (local.project / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    done = local.run(SCRIPT)
+    assert (done.returncode, "git cannot take down" in done.stderr) == (2, True), done.stderr
+    assert (local.state["built"], local.state["objects"]) == ({}, {})
+
+
 @pytest.mark.parametrize("failure", ["broken_images", "silent_images"])
 def test_an_upgrade_that_fails_is_taken_back(local: Workshop, failure: str) -> None:
     """The rollout gets stuck, or the pods are ready and do not answer."""
@@ -308,6 +317,7 @@ def test_help_names_every_option(workshop: Workshop) -> None:
         (["--bundle", "models/none"], "models/none is not a model bundle"),
         (["--flavour", "gpu"], "--flavour is serve or torch, not gpu"),
         (["--image", "registry.example:5000/mlapi"], "--image needs a tag or a digest"),
+        (["--image", "mlapi:1", "--flavour", "torch"], "leave --bundle and --flavour out"),
     ],
 )
 def test_wrong_usage(workshop: Workshop, arguments: list[str], said: str) -> None:
