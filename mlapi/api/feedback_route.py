@@ -14,7 +14,7 @@ from mlapi.api.headers import check_content_type, read_head
 from mlapi.api.votes_limit import VotesLimit
 from mlapi.dialects.base import TextLimits
 from mlapi.dialects.feedback_body import GivenFeedback, GivenOpinion, read_feedback, write_feedback
-from mlapi.dialects.json_bodies import refuse
+from mlapi.dialects.json_bodies import refuse, refuse_query
 from mlapi.errors import Violation
 from mlapi.feedback.answer_ids import AnswerIds, belongs
 from mlapi.feedback.keys import FeedbackKeys
@@ -84,6 +84,7 @@ class FeedbackRoute:
         """
         parts = self._parts
         grant = parts.gate.admit(scope["headers"], parts.name, "feedback") if parts.gate else None
+        refuse_query(scope["query_string"])
         head = read_head(scope["headers"], parts.client_header)
         check_content_type(head.content_type)
         decoder = None

@@ -150,6 +150,8 @@ def test_the_route_speaks_http_as_the_others_do(service: ServiceProcess) -> None
     assert service.client.options("/project/feedback").headers["allow"] == "OPTIONS, POST"
     media = service.client.post("/project/feedback", content=b"x", headers={"content-type": "text/plain"})
     assert media.status_code == 415
+    asked = service.client.post("/project/feedback?consent=true", json={"id": "x", "label": "y"})
+    assert (asked.status_code, "parameters in the body" in asked.json()["detail"]) == (422, True)
     crossing = send(service, {}, Origin="https://app.example.com")
     assert crossing.headers["access-control-allow-origin"] == "*"
     documented = service.client.get("/project/openapi.json").json()["paths"]
