@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mlapi_client
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from mlapi_client import (
     Retrying,
     TooLargeError,
     UnauthorizedError,
+    UnexpectedAnswerError,
     answers,
 )
 
@@ -227,6 +229,16 @@ def test_what_is_not_the_service_is_told_apart(service: ServiceProcess) -> None:
         client.classify("good")
 
 
+@pytest.mark.parametrize("said", [[], [{"status": "created"}, {"status": "created"}]])
+def test_an_opinion_has_one_answer(said: list[dict[str, str]]) -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"feedback": said}))
+    with (
+        Classifier("http://localhost/project", transport=transport) as client,
+        pytest.raises(UnexpectedAnswerError, match=f"{len(said)} answers to one opinion"),
+    ):
+        client.feedback("an id", "POSITIVE")
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "localhost:8000/project", "ftp://host/project", "http:///project", "http://u:p@host/x", "http://host/x?key=k"],
@@ -244,6 +256,7 @@ def test_a_url_that_is_none_is_refused_and_not_repeated(url: str) -> None:
         (lambda client: client.classify(None), TypeError),
         (lambda client: client.classify_many("one text"), TypeError),
         (lambda client: list(client.classify_many(["good", 7])), TypeError),
+        (lambda client: client.tokenize("one text"), TypeError),
         (lambda client: client.classify_many([], chunk=0), ValueError),
         (lambda client: client.classify_many([], concurrency=0), ValueError),
     ],

@@ -280,8 +280,11 @@ def read_opinion(reply: Reply) -> str:
     Raises:
         UnexpectedAnswerError: the answer is of another shape.
     """
-    (opinion,) = _decode(reply, _Opinions).feedback or [_Opinion("")]
-    return opinion.status
+    found = _decode(reply, _Opinions).feedback
+    if len(found) != 1:
+        msg = f"{len(found)} answers to one opinion"
+        raise UnexpectedAnswerError(msg)
+    return found[0].status
 
 
 def read_refusal(reply: Reply, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> ApiError:

@@ -109,7 +109,14 @@ class Requests:
         return Outgoing("POST", f"{self.url}/bulk-predict{options.query}", headers | {"accept": "application/x-ndjson"})
 
     def tokenize(self, texts: Sequence[str]) -> Outgoing:
-        """Ask how the model reads texts."""
+        """Ask how the model reads texts.
+
+        Raises:
+            TypeError: it is a single text, whose characters are not meant.
+        """
+        if isinstance(texts, str):
+            msg = "this takes several texts: put a single one into a list"
+            raise TypeError(msg)
         return self.predict(texts, Options(), "tokenize")
 
     def explain(self, text: str, label: str | None) -> Outgoing:
