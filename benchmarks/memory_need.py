@@ -109,6 +109,8 @@ def main(bundles: list[Path]) -> None:
     sys.stdout.write(f"a process without a model has {base} bytes, with the margin {int(MARGIN * base)}\n")
     for bundle in bundles:
         peak, outcome = served_peak(bundle)
+        if not outcome.answered:
+            sys.exit(f"{bundle.name}: no request was answered, {outcome.failed} were refused: nothing was measured")
         need = int(MARGIN * (peak - base))
         answered = f"{outcome.answered} requests answered, {outcome.failed} refused"
         sys.stdout.write(f"{bundle.name}: peak {peak} bytes ({answered}), memory_bytes {need}\n")

@@ -56,7 +56,8 @@ def grow(target: str, seconds: int) -> int:
             for crash in Path(made).glob("*-*"):
                 shutil.copy(crash, f"crash-{target}-{crash.name}")
             sys.exit(f"{target}: a fault was found, exit code {code}; its input lies in crash-{target}-…")
-        merge(target, [CORPUS / target, new], least)
+        if code := merge(target, [CORPUS / target, new], least):
+            sys.exit(f"{target}: what was found could not be minimised, exit code {code}: nothing was added")
         found = [data for path in sorted(least.iterdir()) if (data := path.read_bytes()) not in known and data]
     written = record([named(target, data) for data in found], CORPUS)
     return len(written)
@@ -77,7 +78,12 @@ def main() -> None:
     if options.inside:
         inside(options.inside, rest)
         return
-    for target in options.targets or sorted(path.name for path in CORPUS.iterdir()):
+    known = sorted(path.name for path in CORPUS.iterdir())
+    if unknown := sorted({*options.targets} - {*known}):
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(known)}")
+    if options.seconds < 1:
+        parser.error("--seconds takes a number above 0: without it, the search has no end")
+    for target in options.targets or known:
         sys.stdout.write(f"{target}: {grow(target, options.seconds)} new\n")
 
 
