@@ -17,6 +17,8 @@ import uvloop
 from mlapi.bench.load import LoadError, Target, closed_loop, open_loop
 from mlapi.bench.outcome import Outcome
 from mlapi.bench.traffic import Traffic, read_words
+from mlapi.cli.given_key import read_given_key
+from mlapi.cli.number_range import NumberRange
 from mlapi.settings import DEFAULT_BUNDLE
 
 _HTTP_PORT: Final = 80
@@ -47,13 +49,13 @@ class _Plan:
 @click.command()
 @click.argument("url", default="http://127.0.0.1:8000/project")
 @click.option("--connections", type=click.IntRange(1, 10_000), default=64, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Requests a second; default: as many as it can.")
+@click.option("--seconds", type=NumberRange(0, min_open=True), default=10.0, show_default=True)
+@click.option("--rate", type=NumberRange(0, min_open=True), help="Requests a second; default: as many as it can.")
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Texts in one request.")
 @click.option("--known", type=click.IntRange(1), default=1_000, show_default=True, help="Texts asked for beforehand.")
 @click.option(
     "--hit-ratio",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=1.0,
     show_default=True,
     help="Share of known texts, chosen by Zipf's law; the rest are new and of mixed lengths.",
@@ -108,14 +110,13 @@ def _target(url: str, key_file: Path | None) -> Target:
         port = parts.port
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if parts.scheme != "http" or not parts.hostname:
-        msg = f"{url} is not like http://HOST:PORT/ROOT"
+    if parts.scheme != "http" or not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        # It is not shown: there may be a password in it.
+        msg = "the URL must be like http://HOST:PORT/ROOT, without a query, a fragment or a user"
         raise click.UsageError(msg)
     headers = {}
     if key_file is not None:
-        # A key is never an argument: all users of a machine see those.
-        with click.open_file(str(key_file), encoding="ascii") as file:
-            headers["authorization"] = f"Bearer {file.readline().strip()}"
+        headers["authorization"] = f"Bearer {read_given_key(key_file)}"
     return Target(parts.hostname, port or _HTTP_PORT, parts.path.rstrip("/"), headers)
 
 

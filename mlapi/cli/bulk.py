@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from backports import zstd
 
+from mlapi.cli.given_key import read_given_key
+from mlapi.cli.number_range import NumberRange
 from mlapi.cli.serve import EXIT_CONFIGURATION
 from mlapi.errors import ConfigurationError
 from mlapi.offline.answer_shape import AnswerShape
@@ -52,7 +54,7 @@ class Stopped(BaseException):
 @click.option("--keep", help="Columns of INPUT that are written, too, with commas between them; default: all.")
 @click.option("--top", type=click.IntRange(1), help="The best K labels as a list; 1, the default, is a column.")
 @click.option("--all-labels", is_flag=True, help="All labels as a list.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Labels with at least this score, as a list.")
+@click.option("--threshold", type=NumberRange(0, 1), help="Labels with at least this score, as a list.")
 @click.option("--prefix", default="", help="What the names of the answer's columns begin with.")
 @click.option(
     "--on-error",
@@ -81,7 +83,7 @@ class Stopped(BaseException):
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     default=300.0,
     show_default=True,
     help="Seconds that a request to the service is tried again for.",
@@ -210,24 +212,36 @@ def _options(given: Mapping[str, Any]) -> Options:
 
 
 def _answerer(settings: Settings, options: Mapping[str, Any]) -> Answerer:
+    check_whom_to_ask(options)
     if options["server"]:
         return ask_service(options["server"], options["key_file"], options["patience"])
-    if options["key_file"]:
+    return open_model(settings, options["model"])
+
+
+def check_whom_to_ask(options: Mapping[str, Any]) -> None:
+    """Refuse options about a service where a model is asked, and about models where a service is.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if options["server"] and options["model"] is not None:
+        msg = "--server and --model cannot be given together: the URL says which model it is"
+        raise UsageError(msg)
+    if options["key_file"] and not options["server"]:
         msg = "--key-file is of use with --server only"
         raise UsageError(msg)
-    return open_model(settings, options["model"])
 
 
 def ask_service(url: str, key_file: Path | None, patience_s: float) -> Answerer:
     """Return what asks a service.
 
     Raises:
+        click.UsageError: the file holds no key.
         OfflineError: it does not answer.
     """
     from mlapi.offline.service import ServiceAnswerer  # noqa: PLC0415  httpx2 is an extra
 
-    # A key is never an argument: all users of a machine see those.
-    key = key_file.read_text(encoding="ascii").strip() if key_file else None
+    key = read_given_key(key_file) if key_file else None
     return ServiceAnswerer(url, key=key, patience_s=patience_s, say=_say)
 
 

@@ -13,10 +13,11 @@ import click
 import msgspec
 from prometheus_client import start_http_server
 
-from mlapi.cli.bulk import ask_service, explained, open_model, read_shape, split_names
+from mlapi.cli.bulk import ask_service, check_whom_to_ask, explained, open_model, read_shape, split_names
+from mlapi.cli.number_range import NumberRange
 from mlapi.observability.logs import configure_logging
 from mlapi.observability.metrics import ConsumerMetrics, Metrics
-from mlapi.offline.base import Answerer, UsageError
+from mlapi.offline.base import Answerer, OfflineError, UsageError
 from mlapi.offline.text_rows import json_reader, plain_reader
 from mlapi.settings import read_settings
 
@@ -48,7 +49,7 @@ _PATH: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--keep", help="Fields that are written, too, with commas between them; default: all.")
 @click.option("--top", type=click.IntRange(1), help="The best K labels as a list; 1, the default, is a field.")
 @click.option("--all-labels", is_flag=True, help="All labels as a list.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Labels with at least this score, as a list.")
+@click.option("--threshold", type=NumberRange(0, 1), help="Labels with at least this score, as a list.")
 @click.option("--prefix", default="", help="What the names of the answer's fields begin with.")
 @click.option(
     "--batch", type=click.IntRange(1, 65_536), default=500, show_default=True, help="Messages answered together."
@@ -60,7 +61,7 @@ _PATH: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Where a group begins that has committed nothing yet.",
 )
-@click.option("--idle-exit", type=click.FloatRange(0), help="Stop when nothing has come for so many seconds.")
+@click.option("--idle-exit", type=NumberRange(0), help="Stop when nothing has come for so many seconds.")
 @click.option("--kafka-file", type=_PATH, help="JSON file with security_protocol, sasl_… and ssl_… for the brokers.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), default=0, help="Serve /metrics here; 0, default: no.")
 @click.option("--model", help="Which of the models that the settings name; default: the first.")
@@ -68,7 +69,7 @@ _PATH: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--key-file", type=_PATH, help="File with the API key to ask the service with.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     default=300.0,
     show_default=True,
     help="Seconds that brokers, or the service, may be away.",
@@ -89,7 +90,10 @@ def consume(**options: Any) -> None:  # noqa: ANN401  click's own values
     with explained(signals=False):
         settings = read_settings()
         configure_logging(settings.log_level)
-        read_shape(options)  # wrong usage is told before a model is loaded
+        # Wrong usage is told before a model is loaded.
+        read_shape(options)
+        check_whom_to_ask(options)
+        _check_topics(options)
         security = _security(options["kafka_file"])
         with ThreadPoolExecutor(1, thread_name_prefix="answers") as thread:
             # What the model's caches hold belongs to the thread that opens them.
@@ -117,11 +121,15 @@ async def _consume(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     source = options["source"]
-    topics = Topics(source, options["target"], options["dead_letters"] or f"{source}.dlq")
+    topics = Topics(source, options["target"], _dead_letters(options))
     metrics = Metrics()
     counted = ConsumerMetrics(metrics.registry)
     if options["metrics_port"]:
-        start_http_server(options["metrics_port"], registry=metrics.registry)
+        try:
+            start_http_server(options["metrics_port"], registry=metrics.registry)
+        except OSError as error:
+            msg = f"--metrics-port {options['metrics_port']}: {error.strerror}"
+            raise OfflineError(msg) from error
     async with connected(topics, options["brokers"], options["group"], options["since"], security) as (reader, writer):
         metrics.ready.set(1)
         click.echo(f"mlapi: consuming {source}", err=True)
@@ -137,6 +145,22 @@ async def _consume(
             clock=time.monotonic,
             sleep=asyncio.sleep,
         ).run(stop, options["idle_exit"])
+
+
+def _dead_letters(options: Mapping[str, Any]) -> str:
+    return str(options["dead_letters"] or f"{options['source']}.dlq")
+
+
+def _check_topics(options: Mapping[str, Any]) -> None:
+    """Refuse to write where is read: each message would make another one, without an end.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    source = options["source"]
+    if source in {options["target"], _dead_letters(options)}:
+        msg = f"{source} would be read and written: --out and --dead-letters name other topics than --in"
+        raise UsageError(msg)
 
 
 def _security(file: Path | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 from mlapi.access.key_text import ApiKey, make_key, read_key
 from mlapi.access.keyring import Keyring
 from mlapi.access.keys_file import ALL_MODELS, KeyRecord, read_keys, write_keys
+from mlapi.cli.number_range import NumberRange
 from mlapi.errors import ConfigurationError
 
 _NEW_MODE: Final = 0o600
@@ -28,12 +29,12 @@ def key() -> None:
 @key.command()
 @click.option("--name", help="Who gets the key, for people.")
 @click.option("--model", "models", multiple=True, help="A model that it may ask, such as project; default: all.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), default=["predict"], show_default=True)
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), help="What it may do; default: predict.")
 @click.option("--days", type=click.IntRange(1, 36_500), help="How long it is valid; default: without an end.")
-@click.option("--texts-per-second", type=click.FloatRange(0, 1e9, min_open=True), help="Quota; default: none.")
+@click.option("--texts-per-second", type=NumberRange(0, 1e9, min_open=True), help="Quota; default: none.")
 @click.option("--burst", type=click.IntRange(1), help="How many texts may come together; default: what a second gives.")
 @click.option("--texts-per-day", type=click.IntRange(1), help="Quota from midnight to midnight, UTC; default: none.")
-@click.option("--cost-hit", type=click.FloatRange(0, 1), help="What a text that the cache knows costs; default: 1.")
+@click.option("--cost-hit", type=NumberRange(0, 1), help="What a text that the cache knows costs; default: 1.")
 @click.option("--file", type=_FILE, help="Put its record into this keys file, which is made if it is not there.")
 @click.option("--rotate", metavar="ID", help="Give the key with this id in --file a second secret; its oldest goes.")
 def new(name: str | None, file: Path | None, rotate: str | None, **options: Any) -> None:  # noqa: ANN401  click's own
@@ -47,7 +48,7 @@ def new(name: str | None, file: Path | None, rotate: str | None, **options: Any)
     Exit codes: 0 made, 1 the file cannot be used, 2 wrong usage.
     """
     if rotate:
-        given = [value for option, value in options.items() if option != "scopes" and value not in {None, ()}]
+        given = [value for value in options.values() if value not in {None, ()}]
         if file is None or name is not None or given:
             msg = "--rotate takes --file and nothing else: all but the secret stays as it is"
             raise click.UsageError(msg)
@@ -129,7 +130,7 @@ def _record(
         "sha256": [made.digest.hex()],
         "name": name,
         "models": models or (ALL_MODELS,),
-        "scopes": scopes,
+        "scopes": scopes or ("predict",),
         "expires": expires,
         "quota": {name: value for name, value in quota.items() if value is not None} or None,
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlapi.cli.loop import COMMANDS as LOOP
+from mlapi.cli.number_range import NumberRange
 from mlapi.cli.opened_store import opened_registry, opened_store
 from mlapi.cli.registry import COMMANDS
 from mlapi.cli.serve import EXIT_CONFIGURATION, EXIT_START_FAILED, connection_limits, server_config
@@ -173,7 +174,7 @@ def evaluate(
 @click.option("--only-agreed", is_flag=True, help="Leave out texts that a single subject has an opinion on.")
 @click.option(
     "--subject-share",
-    type=click.FloatRange(0, 1),
+    type=NumberRange(0, 1),
     default=0.05,
     show_default=True,
     help="The most of the texts that may be there because of one subject alone.",

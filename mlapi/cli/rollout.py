@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from mlapi.cli.given_key import read_given_key
+from mlapi.cli.number_range import NumberRange
+
 if TYPE_CHECKING:
     from mlapi.rollout.gate import Compared, Plan, Warmed
 
@@ -55,14 +58,14 @@ def _asking(command: _Command) -> _Command:
             ),
             click.option(
                 "--texts-per-second",
-                type=click.FloatRange(0, min_open=True, max=1e6),
+                type=NumberRange(0, min_open=True, max=1e6),
                 default=200.0,
                 show_default=True,
                 help="At most so many; half of it each time that a version asks to come again later.",
             ),
             click.option(
                 "--seconds",
-                type=click.FloatRange(0, min_open=True, max=86_400),
+                type=NumberRange(0, min_open=True, max=86_400),
                 default=120.0,
                 show_default=True,
                 help="For each address that is warmed, and for each version that is compared.",
@@ -76,7 +79,7 @@ def _asking(command: _Command) -> _Command:
 
 def _judging(command: _Command) -> _Command:
     """Add the bounds of a comparison."""
-    share = click.FloatRange(0, 1)
+    share = NumberRange(0, 1)
     for option in reversed(
         (
             click.option(
@@ -199,7 +202,7 @@ def serve(*, host: str, port: int, **options: Any) -> None:  # noqa: ANN401  as 
             return plan  # standard input can be read but once
         try:
             return _plan(**options)
-        except (OSError, click.UsageError) as error:
+        except click.UsageError as error:
             msg = f"a file of the command line cannot be read any more: {error}"
             raise VersionError(msg) from error
 
@@ -233,11 +236,7 @@ def _plan(
     from mlapi.rollout.pace import Pace  # noqa: PLC0415  as above
     from mlapi.rollout.version import Place  # noqa: PLC0415  as above
 
-    key = ""
-    if key_file is not None:
-        # A key is never an argument: all users of a machine see those.
-        with click.open_file(str(key_file), encoding="ascii") as file:
-            key = file.readline().strip()
+    key = "" if key_file is None else read_given_key(key_file)
     try:
         places = Place.read(old, key), Place.read(new, key)
     except ValueError as error:

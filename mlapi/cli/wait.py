@@ -13,6 +13,7 @@ from typing import Final
 import click
 from redis.exceptions import RedisError
 
+from mlapi.cli.number_range import NumberRange
 from mlapi.errors import ConfigurationError
 from mlapi.redis_nodes.address import RedisTarget, read_address
 from mlapi.redis_nodes.base import Command, pack
@@ -41,7 +42,7 @@ def wait() -> None:
 @wait.command()
 @click.option("--url", help="Redis URL, see docs/settings.md; default: MLAPI_REDIS_URL.")
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds to wait."
+    "--timeout", "timeout_s", type=NumberRange(min=0), default=30.0, show_default=True, help="Seconds to wait."
 )
 @click.option("--optional", is_flag=True, help="Exit with 0 when the time is over, too: the service starts without it.")
 def redis(url: str | None, timeout_s: float, *, optional: bool) -> None:

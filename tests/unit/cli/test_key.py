@@ -28,7 +28,7 @@ def test_a_key_is_shown_once_and_its_record_fits_a_file(tmp_path: Path) -> None:
     text, file = made.stdout.strip(), tmp_path / "keys.json"
     file.write_text(made.stderr, encoding="utf-8")
     assert valid(file, text)
-    assert text.rpartition("_")[2] not in made.stderr
+    assert text.split("_", 2)[2] not in made.stderr
     (record,) = json.loads(made.stderr)["keys"]
     assert (record["name"], record["models"]) == ("shop", ["project"])
     checked = run("check", file)
@@ -60,6 +60,8 @@ def test_keys_are_added_and_rotated_in_the_file(tmp_path: Path) -> None:
     second = run("new", "--rotate", key_id, "--file", file).stdout.strip()
     assert all(valid(file, text) for text in (first, second, other))
     assert "two secrets" in run("check", file).stdout
+    for more in (("--scope", "predict"), ("--days", "3"), ("--name", "shop")):
+        assert run("new", "--rotate", key_id, "--file", file, *more).exit_code == 2
     third = run("new", "--rotate", key_id, "--file", file).stdout.strip()
     assert [valid(file, text) for text in (first, second, third, other)] == [False, True, True, True]
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
