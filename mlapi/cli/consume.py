@@ -178,5 +178,9 @@ def _security(file: Path | None) -> dict[str, Any]:
         from aiokafka.helpers import create_ssl_context  # noqa: PLC0415  aiokafka is an extra
 
         files = {name.removeprefix("ssl_"): given.pop(name) for name in _SSL if name in given}
-        return {**given, "ssl_context": create_ssl_context(**files)}
+        try:
+            return {**given, "ssl_context": create_ssl_context(**files)}
+        except (OSError, ValueError) as error:
+            msg = f"{file}: its files of TLS cannot be used: {error}"
+            raise UsageError(msg) from error
     return given

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mlapi.observability.metrics import ConsumerMetrics
 from mlapi.offline.answer_shape import AnswerShape
-from mlapi.offline.base import Answerer, OfflineError, Ranking, Refused
+from mlapi.offline.base import Answerer, OfflineError, Ranking, Refused, UsageError
 from mlapi.offline.text_output import json_line
 from mlapi.offline.text_rows import ReadLine
 
@@ -249,21 +249,24 @@ async def connected(
     """Connect to the brokers, and join the group; leave it in the end.
 
     Raises:
+        UsageError: they are named, or to be approached, in a way that there is not.
         OfflineError: they do not answer, or let nobody in.
     """
-    consumer = AIOKafkaConsumer(
-        topics.source,
-        bootstrap_servers=brokers,
-        group_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset=since,
-        isolation_level="read_committed",
-        **security,
-    )
-    producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", linger_ms=5, **security)
+    with _worded(brokers):
+        producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", linger_ms=5, **security)
+        consumer = AIOKafkaConsumer(
+            topics.source,
+            bootstrap_servers=brokers,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset=since,
+            isolation_level="read_committed",
+            **security,
+        )
     try:
-        await producer.start()
-        await consumer.start()
+        with _worded(brokers):
+            await producer.start()
+            await consumer.start()
         yield consumer, producer
     except KafkaError as error:
         msg = f"Kafka at {brokers}: {error!r}"
@@ -271,3 +274,13 @@ async def connected(
     finally:
         await consumer.stop()
         await producer.stop()
+
+
+@contextmanager
+def _worded(brokers: str) -> Iterator[None]:
+    """Say in words what the client for Kafka does not take."""
+    try:
+        yield
+    except ValueError as error:
+        msg = f"--brokers {brokers}, or --kafka-file: {error}"
+        raise UsageError(msg) from error

@@ -1,5 +1,6 @@
 """Commands that ask a model or a service refuse options that they would have to leave out of account."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_a_topic_is_not_read_and_written(topics: tuple[str, ...]) -> None:
     source, target, *more = topics
     code, said = mlapi({}, *CONSUME, "--in", source, "--out", target, *more)
     assert (code, "a would be read and written" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("brokers", "security", "said"),
+    [
+        ("127.0.0.1:port", {}, "--brokers 127.0.0.1:port, or --kafka-file: "),
+        ("127.0.0.1:1", {"security_protocol": "TLS"}, "--kafka-file: `security_protocol` should be"),
+        ("127.0.0.1:1", {"security_protocol": "SSL", "ssl_cafile": "/nowhere"}, "its files of TLS cannot be used"),
+    ],
+)
+def test_brokers_that_cannot_be_approached_so_are_wrong_usage(
+    tmp_path: Path, brokers: str, security: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "kafka.json"
+    file.write_text(json.dumps(security), encoding="utf-8")
+    given = ("--brokers", brokers, "--in", "a", "--out", "b", "--kafka-file", str(file))
+    code, found = mlapi({"bundle": str(LAB_BUNDLE), "redis_url": ""}, "consume", *given)
+    assert (code, said in found) == (2, True), found
 
 
 def test_a_port_for_metrics_that_is_taken_is_named() -> None:
