@@ -73,11 +73,11 @@ class _Loop:
             self.begin(started, opened)
             async with asyncio.timeout(timeout_s):
                 await self._done
-        except TimeoutError as error:
-            msg = f"no answer to some requests after {timeout_s:g} s; {self.outcome.answered} were answered"
-            raise LoadError(msg) from error
         except OSError as error:
             msg = f"cannot connect to {self._target.authority}: {error}"
+            # The system's own time-out, of a connection, has a number.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                msg = f"no answer to some requests after {timeout_s:g} s; {self.outcome.answered} were answered"
             raise LoadError(msg) from error
         finally:
             self._close()

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -125,6 +126,17 @@ async def test_a_server_that_is_not_there_is_reported() -> None:
         pass
     with pytest.raises(LoadError, match="cannot connect"):
         await closed(target, 1)
+
+
+async def test_a_server_that_cannot_be_reached_in_the_systems_own_time_is_not_said_to_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def create_connection(*_: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", create_connection)
+    with pytest.raises(LoadError, match=r"cannot connect to localhost:80: .*timed out"):
+        await closed(Target("localhost", 80), 1)
 
 
 async def test_an_open_loop_counts_the_wait_of_requests_that_a_stall_held_up() -> None:
