@@ -153,7 +153,7 @@ def evaluate(
         served = list(store.served(model))
         labels = _labels(settings, model)
     texts = {opinion.item: opinion.text for opinion in opinions if opinion.text is not None}
-    if bundle is None and not (digest or opinions):
+    if not opinions:
         click.echo(f"mlapi: there is no opinion on an answer of {model}", err=True)
         sys.exit(EXIT_FAULTS)
     judged = _of_bundle(bundle, texts) if bundle else _of_digest(served, digest or latest_digest(opinions) or "")

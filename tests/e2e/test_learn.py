@@ -105,6 +105,11 @@ def test_the_texts_are_exported_with_their_digest(digest: str, settings: dict[st
     ("arguments", "code", "words"),
     [
         (("evaluate", "--model", "unknown"), 1, "there is no opinion on an answer of unknown"),
+        (
+            ("evaluate", "--model", "unknown", "--bundle", str(LAB_BUNDLE)),
+            1,
+            "there is no opinion on an answer of unknown",
+        ),
         (("evaluate", "--model", "lab", "--digest", "ffff"), 2, "0 models have a digest that begins with 'ffff'"),
         (("evaluate", "--model", "lab", "--digest", "f", "--bundle", "x"), 2, "not by both"),
         (("evaluate", "--model", "lab", "--bundle", "nowhere"), 2, "nowhere is not a model bundle"),
