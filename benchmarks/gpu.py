@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ _CALLERS: Final = {"cuda": (16, 64, 512), "cpu": (2,)}
 _PEAK_SIZE: Final = 8192
 _GIB: Final = 2**30
 _SHORT: Final = 32
+_UNMEASURED: Final = "not measured"
 
 
 class Notes:
@@ -174,7 +176,7 @@ async def serve(bundle: Path, traffic: Traffic, callers: Sequence[int], seconds:
     try:
         server = Server(peer, places, sorted(os.sched_getaffinity(0)), {}, peer.dialect.write(["a probe"]))
     except ServeError as error:
-        return {"not measured": str(error)}
+        return {_UNMEASURED: str(error)}
     with server:
         free_after = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 0
         found: dict[str, Any] = {
@@ -212,8 +214,8 @@ def plan(device: str) -> list[tuple[str, torch.dtype, tuple[int, ...], bool]]:
     ]
 
 
-async def run(notes: Notes, device: str, count: int, seconds: float, folder: Path) -> None:
-    """Measure everything."""
+async def run(notes: Notes, device: str, count: int, seconds: float, folder: Path) -> list[str]:
+    """Measure everything; return what could not be measured."""
     notes.add("machine", look(device))
     if device == "cpu":
         torch.set_num_threads(1)
@@ -223,7 +225,7 @@ async def run(notes: Notes, device: str, count: int, seconds: float, folder: Pat
     longest = LONGEST if device == "cuda" else _SHORT
     texts = HfTokenizer.load(TOKENIZER, longest).encode(list(islice(source.mixed(), count)))
     probes = Probes(longest, _CALLERS[device], texts, reference(checkpoint, texts))
-    peaks = []
+    peaks, missing = [], []
     for name, number, budgets, graphs in plan(device):
         if device == "cuda":
             peaks.append(matrix_peak(min(1.0, seconds)))
@@ -233,16 +235,19 @@ async def run(notes: Notes, device: str, count: int, seconds: float, folder: Pat
             await measure(notes, name, loaded, probes, seconds)
         except Exception as error:  # noqa: BLE001  one that fails must not take the others' results along
             notes.add(f"{name}, failed", f"{type(error).__name__}: {str(error)[:600]}")
+            missing.append(name)
         if device == "cuda":
             torch.cuda.empty_cache()
     precision: Precision = "bf16" if device == "cuda" else "fp32"
     with tempfile.TemporaryDirectory() as scratch:
         bundle = torch_bundle(checkpoint, Path(scratch) / "bundle", precision)
-        notes.add(f"service, {precision}", await serve(bundle.folder.resolve(), source, probes.callers, seconds))
+        served = await serve(bundle.folder.resolve(), source, probes.callers, seconds)
+    notes.add(f"service, {precision}", served)
+    return [*missing, *(["the service"] if _UNMEASURED in served else [])]
 
 
 def main() -> None:
-    """Read the command line and measure."""
+    """Read the command line and measure; end with 1 if something could not be."""
     parser = argparse.ArgumentParser(description="Measure the torch engine on a CUDA device.")
     parser.add_argument("output", type=Path, help="where the results go, a JSON file")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
@@ -250,7 +255,9 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=4 * BLOCK, help="texts of mixed length whose scores are compared")
     parser.add_argument("--model", type=Path, default=Path(".tools/bench/model"), help="where the model is, or is made")
     given = parser.parse_args()
-    asyncio.run(run(Notes(given.output), given.device, given.texts, given.seconds, given.model))
+    missing = asyncio.run(run(Notes(given.output), given.device, given.texts, given.seconds, given.model))
+    if missing:
+        sys.exit(f"not measured: {', '.join(missing)}; {given.output} says why")
 
 
 if __name__ == "__main__":

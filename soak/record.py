@@ -5,6 +5,7 @@
 
 import asyncio
 import hashlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -101,12 +102,18 @@ def _add(service: ServiceProcess, candidate: Candidate, headers: Mapping[str, st
 
 
 def main() -> None:
-    """Name all entries of the corpus anew, after a change of what they are answered with."""
-    entries = read_corpus()
-    for entry in entries:
-        (CORPUS / entry.name).unlink()
+    """Name all entries of the corpus anew, after a change of what they are answered with: all of them, or none."""
+    entries = read_corpus(CORPUS)
     candidates = [Candidate(entry.kind, Path(entry.name).name[4:], entry.data) for entry in entries]
-    sys.stdout.write(f"{len(record(candidates, CORPUS))} of {len(entries)} requests\n")
+    with tempfile.TemporaryDirectory() as made:
+        written = record(candidates, Path(made))
+        if len(written) < len(entries):
+            sys.exit(f"only {len(written)} of {len(entries)} requests had an answer: the corpus stays as it is")
+        for entry in entries:
+            (CORPUS / entry.name).unlink()
+        for name in written:
+            shutil.move(Path(made, name), CORPUS / name)
+    sys.stdout.write(f"{len(written)} requests\n")
 
 
 if __name__ == "__main__":
