@@ -144,7 +144,7 @@ def warm(*, as_json: bool, metrics_file: Path | None, **options: Any) -> None:  
     The old version must keep a sample (MLAPI_HOT_TEXTS_BYTES). Texts are asked for one request at a time.
 
     \b
-    Exit codes: 0 at least 95 % of the texts were answered, 1 fewer were, 2 wrong usage,
+    Exit codes: 0 at least 95 % of the texts were answered or refused for good, 1 fewer were, 2 wrong usage,
     3 a version cannot be asked, or there are no hot texts.
     """
     from mlapi.rollout import gate  # noqa: PLC0415  the help does not need it

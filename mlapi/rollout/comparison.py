@@ -105,7 +105,7 @@ def compare(
         weights: how often each text is asked for.
         old: what the old version says of each text, score by label.
         new: what the new one says.
-        refused: what only the new one will not answer.
+        refused: what only the new one will not answer, or fails on.
         bounds: how far they may be apart.
 
     Raises:

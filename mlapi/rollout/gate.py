@@ -46,13 +46,15 @@ class Warmed:
     """What came of a warm-up.
 
     Attributes:
-        verdict: `passed` if at least 95 % of the texts were answered by every address of the new version.
+        verdict: `passed` if at least 95 % of the texts were answered by every address of the new version, or refused
+            for good, and at least one was answered.
         reason: why it is not.
         new: the new version's model.
         texts: how many were to be warmed, over all addresses.
         answered: how many were.
         known: how many of those it knew already.
         refused: how many it will never answer.
+        failed: on how many it failed.
         left: how many the time was too short for.
         waits: how often it asked to come again later.
     """
@@ -64,6 +66,7 @@ class Warmed:
     answered: int
     known: int
     refused: int
+    failed: int
     left: int
     waits: int
 
@@ -115,6 +118,7 @@ def warm(plan: Plan, texts: Sequence[str]) -> Warmed:
             gathered = gather(version, texts, plan.pace, "warming")
         count += len(gathered.scores)
         total.refused += gathered.refused
+        total.failed += gathered.failed
         total.left += gathered.left
         total.waits += gathered.waits
         for source, found in gathered.sources.items():
@@ -123,10 +127,11 @@ def warm(plan: Plan, texts: Sequence[str]) -> Warmed:
     verdict: Verdict
     if not asked:
         verdict, reason = "unmeasured", "there are no hot texts: nothing was warmed"
-    elif count + len(total.refused) < MIN_WARMED * asked:
+    elif not count or count + len(total.refused) < MIN_WARMED * asked:
         verdict, reason = (
             "failed",
-            f"{count} of {asked} texts were warmed, {total.left} were left when the time was over",
+            f"{count} of {asked} texts were warmed; {len(total.refused)} were refused, the version failed on "
+            f"{len(total.failed)}, and {total.left} were left when the time was over",
         )
     else:
         verdict, reason = "passed", ""
@@ -138,6 +143,7 @@ def warm(plan: Plan, texts: Sequence[str]) -> Warmed:
         answered=count,
         known=total.sources.get("l1", 0) + total.sources.get("l2", 0),
         refused=len(total.refused),
+        failed=len(total.failed),
         left=total.left,
         waits=total.waits,
     )
@@ -176,7 +182,7 @@ def compare_versions(plan: Plan, weights: dict[str, int]) -> Compared:
         answered = [text for text in texts if text in said.scores]
         now = gather(new_version, answered, plan.pace, "asking the new version")
     try:
-        comparison = compare(weights, said.scores, now.scores, now.refused, plan.bounds)
+        comparison = compare(weights, said.scores, now.scores, now.refused + now.failed, plan.bounds)
     except TooFewTextsError as error:
         return Compared("unmeasured", str(error), old, new)
     reason = "; ".join(comparison.problems)

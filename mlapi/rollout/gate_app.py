@@ -37,21 +37,26 @@ class Outcome(msgspec.Struct, frozen=True):
 def note(metrics: RolloutMetrics, result: Warmed | Compared) -> None:
     """Show what was measured; what was not is not shown, and not as it was before."""
     if isinstance(result, Warmed):
-        for name in ("answered", "known", "refused", "left"):
+        for name in ("answered", "known", "refused", "failed", "left"):
             metrics.warmed.labels(name).set(getattr(result, name))
         return
-    for gauge in (metrics.flip_rate, metrics.label_flip_rate, metrics.score_shift):
-        gauge.clear()
+    _forget(metrics)
     found = result.comparison
-    metrics.compared.set(found.texts if found else 0)
     if found is None:
         return
+    metrics.compared.set(found.texts)
     metrics.flip_rate.labels("texts").set(found.flip_rate)
     metrics.flip_rate.labels("requests").set(found.flip_rate_by_traffic)
     for label, each in found.labels.items():
         metrics.label_flip_rate.labels(label).set(each.flip_rate)
     for name in ("mean", "p99", "max"):
         metrics.score_shift.labels(name).set(getattr(found, f"score_shift_{name}"))
+
+
+def _forget(metrics: RolloutMetrics) -> None:
+    for gauge in (metrics.flip_rate, metrics.label_flip_rate, metrics.score_shift):
+        gauge.clear()
+    metrics.compared.set(0)
 
 
 def judge(make_plan: Callable[[], Plan], expected: str, metrics: RolloutMetrics, *, warming: bool) -> Outcome:
@@ -78,6 +83,8 @@ def judge(make_plan: Callable[[], Plan], expected: str, metrics: RolloutMetrics,
 
 
 def _counted(metrics: RolloutMetrics, outcome: Outcome) -> Outcome:
+    if not (outcome.compared or {}).get("comparison"):
+        _forget(metrics)
     metrics.verdicts.labels(outcome.verdict).inc()
     _log.info("judged a rollout", extra={"verdict": outcome.verdict, "reason": outcome.reason})
     return outcome
@@ -86,22 +93,23 @@ def _counted(metrics: RolloutMetrics, outcome: Outcome) -> Outcome:
 class _Shared:
     """One judgement at a time; who asks for the same one meanwhile gets the same answer."""
 
-    def __init__(self, run: Callable[[bool], Outcome]) -> None:
+    def __init__(self, run: Callable[[str, bool], Outcome]) -> None:
         self._run = run
-        self._running: dict[bool, asyncio.Task[Outcome]] = {}
+        self._running: dict[tuple[str, bool], asyncio.Task[Outcome]] = {}
         self._turn = asyncio.Lock()
 
-    async def judge(self, *, warming: bool) -> Outcome:
-        """Return the judgement; a caller that goes away does not end it."""
-        task = self._running.get(warming)
+    async def judge(self, expected: str, *, warming: bool) -> Outcome:
+        """Return the judgement of what has the expected digest; a caller that goes away does not end it."""
+        asked = expected, warming
+        task = self._running.get(asked)
         if task is None:
-            task = self._running[warming] = asyncio.create_task(self._take_turn(warming=warming))
-            task.add_done_callback(lambda _: self._running.pop(warming))
+            task = self._running[asked] = asyncio.create_task(self._take_turn(*asked))
+            task.add_done_callback(lambda _: self._running.pop(asked))
         return await asyncio.shield(task)
 
-    async def _take_turn(self, *, warming: bool) -> Outcome:
+    async def _take_turn(self, expected: str, warming: bool) -> Outcome:  # noqa: FBT001  half of a key
         async with self._turn:
-            return await asyncio.to_thread(self._run, warming)
+            return await asyncio.to_thread(self._run, expected, warming)
 
 
 def create_gate_app(make_plan: Callable[[], Plan], metrics: RolloutMetrics) -> Starlette:
@@ -111,19 +119,15 @@ def create_gate_app(make_plan: Callable[[], Plan], metrics: RolloutMetrics) -> S
     versions are those of the plan, whatever a caller writes: the body may hold the model digest that the new
     version is expected to have, as `metadata.digest`, and nothing else that is heeded.
     """
-    gates: dict[str, _Shared] = {}
+    shared = _Shared(lambda expected, warming: judge(make_plan, expected, metrics, warming=warming))
 
     def answerer(*, warming: bool) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            body = await request.body()
-            expected = _digest_in(body)
-            if len(body) > _MAX_PAYLOAD or expected is None:
+            body = await _read(request)
+            expected = None if body is None else _digest_in(body)
+            if expected is None:
                 return PlainTextResponse("the body is not the payload of a webhook\n", 400)
-            gate = gates.get(expected)
-            if gate is None:
-                gates.clear()  # of a digest that is rolled out no more
-                gate = gates[expected] = _Shared(lambda warm_too: judge(make_plan, expected, metrics, warming=warm_too))
-            outcome = await gate.judge(warming=warming)
+            outcome = await shared.judge(expected, warming=warming)
             status = 200 if outcome.verdict == "passed" else _REFUSED
             return Response(msgspec.json.encode(outcome), status, media_type="application/json")
 
@@ -144,6 +148,16 @@ def create_gate_app(make_plan: Callable[[], Plan], metrics: RolloutMetrics) -> S
             Route("/metrics", shown),
         ]
     )
+
+
+async def _read(request: Request) -> bytes | None:
+    """Return the body; None once it is longer than a payload is."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MAX_PAYLOAD:
+            return None
+    return bytes(body)
 
 
 def _digest_in(body: bytes) -> str | None:

@@ -9,6 +9,7 @@ from mlapi.rollout.version import Answered, RefusedError
 BATCH: Final = 32
 _SAY_EVERY_S: Final = 5.0
 _MAX_WAIT_S: Final = 30.0
+_SERVER_ERROR: Final = 500
 _PASSED_ON: Final = frozenset({400, 401, 403, 404, 405, 407, 409, 415})
 """Refusals that all other requests would meet, too."""
 
@@ -46,6 +47,7 @@ class Gathered:
     Attributes:
         scores: of each text that was answered, by label.
         refused: texts that the version will never answer.
+        failed: texts on which it failed, with a 5xx that does not ask to come again.
         left: texts that it was not asked for, or did not get to, in the time that there was.
         waits: how often it asked to come again later.
         sources: how many texts came from where (l1, l2, collapsed, model).
@@ -53,6 +55,7 @@ class Gathered:
 
     scores: dict[str, Mapping[str, float]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     left: int = 0
     waits: int = 0
     sources: dict[str, int] = field(default_factory=dict)
@@ -94,7 +97,7 @@ def gather(version: Asked, texts: Sequence[str], pace: Pace, what: str) -> Gathe
             elif error.status in _PASSED_ON:
                 raise
             elif len(batch) == 1:
-                gathered.refused += batch
+                (gathered.failed if error.status >= _SERVER_ERROR else gathered.refused).extend(batch)
             else:
                 queue += [[text] for text in reversed(batch)]
         if pace.clock() - said >= _SAY_EVERY_S:
