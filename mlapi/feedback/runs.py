@@ -295,6 +295,24 @@ class Runs:
             )
             return [_run(row) for row in rows]
 
+    def unfinished(self) -> list[Run]:
+        """Return the runs of all models that have not ended, the oldest first."""
+        with self._database.reading() as session:
+            rows = session.rows(f"{_SELECT} WHERE state NOT IN ({_ENDED}) ORDER BY created_ms, id")
+            return [_run(row) for row in rows]
+
+    def ended_last(self, count: int) -> list[Run]:
+        """Return the runs of all models that ended last, the latest first."""
+        query = f"{_SELECT} WHERE state IN ({_ENDED}) ORDER BY changed_ms DESC, id DESC LIMIT ?"
+        with self._database.reading() as session:
+            return [_run(row) for row in session.rows(query, count)]
+
+    def ended_as(self, model: str, state: State, since_ms: int = 0) -> list[Run]:
+        """Return the runs of a model that ended in a state at this time or later, the latest first."""
+        query = f"{_SELECT} WHERE model = ? AND state = ? AND changed_ms >= ? ORDER BY changed_ms DESC, id DESC"
+        with self._database.reading() as session:
+            return [_run(row) for row in session.rows(query, model, state.value, since_ms)]
+
     def steps(self, run: str) -> list[Step]:
         """Return the changes of state of a run, in order."""
         with self._database.reading() as session:

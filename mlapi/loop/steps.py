@@ -131,7 +131,10 @@ class Steps:
         champion, digest = self._champion(run.model, plan)
         places = self._places(run, champion) | {"candidate": str(candidate), "report": str(folder / "frozen.json")}
         (folder / "frozen.json").unlink(missing_ok=True)
-        self._commands(run, folder).run(_filled(plan.judge, places), {})
+        try:
+            self._commands(run, folder).run(_filled(plan.judge, places), {})
+        except RefusedError as refusal:
+            return self._to(run, State.REJECTED, f"the judging: {refusal}")
         frozen = _figures(folder / "frozen.json")
         opinions = to_judge_with(self.store.opinions(run.model), plan.snapshot, self._learned(run))
         try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from mlapi.feedback.base import StoreError
 from mlapi.feedback.registry import Registry
 from mlapi.feedback.runs import LostLeaseError, Move, Run, State, Trigger
 from mlapi.loop.errors import StepError
@@ -20,7 +21,9 @@ _log = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 _MS: Final = 1000
 _LOOK_BACK: Final = 100
-"""Ended runs that are looked at again."""
+"""Runs that ended last, whose texts are looked for again."""
+
+_TAKEN_BACK: Final = (State.REJECTED, State.ROLLED_BACK, State.FAILED)
 
 
 class Loop:
@@ -65,20 +68,30 @@ class Loop:
             try:
                 run = self._go_on(held)
             except StepError as error:
-                facts = {"run": held.id, "model": model, "state": held.state.value, "error": str(error)}
-                _log.warning("a step did not succeed", extra=facts)
-                with suppress(LostLeaseError):
-                    self._runs.note_error(held, str(error))
-                    self._runs.release(held, waiting=False)
+                self._note_failure(held, str(error))
                 return False
             except LostLeaseError as lost:
                 _log.warning("a run was taken over", extra={"run": held.id, "model": model, "error": str(lost)})
                 return True
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001  a full disk, a bug: the other models' runs go on
+                self._note_failure(held, f"{type(error).__name__}: {error}", error)
+                return False
         return run is None or run.state is not State.FAILED
+
+    def _note_failure(self, run: Run, said: str, unforeseen: Exception | None = None) -> None:
+        """Write down why a step did not succeed, and let the next turn have the run."""
+        facts = {"run": run.id, "model": run.model, "state": run.state.value, "error": said}
+        _log.warning("a step did not succeed", extra=facts, exc_info=unforeseen)
+        with suppress(LostLeaseError):
+            self._runs.note_error(run, said)
+            self._runs.release(run, waiting=False)
 
     def _go_on(self, run: Run) -> Run | None:
         """Take a run one step further; None where it has to wait."""
-        if run.attempts > self._plan.attempts:
+        # A candidate that the overlay names is promoted or taken back: given up, it would stay deployed.
+        if run.attempts > self._plan.attempts and run.state is not State.CANARY:
             why = run.facts.error or "it was interrupted each time"
             note = f"{run.state.value} was attempted {self._plan.attempts} times: {why}"
             return self._runs.advance(run, Move(State.FAILED, run.facts, note), self._steps.now())
@@ -95,9 +108,9 @@ class Loop:
         """Take banned models out of the overlay: promoted ones that were rolled back since, and late pushes."""
         registry, well = Registry(self._steps.database), True
         seen: set[str] = set()
-        for run in self._runs.latest(model, _LOOK_BACK):
+        for run in (*self._runs.ended_as(model, State.PROMOTED), *self._pushed_late(model)):
             candidate = run.facts.candidate
-            if candidate in seen or not (run.state is State.PROMOTED or self._may_be_pushed_late(run)):
+            if candidate in seen:
                 continue
             seen.add(candidate)
             if registry.banned(candidate):
@@ -108,20 +121,20 @@ class Loop:
                     well = False
         return well
 
-    def _may_be_pushed_late(self, run: Run) -> bool:
-        """Tell whether a worker may push it yet that was paused just before, and has lost the run meanwhile."""
-        recent = self._steps.now() - run.changed_ms < _DAY_MS
-        return (
-            run.state in {State.REJECTED, State.ROLLED_BACK}
-            and recent
-            and any(step.state is State.PROPOSED for step in self._runs.steps(run.id))
-        )
+    def _pushed_late(self, model: str) -> Iterator[Run]:
+        """Yield the runs whose candidate a worker may push yet that was paused just before, and has lost the run."""
+        since = self._steps.now() - _DAY_MS + 1
+        for state in _TAKEN_BACK:
+            for run in self._runs.ended_as(model, state, since):
+                if any(step.state is State.PROPOSED for step in self._runs.steps(run.id)):
+                    yield run
 
     def _tidy(self) -> None:
-        """Erase what ended runs hold of people's texts."""
-        for run in self._runs.latest("", _LOOK_BACK):
-            if run.ended:
-                self._steps.workshop.forget_texts(run.id, run.facts.dataset)
+        """Erase what ended runs hold of people's texts; the same texts may be those of a run that goes on."""
+        needed = {run.facts.dataset for run in self._runs.unfinished()}
+        for run in self._runs.ended_last(_LOOK_BACK):
+            dataset = run.facts.dataset
+            self._steps.workshop.forget_texts(run.id, "" if dataset in needed else dataset)
 
     @property
     def _lease_ms(self) -> int:

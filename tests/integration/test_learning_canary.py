@@ -10,7 +10,7 @@ import pytest
 
 from mlapi.bundles.store import read_manifest
 from mlapi.feedback.registry import Registered, Registry
-from mlapi.feedback.runs import Facts, Move, Runs, State, Trigger
+from mlapi.feedback.runs import Facts, Move, Runs, State, Trigger, run_id
 from mlapi.feedback.sqlite import SqliteDatabase
 from mlapi.loop import overlay
 from mlapi.loop.notices import Notices
@@ -82,6 +82,7 @@ class Proposing:
 
     def __init__(self, folder: Path, service: Service) -> None:
         self.now = START
+        self.well = True
         self.database = SqliteDatabase(folder / "feedback.db", "f" * 16)
         self.made = Deployment(folder, lambda: self.database, {})
         self.made.make_repository(FIRST)
@@ -104,8 +105,9 @@ class Proposing:
             lambda: self.now, lambda: self.now / 1000,
         )  # fmt: skip
         loop = Loop(steps, Notices(plan, self.database, self.runs, lambda: self.now))
-        assert loop.turn(["lab"])
-        return self.runs.latest("lab", 1)[0].state
+        self.well = loop.turn(["lab"])
+        run = self.runs.find(run_id("manual/lab/1"))[0]
+        return run.state
 
 
 @pytest.fixture
@@ -197,3 +199,41 @@ def test_what_was_put_there_by_hand_meanwhile_or_long_after_is_let_be(proposing:
     proposing.now += DAY_MS
     # It is not even looked at any more.
     assert proposing.turn() is State.REJECTED
+
+
+def test_a_model_that_was_promoted_long_ago_is_taken_back(proposing: Proposing, service: Service) -> None:
+    service.answer = body(f'{{"bundle_digest": "{CANDIDATE}"}}')
+    assert proposing.turn() is State.PROMOTED
+    for number in range(101):
+        proposing.runs.request([Trigger(f"schedule/lab/1/{number}", "lab", "the schedule")], START + 1 + number)
+        run = proposing.runs.claim("lab", START, 1000)
+        assert run is not None
+        proposing.runs.advance(run, Move(State.REJECTED, Facts(), "too few texts"), START)
+    proposing.registry.roll_back(CANDIDATE, "one label in ten flips", START)
+    assert proposing.turn() is State.ROLLED_BACK
+    assert FIRST in proposing.made.deployed()
+
+
+def test_a_model_is_taken_back_however_long_the_repository_is_away(proposing: Proposing, service: Service) -> None:
+    service.answer = SILENT["it answers with the old model"]
+    assert proposing.turn() is State.CANARY
+    proposing.now += WAIT_MS
+    away = proposing.made.folder / "away"
+    proposing.made.repository.rename(away)
+    for _ in range(5):
+        assert proposing.turn() is State.CANARY
+        assert not proposing.well
+    away.rename(proposing.made.repository)
+    assert proposing.turn() is State.ROLLED_BACK
+    assert FIRST in proposing.made.deployed()
+    assert proposing.registry.banned(CANDIDATE)
+
+
+def test_what_a_failed_run_pushed_late_is_taken_out_once_it_is_banned(proposing: Proposing) -> None:
+    run = proposing.runs.claim("lab", START, 1000)
+    assert run is not None
+    proposing.runs.advance(run, Move(State.FAILED, run.facts, "it was interrupted each time"), START)
+    push_late(proposing)
+    proposing.registry.reject(CANDIDATE, "its run failed", START)
+    assert proposing.turn() is State.FAILED
+    assert FIRST in proposing.made.deployed()

@@ -251,3 +251,26 @@ def test_a_training_that_always_fails_ends(tmp_path: Path, turns: Turns) -> None
     assert made.run().state is State.FAILED
     assert made.steps()[-1].note.startswith("training was attempted 3 times: ")
     assert "is not a model bundle" in made.steps()[-1].note
+
+
+def test_it_ends_too_when_a_run_before_it_has_learned_from_the_same_texts(tmp_path: Path, turns: Turns) -> None:
+    made = deployment(tmp_path / "deployment")
+    (made.folder / "made/bundle.json").unlink()
+    finish(made, turns)
+    request(made, "manual/lab/2")
+    finish(made, turns)
+    assert [step.state for step in made.steps()] == [*WHOLE[:3], State.FAILED]
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_command_that_judges_and_fails_ends_the_run(tmp_path: Path, turns: Turns, code: int) -> None:
+    made = deployment(tmp_path / "deployment")
+    plan = made.folder / "learning.toml"
+    judge = f'"cp {made.folder}/frozen.json {{report}}"'
+    plan.write_text(
+        plan.read_text(encoding="utf-8").replace(judge, f'"echo the sets are worse; exit {code}"'), encoding="utf-8"
+    )
+    finish(made, turns)
+    assert made.run().state is {1: State.FAILED, 3: State.REJECTED}[code]
+    assert made.steps()[-1].note.endswith("the sets are worse")
+    assert made.commits() == ["Deploy the first model"]
