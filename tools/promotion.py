@@ -56,7 +56,8 @@ class Repository:
         """Commit that an environment is to run a digest, and that another one is banned.
 
         Raises:
-            PromotionError: the digest is none, is banned or is there already; or something else is staged.
+            PromotionError: the digest is none, is banned or is there already; something else is staged; or Git refuses
+                the commit, and everything is as it was.
         """
         if not _DIGEST.fullmatch(digest) or digest == _NONE:
             msg = f"{digest} is not the digest of an image: sha256: and 64 hexadecimal digits"
@@ -76,8 +77,13 @@ class Repository:
         if ban:
             with (self.root / banned).open("a", encoding="utf-8") as list_of_banned:
                 list_of_banned.write(f"{ban}\n")
-        self._git("add", "--", str(file), *([str(banned)] if ban else []))
-        self._git("commit", "--quiet", "--message", f"{environment}: {why}")
+        try:
+            self._git("add", "--", str(file), *([str(banned)] if ban else []))
+            self._git("commit", "--quiet", "--message", f"{environment}: {why}")
+        except PromotionError:
+            # There was nothing else in it (see above). What was not committed must not be taken for done.
+            self._git("reset", "--quiet", "--hard")
+            raise
 
     def previous(self, environment: str) -> str:
         """Return the last digest that an environment had before the one that it has, and that is not banned.

@@ -148,3 +148,17 @@ def test_the_command_says_what_it_did_and_why_not(
     said = capsys.readouterr()
     assert said.out.splitlines() == [f"dev is to run {FIRST}", FIRST]
     assert "is not the digest of an image" in said.err
+
+
+def test_a_commit_that_git_refuses_leaves_nothing_behind(repository: Repository, git: Git) -> None:
+    repository.move("prod", FIRST, "good")
+    repository.move("prod", SECOND, "bad")
+    hook = repository.root / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    hook.chmod(0o755)
+    with pytest.raises(PromotionError, match="commit"):
+        settle(repository, "prod", objects("Failed", SECOND, FIRST))
+    assert git("status", "--porcelain") == ""
+    hook.unlink()
+    # What was not committed is not taken for done.
+    assert "is banned" in settle(repository, "prod", objects("Failed", SECOND, FIRST))
