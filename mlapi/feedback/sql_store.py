@@ -167,13 +167,8 @@ class SqlStore:
             "SELECT label, model_digest, sample FROM opinions WHERE item = ? AND subject = ?", item, subject
         )
         kept = vote.text is not None and self._keep_text(session, vote, item, subject)
-        if vote.comment is not None:
-            session.run(
-                "INSERT INTO comments VALUES (?, ?, ?, ?) ON CONFLICT (item, subject) DO UPDATE "
-                "SET comment = excluded.comment, expires = excluded.expires",
-                *(item, subject, vote.comment.encode(), vote.time_ms + self._text_ms),
-            )
-        if before == (vote.label, vote.model_digest, vote.sample.value) and not kept and vote.comment is None:
+        said_anew = vote.comment is not None and self._keep_comment(session, vote, item, subject)
+        if before == (vote.label, vote.model_digest, vote.sample.value) and not kept and not said_anew:
             return Status.UNCHANGED
         seq = append(
             session,
@@ -212,6 +207,17 @@ class SqlStore:
         if not renewed:
             session.run("INSERT INTO texts VALUES (?, ?, ?, ?)", item, subject, text, vote.time_ms + self._text_ms)
         return not renewed
+
+    def _keep_comment(self, session: Session, vote: Vote, item: str, subject: str) -> bool:
+        """Keep a comment for as long as the last consent says; return whether it is another one than before."""
+        comment, expires = (vote.comment or "").encode(), vote.time_ms + self._text_ms
+        before = session.row("SELECT comment FROM comments WHERE item = ? AND subject = ?", item, subject)
+        session.run(
+            "INSERT INTO comments VALUES (?, ?, ?, ?) ON CONFLICT (item, subject) DO UPDATE "
+            "SET comment = excluded.comment, expires = excluded.expires",
+            *(item, subject, comment, expires),
+        )
+        return before is None or bytes(before[0]) != comment
 
     def _subject(self, session: Session, vote: Vote) -> str:
         new = self._token()

@@ -131,6 +131,9 @@ class FeedbackWriter:
                     continue
                 if batch:
                     self._write(batch)
+                # Votes that come without a pause must not keep what is over; a store that fails is not asked twice.
+                if going_on and not self._failing and self._is_to_purge():
+                    self._look_after()
         finally:
             self._store.close()
 
@@ -171,11 +174,14 @@ class FeedbackWriter:
             self._busy_since = None
             self._metrics.commit_duration.observe(self._clock() - started)
 
+    def _is_to_purge(self) -> bool:
+        return self._purged_at is None or self._clock() - self._purged_at >= _PURGE_S
+
     def _look_after(self) -> None:
         """Make sure that the store is there; once an hour, erase what is over."""
         self._busy_since = self._clock()
         try:
-            if self._purged_at is None or self._clock() - self._purged_at >= _PURGE_S:
+            if self._is_to_purge():
                 self._store.purge(time.time_ns() // 1_000_000)
                 self._purged_at = self._clock()
             else:

@@ -85,6 +85,13 @@ def test_a_subject_has_one_opinion_on_a_text_and_the_later_one_counts(store: Sql
     assert store.verify() == (3, store.verify().head, [])
 
 
+def test_the_same_comment_again_changes_nothing(store: SqlStore) -> None:
+    with_comment = vote(text="fine", comment="really")
+    assert store.record([with_comment, with_comment]) == [Status.CREATED, Status.UNCHANGED]
+    assert store.record([vote(text="fine", comment="not really")]) == [Status.REPLACED]
+    assert store.verify() == (2, store.verify().head, [])
+
+
 def test_tenants_do_not_replace_each_others_opinions(store: SqlStore) -> None:
     assert store.record([vote(), vote(tenant="other")]) == [Status.CREATED, Status.CREATED]
 

@@ -29,6 +29,7 @@ class ScriptedStore:
         self.begun = threading.Event()
         self.failure: Exception | None = None
         self.closed = False
+        self.purges = 0
 
     def record(self, votes: Sequence[Vote]) -> list[Status]:
         self.begun.set()
@@ -39,6 +40,7 @@ class ScriptedStore:
         return [Status.CREATED if item.subject == "alice" else Status.REPLACED for item in votes]
 
     def purge(self, now: int) -> int:
+        self.purges += 1
         return now * 0
 
     def check(self) -> None:
@@ -183,3 +185,17 @@ def test_a_loop_that_is_closed_is_no_failure_of_the_thread() -> None:
     store.gate.set()
     asyncio.run(writer.close())
     assert store.closed
+
+
+async def test_what_is_over_is_erased_each_hour_without_a_pause_between_votes() -> None:
+    now = 0.0
+    store = ScriptedStore()
+    async with running(store, lambda: now) as writer:
+        await writer.record([vote()])
+        assert store.purges == 1
+        for hour in range(1, 4):
+            now = hour * 3600.0
+            await writer.record([vote()])
+            # The thread looks after the store before it takes the next one.
+            await writer.record([vote()])
+            assert store.purges == 1 + hour
