@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, Final
 
 from mlapi.feedback.base import Store, StoreError
 from mlapi.feedback.runs import ENDED, Runs
 from mlapi.learn.evaluation import asked, from_served, latest_digest
+from mlapi.learn.measures import Interval
 from mlapi.loop.plan import Plan
 from mlapi.observability.metrics import LearningMetrics
 
@@ -68,14 +70,18 @@ class Watch:
 
     def _judge(self, model: str) -> None:
         opinions = list(self._store.opinions(model))
-        digest = latest_digest(opinions)
-        if digest is None:
-            return
+        # Without any opinion no model has that digest, and nothing is measured.
+        digest = latest_digest(opinions) or ""
         self.accuracy[model] = judged = asked(opinions, from_served(self._store.served(model), digest))
         for sample, found in judged.items():
             self._metrics.accuracy_opinions.labels(model, sample).set(found["count"])
-            for bound, value in (found["accuracy"] or {}).items():
-                self._metrics.accuracy.labels(model, sample, bound).set(value)
+            for bound in Interval._fields:
+                if found["accuracy"] is not None:
+                    self._metrics.accuracy.labels(model, sample, bound).set(found["accuracy"][bound])
+                    continue
+                # What was measured of another model, or is erased, says nothing of this one.
+                with suppress(KeyError):
+                    self._metrics.accuracy.remove(model, sample, bound)
 
     def _work(self) -> None:
         try:
@@ -85,6 +91,9 @@ class Watch:
                 except StoreError as error:
                     # MlapiFeedbackStoreDown tells of it.
                     _log.info("the runs cannot be looked at now: %s", error)
+                except Exception:  # noqa: BLE001  it is logged whole
+                    # A thread that ends leaves figures that never change again.
+                    _log.exception("the runs cannot be looked at")
                 if self._ending.wait(_EVERY_S):
                     return
         finally:
