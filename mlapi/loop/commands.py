@@ -18,6 +18,8 @@ EXIT_REFUSED: Final = 3
 """The command worked, and the model is not good enough (`training.stages` has the same)."""
 
 _LINES: Final = 5
+_LINE_CHARS: Final = 160
+_TAIL_BYTES: Final = 65_536
 _GONE_S: Final = 10.0
 _LOOK_S: Final = 0.02
 
@@ -130,10 +132,12 @@ class Commands:
         raise StepError(msg)
 
     def _said(self, begin: int) -> str:
+        """Return the end of what a command said, short and printable: it goes into the database and into notices."""
         with (self._folder / "log").open("rb") as log:
-            log.seek(begin)
-            lines = log.read().decode(errors="replace").split("\n")
-        return " / ".join(line.strip() for line in [line for line in lines if line.strip()][-_LINES:]) or "nothing"
+            log.seek(max(begin, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+        printable = (" ".join("".join(c if c.isprintable() else " " for c in line).split()) for line in lines)
+        return " / ".join([line[:_LINE_CHARS] for line in printable if line][-_LINES:]) or "nothing"
 
 
 def _place() -> str:

@@ -41,10 +41,12 @@ class Canary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         url: of the model's `GET /{model}/model`, whose `bundle_digest` has to be the candidate's.
         wait_s: how long that may take; then the candidate is rolled back.
+        key_file: a file with an API key for it; empty: it asks for none.
     """
 
     url: str
     wait_s: Seconds = 3600.0
+    key_file: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

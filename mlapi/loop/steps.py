@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 
 import msgspec
 
@@ -27,7 +28,7 @@ from mlapi.loop.commands import Commands
 from mlapi.loop.contest import on_fresh_opinions
 from mlapi.loop.errors import RefusedError, StaleOverlayError, StepError
 from mlapi.loop.overlay import move
-from mlapi.loop.plan import ModelPlan, Plan
+from mlapi.loop.plan import Canary, ModelPlan, Plan
 from mlapi.loop.snapshot import to_judge_with, to_learn_from
 from mlapi.loop.workshop import Workshop
 
@@ -35,6 +36,7 @@ _MS: Final = 1000
 _ASK_S: Final = 5.0
 _SHORT: Final = 12
 _MAX_ANSWER: Final = 1_000_000
+_NO_KEY: Final = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +182,11 @@ class Steps:
         facts, canary = run.facts, self.plan.models[run.model].canary
         if why := self._barred(run.model, facts.candidate, but_champion=True):
             return self._withdraw(run, why)
-        if canary is not None and _served(canary.url) != facts.candidate:
+        found, refused = ("", "") if canary is None else _served(canary)
+        if canary is not None and found != facts.candidate:
             if self.now() < facts.since_ms + canary.wait_s * _MS:
                 return None
-            return self._withdraw(run, f"{canary.url} did not answer with it within {canary.wait_s:g} s")
+            return self._withdraw(run, f"{canary.url} did not answer with it within {canary.wait_s:g} s{refused}")
         reason = f"passed the gate: report {facts.report[:_SHORT]}"
         try:
             with self.runs.holding(run) as session:
@@ -344,11 +347,26 @@ def _message(run: Run) -> str:
     )
 
 
-def _served(url: str) -> str:
-    """Return the digest of the bundle that a service answers with; empty where it does not say."""
+def _served(canary: Canary) -> tuple[str, str]:
+    """Return the digest of the bundle that a service answers with, and else what to do, where that is known.
+
+    Raises:
+        StepError: the file of the API key cannot be read.
+    """
+    request = urllib.request.Request(canary.url)  # noqa: S310  http or https: see plan.py
+    if canary.key_file:
+        try:
+            key = Path(canary.key_file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"canary.key_file, {canary.key_file}, cannot be read: {error}"
+            raise StepError(msg) from error
+        # A redirect must not carry it elsewhere.
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310  http or https: see plan.py
+        with urllib.request.urlopen(request, timeout=_ASK_S) as answer:  # noqa: S310  likewise
             found = msgspec.json.decode(answer.read(_MAX_ANSWER), type=dict[str, Any])
+    except HTTPError as error:
+        return "", ": it asks for an API key, of the file canary.key_file" if error.code in _NO_KEY else ""
     except (OSError, ValueError, HTTPException, msgspec.DecodeError):
-        return ""
-    return str(found.get("bundle_digest", ""))
+        return "", ""
+    return str(found.get("bundle_digest", "")), ""

@@ -34,13 +34,15 @@ class Service:
 
     def __init__(self) -> None:
         self.answer = b""
+        self.key = ""
         self.asked = 0
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 service.asked += 1
-                self.wfile.write(service.answer)
+                asks = service.key and self.headers["authorization"] != f"Bearer {service.key}"
+                self.wfile.write(body("{}", "401 Unauthorized") if asks else service.answer)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -237,3 +239,33 @@ def test_what_a_failed_run_pushed_late_is_taken_out_once_it_is_banned(proposing:
     proposing.registry.reject(CANDIDATE, "its run failed", START)
     assert proposing.turn() is State.FAILED
     assert FIRST in proposing.made.deployed()
+
+
+def test_a_service_that_asks_for_a_key_is_shown_it(proposing: Proposing, service: Service) -> None:
+    service.answer, service.key = body(f'{{"bundle_digest": "{CANDIDATE}"}}'), "mlapi_one"
+    try:
+        assert proposing.turn() is State.CANARY
+        file = proposing.made.folder / "key"
+        proposing.made.write_plan(
+            f'canary = {{url = "{service.url}", wait_s = {WAIT_MS // 1000}, key_file = "{file}"}}'
+        )
+        assert proposing.turn() is State.CANARY
+        assert not proposing.well
+        assert "canary.key_file" in proposing.runs.latest("lab", 1)[0].facts.error
+        file.write_text("mlapi_one\n", encoding="ascii")
+        proposing.now += WAIT_MS
+        assert proposing.turn() is State.PROMOTED
+    finally:
+        service.key = ""
+
+
+def test_it_is_said_where_a_key_is_lacking(proposing: Proposing, service: Service) -> None:
+    service.key = "mlapi_one"
+    try:
+        assert proposing.turn() is State.CANARY
+        proposing.now += WAIT_MS
+        assert proposing.turn() is State.ROLLED_BACK
+        run = proposing.runs.latest("lab", 1)[0]
+        assert proposing.runs.steps(run.id)[-1].note.endswith("it asks for an API key, of the file canary.key_file")
+    finally:
+        service.key = ""

@@ -274,3 +274,15 @@ def test_a_command_that_judges_and_fails_ends_the_run(tmp_path: Path, turns: Tur
     assert made.run().state is {1: State.FAILED, 3: State.REJECTED}[code]
     assert made.steps()[-1].note.endswith("the sets are worse")
     assert made.commits() == ["Deploy the first model"]
+
+
+def test_what_a_command_says_last_is_told_briefly_and_can_be_stored(learning: Deployment, turns: Turns) -> None:
+    (learning.folder / "train.sh").write_text(
+        "printf 'a bar: ' && head -c 300000 /dev/zero | tr '\\0' '#' && printf '\\rtoo few\\0 texts\\n'; exit 3\n",
+        encoding="utf-8",
+    )
+    assert turns.take(learning.settings).code == 0
+    assert learning.run().state is State.REJECTED
+    note = learning.steps()[-1].note
+    assert note.endswith("too few texts")
+    assert len(note) < 1000
