@@ -3,7 +3,8 @@
 `python -m tools.promotion set dev sha256:…` starts a version on its way, `promote staging` takes what dev has to
 staging, `promote prod` what staging has; `rollback ENVIRONMENT` goes back to the digest before, and bans the one that
 it leaves. `settle ENVIRONMENT` does so if Flagger says that the version failed, else nothing. It reads the output of
-`kubectl get canary/mlapi deployment/mlapi deployment/mlapi-primary --output json`.
+`kubectl get canary/mlapi deployment/mlapi deployment/mlapi-primary --output json`, and with `--earlier FILE` that of
+some time before, which has to say the same.
 A banned digest is never set again. Whatever watches the repository does the rest.
 """
 
@@ -144,14 +145,35 @@ def roll_back(repository: Repository, environment: str) -> str:
     return f"{environment} is to run {good} again; {bad} is banned"
 
 
-def settle(repository: Repository, environment: str, objects: IO[str]) -> str:
+def settle(repository: Repository, environment: str, objects: IO[str], earlier: IO[str] | None = None) -> str:
     """Roll back if Flagger says that the version failed which the environment is to run; return what was done.
 
     What failed is what the Deployment names and the primary does not. So a second call does nothing: by then the
     repository names another digest, and when that is applied, so does the Deployment.
 
+    For one interval of its analysis after the Deployment names the next version, Flagger still says `Failed` of the
+    one before. So it is asked twice, further apart than that: `earlier` is its first answer, of the same version.
+
     Raises:
         PromotionError: what was read are not these objects, or there is nothing to go back to.
+    """
+    phase, tried, kept = _read(objects)
+    if earlier is not None and _read(earlier)[:2] != (phase, tried):
+        return f"{environment}: {phase}, but not of the same version a moment ago: nothing to do yet"
+    wanted = repository.digest(environment)
+    if phase == "Failed" and not _DIGEST.fullmatch(tried):
+        msg = f"what failed is {tried}, which is no digest: it was not deployed from the repository"
+        raise PromotionError(msg)
+    if phase != "Failed" or tried != wanted or kept == wanted:
+        return f"{environment}: {phase}, nothing to do"
+    return roll_back(repository, environment)
+
+
+def _read(objects: IO[str]) -> tuple[str, str, str]:
+    """Return Flagger's word, and the digests of what was tried and of what is kept.
+
+    Raises:
+        PromotionError: what was read are not these objects.
     """
     try:
         found = {(each["kind"], each["metadata"]["name"]): each for each in json.load(objects)["items"]}
@@ -160,13 +182,7 @@ def settle(repository: Repository, environment: str, objects: IO[str]) -> str:
     except (ValueError, LookupError, TypeError) as error:
         msg = f"the input is not what this writes: {_QUERY}"
         raise PromotionError(msg) from error
-    wanted = repository.digest(environment)
-    if phase == "Failed" and not _DIGEST.fullmatch(tried):
-        msg = f"what failed is {tried}, which is no digest: it was not deployed from the repository"
-        raise PromotionError(msg)
-    if phase != "Failed" or tried != wanted or kept == wanted:
-        return f"{environment}: {phase}, nothing to do"
-    return roll_back(repository, environment)
+    return phase, tried, kept
 
 
 def _image(deployment: Mapping[str, Any]) -> str:
@@ -188,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("environment", choices=ENVIRONMENTS)
         if name == "set":
             command.add_argument("digest")
+        if name == "settle":
+            command.add_argument("--earlier", type=argparse.FileType(encoding="utf-8"), help="what was read before")
     options = parser.parse_args(arguments)
     repository = Repository(Path.cwd())
     try:
@@ -199,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "rollback":
             said = roll_back(repository, options.environment)
         elif options.command == "settle":
-            said = settle(repository, options.environment, sys.stdin)
+            said = settle(repository, options.environment, sys.stdin, options.earlier)
         else:
             said = repository.digest(options.environment)
     except (PromotionError, OSError) as error:

@@ -43,7 +43,7 @@ class Place:
         path = f"{self.programs}:/usr/local/bin:/usr/bin:/bin"
         return subprocess.run(
             [self.checkout / "tools/settle.sh", *arguments],
-            env={"PATH": path, "HOME": str(self.programs)},
+            env={"PATH": path, "HOME": str(self.programs), "SETTLE_WAIT_S": "0"},
             capture_output=True,
             text=True,
             check=False,
@@ -100,6 +100,24 @@ def test_a_version_that_is_good_or_judged_yet_is_left_alone(place: Place) -> Non
         place.answer(phase, BAD, GOOD)
         done = place.settle("prod")
         assert (done.returncode, "nothing to do" in done.stdout) == (0, True), done.stderr
+    assert git(place.origin, "rev-parse", "main") == head
+
+
+def test_a_version_that_flagger_has_not_looked_at_yet_is_let_be(place: Place) -> None:
+    """Its word is of the version before for as long as an interval: the second look says so."""
+    place.answer("Progressing", BAD, GOOD)
+    later = place.answers.read_text(encoding="utf-8")
+    place.answer("Failed", BAD, GOOD)
+    calls = place.origin.parent / "calls"
+    (place.programs / "later").write_text(later, encoding="utf-8")
+    kubectl = place.programs / "kubectl"
+    kubectl.write_text(
+        f"#!/bin/sh\n[ -e {calls} ] && exec cat {place.programs}/later\necho >{calls}\nexec cat {place.answers}\n",
+        encoding="utf-8",
+    )
+    head = git(place.origin, "rev-parse", "main")
+    done = place.settle("prod")
+    assert (done.returncode, "nothing to do" in done.stdout) == (0, True), done.stderr
     assert git(place.origin, "rev-parse", "main") == head
 
 

@@ -162,3 +162,22 @@ def test_a_commit_that_git_refuses_leaves_nothing_behind(repository: Repository,
     hook.unlink()
     # What was not committed is not taken for done.
     assert "is banned" in settle(repository, "prod", objects("Failed", SECOND, FIRST))
+
+
+@pytest.mark.parametrize(("phase", "tried"), [("Failed", SECOND), ("Progressing", THIRD)])
+def test_a_version_that_flagger_has_not_looked_at_yet_is_not_what_failed(
+    repository: Repository, phase: str, tried: str
+) -> None:
+    """Between two looks the next version came, or Flagger noticed it."""
+    repository.move("prod", FIRST, "good")
+    repository.move("prod", SECOND, "bad")
+    settle(repository, "prod", objects("Failed", SECOND, FIRST))
+    repository.move("prod", THIRD, "the next one")
+    looks = [objects("Failed", THIRD, FIRST), objects(phase, tried, FIRST)]
+    for now, earlier in (looks, looks[::-1]):
+        assert "nothing to do" in settle(repository, "prod", now, earlier)
+        now.seek(0)
+        earlier.seek(0)
+    assert repository.digest("prod") == THIRD
+    now = objects("Failed", THIRD, FIRST)
+    assert "is banned" in settle(repository, "prod", now, objects("Failed", THIRD, FIRST))
