@@ -31,6 +31,11 @@ case $profile in
     fi
     tools/install.sh "$needed"
     tools/training_tools.sh dvc tracking
+    # What `project` starts from is made of a published encoder, unless it is there.
+    start=all-minilm-l6-v2/model.safetensors
+    if [[ " ${models[*]} " == *" project "* && ! -f $SHARED_DIR/models/$start && ! -f build/encoders/$start ]]; then
+      "$bin/python" -m training.source_encoder
+    fi
     # DVC reads pickled files from there; its own choice is a folder that every user of the machine shares.
     export DVC_SITE_CACHE_DIR=${DVC_SITE_CACHE_DIR:-$PWD/.tools/dvc-site} DVC_NO_ANALYTICS=1
     # DVC starts the stages with the first `python` there is.

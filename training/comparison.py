@@ -93,7 +93,7 @@ def sets(told: Order, params: ModelParams) -> tuple[Texts, Texts]:
         TrainingError: a file is missing.
     """
     train, test = (
-        read_source(told.source("data", source.file), source, params.labels)
+        read_source(told.source(source.file), source, params.labels)
         for source in (params.data.train[0], params.data.evaluate[0])
     )
     return without(train, test.texts), test

@@ -60,7 +60,7 @@ def ingest(order: Order, say: Say) -> None:
 
 
 def _read(source: Source, order: Order) -> Texts:
-    path = order.source("data", source.file)
+    path = order.source(source.file)
     found = sha256(path)
     if found != source.sha256:
         msg = f"{path} is not the file that the parameters name: its SHA-256 is {found}, not {source.sha256}"
@@ -69,14 +69,17 @@ def _read(source: Source, order: Order) -> Texts:
 
 
 def read_source(path: Path, source: Source, labels: Sequence[str]) -> Texts:
-    """Read a file, and translate its labels to the indices of the model's.
+    """Read a file without the texts to ignore, and translate its labels to the indices of the model's.
 
     Raises:
         BundleError: it is not a file of labelled texts.
     """
-    data = read_labelled(path, list(source.labels), source.name, "names")
+    data = read_labelled(path, [*source.labels, *source.ignore], source.name, "names")
     index_of = [labels.index(label) for label in source.labels.values()]
-    return Texts(data.texts, np.array([index_of[label] for label in data.labels]))
+    kept = [place for place, label in enumerate(data.labels) if label < len(index_of)]
+    return Texts(
+        [data.texts[place] for place in kept], np.array([index_of[data.labels[place]] for place in kept], np.int64)
+    )
 
 
 def read_feedback(path: Path, labels: Sequence[str]) -> Texts:

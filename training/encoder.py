@@ -26,11 +26,13 @@ from training.lab import Texts
 from training.measures import Probabilities
 from training.model_building import Point, Training
 from training.params import EncoderFeatures, EncoderModel, Start
+from training.source_encoder import ENCODERS, WEIGHTS
+from training.source_encoder import NAME as SOURCE
+from training.spacing import closed_up
 from training.stages import Order, Say, TrainingError
 from training.workspace import sha256, slug
 
 SHIPPED_TOKENIZER: Final = Path(__file__).parents[1] / "models" / "distilbert-minilm-sst2" / TOKENIZER
-WEIGHTS: Final = "model.safetensors"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 _LONGEST: Final = 512
 _PAD: Final = 0
@@ -75,13 +77,15 @@ class Tokens:
             return cls(arrays["ids"], arrays["ends"])
 
 
-def tokenize(order: Order, texts: Sequence[str], max_tokens: int) -> Tokens:
-    """Read texts as the model to start from does; each is cut to `max_tokens`.
+def tokenize(order: Order, texts: Sequence[str]) -> Tokens:
+    """Read the texts to learn from as the model to start from does, some without a treebank's spaces.
 
     Raises:
         TrainingError: the checkpoint is missing, or another one than the parameters name.
     """
-    rows = [text.ids for text in HfTokenizer.load(_tokenizer(order), max_tokens).encode(texts)]
+    _, features = _parameters(order)
+    learned = closed_up(texts, features.detokenized, features.seed)
+    rows = [text.ids for text in HfTokenizer.load(_tokenizer(order), features.max_tokens).encode(learned)]
     return Tokens(np.concatenate(rows).astype(np.int32), np.cumsum([len(row) for row in rows]))
 
 
@@ -93,12 +97,13 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
     """
     decline()
     disable_progress_bar()
-    params, max_tokens = _parameters(order)
+    params, features = _parameters(order)
     rows = Tokens.load(order.work.stage("features") / "train.npz").rows()
     teacher = None
     if params.teacher:
         say("model_building: asking the teacher")
-        teacher = predictor(_checkpoint(order, params.teacher), max_tokens)(data.texts)
+        learned = closed_up(data.texts, features.detokenized, features.seed)
+        teacher = predictor(_checkpoint(order, params.teacher), features.max_tokens)(learned)
     torch.manual_seed(params.seed)
     model = _start(order, params)
     _freeze(model, params.frozen_layers)
@@ -108,7 +113,9 @@ def build(order: Order, data: Texts, folder: Path, say: Say) -> Training:
     (folder / TOKENIZER_CONFIG).write_text(_tokenizer_config(model.config.max_position_embeddings), encoding="utf-8")
     names = ("epochs", "batch", "learning_rate", "weight_decay", "label_smoothing", "class_weight", "seed")
     chosen: dict[str, float | int | str] = {name: getattr(params, name) for name in names}
-    chosen["max_tokens"] = max_tokens
+    chosen["max_tokens"] = features.max_tokens
+    if features.detokenized:
+        chosen["detokenized"] = features.detokenized
     if params.frozen_layers:
         chosen["frozen_layers"] = params.frozen_layers
     if params.teacher:
@@ -164,13 +171,13 @@ def make_bundle(order: Order, output: Path, say: Say) -> Bundle:
     )
 
 
-def _parameters(order: Order) -> tuple[EncoderModel, int]:
-    """Return how the model is trained, and how many tokens of a text it reads meanwhile."""
+def _parameters(order: Order) -> tuple[EncoderModel, EncoderFeatures]:
+    """Return how the model is trained, and how it reads texts meanwhile."""
     building, features = order.params.building, order.params.features
     if not isinstance(building, EncoderModel) or not isinstance(features, EncoderFeatures):
         msg = "these are not the parameters of an encoder"
         raise TrainingError(msg)
-    return building, features.max_tokens
+    return building, features
 
 
 def _train(
@@ -288,8 +295,24 @@ def _freeze(model: Any, layers: int) -> None:  # noqa: ANN401  PyTorch is read a
         part.requires_grad_(requires_grad=False)
 
 
+def _folder(order: Order, start: Start) -> Path:
+    """Return where a checkpoint is.
+
+    Raises:
+        TrainingError: it is in neither place.
+    """
+    places = [*([order.shared / "models"] if order.shared else []), ENCODERS]
+    for place in places:
+        if (place / start.folder / WEIGHTS).exists():
+            return place / start.folder
+    where = " or ".join(map(str, places)) + ("" if order.shared else ", and SHARED_DIR is not set")
+    how = ": python -m training.source_encoder makes it" if start.folder == SOURCE else ""
+    msg = f"the checkpoint {start.folder} is not in {where}{how}"
+    raise TrainingError(msg)
+
+
 def _checkpoint(order: Order, start: Start) -> Path:
-    folder = order.source("models", start.folder)
+    folder = _folder(order, start)
     found = sha256(folder / WEIGHTS)
     if found != start.sha256:
         msg = f"{folder / WEIGHTS} is not the checkpoint that the parameters name: its SHA-256 is {found}"
@@ -300,7 +323,7 @@ def _checkpoint(order: Order, start: Start) -> Path:
 def _tokenizer(order: Order) -> Path:
     params = order.params.building
     start = params.start if isinstance(params, EncoderModel) else None
-    return order.source("models", start.folder) / TOKENIZER if start else SHIPPED_TOKENIZER
+    return _folder(order, start) / TOKENIZER if start else SHIPPED_TOKENIZER
 
 
 def _tokenizer_config(max_tokens: int) -> str:

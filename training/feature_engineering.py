@@ -34,9 +34,9 @@ def engineer(order: Order, say: Say) -> None:
         sparse.save_npz(folder / "train.npz", vectorizer.transform(data.texts))
         say(f"feature_engineering: {len(terms)} terms")
         return
-    from training.encoder import tokenize  # noqa: PLC0415  PyTorch, which only the models that need it have to have
+    from training import encoder  # noqa: PLC0415  PyTorch, which only the models that need it have to have
 
-    tokens = tokenize(order, data.texts, order.params.features.max_tokens)
+    tokens = encoder.tokenize(order, data.texts)
     tokens.save(folder / "train.npz")
     say(f"feature_engineering: {tokens.count} tokens, {tokens.unknown} of them unknown")
 

@@ -29,8 +29,7 @@ def judge_bundle(bundle: Path, told: Order) -> Judgement:
     """
     params = told.params
     sets = {
-        source.name: read_source(told.source("data", source.file), source, params.labels)
-        for source in params.data.evaluate
+        source.name: read_source(told.source(source.file), source, params.labels) for source in params.data.evaluate
     }
     with ExitStack() as scratch:
         found = champion(bundle, params.labels, scratch)

@@ -23,6 +23,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         file: its path below the data folder.
         sha256: what its SHA-256 (hex) must be, so that a run names its data whatever folder they were in.
         labels: for each value of its label column the model's label.
+        ignore: the values of its label column whose texts are left out.
         overlap: where a text to judge with is left out if it is one to learn from as well: there, or here.
     """
 
@@ -30,6 +31,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     labels: dict[str, str]
+    ignore: tuple[str, ...] = ()
     overlap: Literal["train", "evaluation"] = "train"
 
 
@@ -77,9 +79,17 @@ class LinearFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 class EncoderFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="encoder", tag_field="kind"):
-    """How an encoder reads texts while it is trained: `max_tokens` tokens at most, special ones included."""
+    """How an encoder reads texts while it is trained.
+
+    Attributes:
+        max_tokens: how many tokens of a text, special ones included; the rest is cut off.
+        detokenized: share of the texts to learn from that lose the spaces which a treebank's tokeniser put in.
+        seed: of the draw of those texts.
+    """
 
     max_tokens: Count = 128
+    detokenized: Share = 0.0
+    seed: int = 7
 
 
 class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +131,10 @@ class LinearModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The checkpoint to start from: a folder below the models folder, and the SHA-256 of its weights."""
+    """The checkpoint to start from, by the name of its folder and the SHA-256 of its weights.
+
+    The folder is below the models folder or, if it is not there, below build/encoders.
+    """
 
     folder: str
     sha256: str
@@ -254,11 +267,14 @@ def _contradictions(model: ModelParams) -> list[str]:
     kinds = {model.features.__struct_config__.tag, model.building.__struct_config__.tag}
     sources = [*model.data.train, *model.data.evaluate]
     unknown = {label for source in sources for label in source.labels.values()} - set(model.labels)
+    both = {value for source in sources for value in source.ignore if value in source.labels}
     found = []
     if len(kinds) > 1:
         found.append("features and building are of two kinds")
     if unknown:
         found.append(f"the data have labels that the model has not: {', '.join(sorted(unknown))}")
+    if both:
+        found.append(f"a label is ignored and translated: {', '.join(sorted(both))}")
     if not model.data.train:
         found.append("there is nothing to train on")
     if not model.data.evaluate and not model.data.held_out:

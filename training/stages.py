@@ -45,8 +45,8 @@ class Order:
     feedback: Path | None = None
     champion: Path | None = None
 
-    def source(self, kind: str, name: str) -> Path:
-        """Return the path of a file or folder below `data` or `models`; the sample is part of the repository.
+    def source(self, name: str) -> Path:
+        """Return the path of a file below `data`; the sample is part of the repository.
 
         Raises:
             TrainingError: nothing says where it is, or it is not there.
@@ -54,9 +54,9 @@ class Order:
         if name.startswith("sample/"):
             return Path(__file__).parent / name
         if self.shared is None:
-            msg = f"{name} is not part of the repository: set SHARED_DIR to the folder whose {kind}/ holds it"
+            msg = f"{name} is not part of the repository: set SHARED_DIR to the folder whose data/ holds it"
             raise TrainingError(msg)
-        path = self.shared / kind / name
+        path = self.shared / "data" / name
         if not path.exists():
             msg = f"{path} is missing"
             raise TrainingError(msg)

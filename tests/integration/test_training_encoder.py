@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  the libraries are imported only where they are installed
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,9 +14,17 @@ need_pipeline()
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import DistilBertConfig, DistilBertModel
 
 from mlapi.bundles.store import open_bundle
-from training import model_building, model_registration
+from training import (
+    data_ingestion,
+    data_preprocessing,
+    encoder,
+    feature_engineering,
+    model_building,
+    model_registration,
+)
 from training.params import DEFAULT
 from training.pipeline import main
 from training.sample import make_up
@@ -79,6 +88,37 @@ def test_a_model_is_trained_and_teaches_another(tmp_path: Path) -> None:
 
     model_registration.main(options(tmp_path, "further", f"{start}, precision: bf16"))
     assert open_bundle(made / "bundle/project-sample").manifest.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("all-minilm-l6-v2", ": python -m training.source_encoder makes it"), ("somebody-s", "")],
+)
+def test_a_missing_checkpoint_is_said_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, said: str
+) -> None:
+    monkeypatch.setattr(encoder, "ENCODERS", tmp_path / "made")
+    start = f"start: {{folder: {folder}, sha256: '{'0' * 64}'}}"
+    whole = f"the checkpoint {folder} is not in {tmp_path / 'models'} or {tmp_path / 'made'}{said}"
+    with pytest.raises(SystemExit, match=f"^feature_engineering: {re.escape(whole)}$"):
+        main(options(tmp_path, "nowhere", start))
+
+
+def test_a_checkpoint_that_was_made_here_is_found_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "ENCODERS", tmp_path / "made")
+    made = DistilBertModel(DistilBertConfig(dim=32, n_heads=2, n_layers=1, hidden_dim=64))
+    made.save_pretrained(tmp_path / "made/own")
+    shutil.copy(encoder.SHIPPED_TOKENIZER, tmp_path / "made/own")
+    weights = tmp_path / "made/own/model.safetensors"
+    more = f"start: {{folder: own, sha256: '{sha256(weights)}'}}"
+    for stage in (data_ingestion, data_preprocessing, feature_engineering, model_building):
+        stage.main(options(tmp_path, "own", more))
+    after = load_file(tmp_path / "results/project/model/model.safetensors")
+    before = {f"distilbert.{name}" for name in load_file(weights)}
+    assert before < after.keys()
+    assert {name.partition(".")[0] for name in after.keys() - before} == {"pre_classifier", "classifier"}
 
 
 def test_another_checkpoint_under_the_same_name_is_refused(tmp_path: Path) -> None:

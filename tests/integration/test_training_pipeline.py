@@ -151,6 +151,20 @@ def test_what_is_not_good_enough_leaves_no_bundle(
     assert not list(tmp_path.rglob("experiment_info.json"))
 
 
+def test_texts_of_an_ignored_label_are_left_out(tmp_path: Path) -> None:
+    grades = tmp_path / "data/grades.tsv"
+    grades.parent.mkdir()
+    grades.write_text("text\tlabel\nbad\t1\nso so\t3\ngood\t5\nawful\t1\nfine\t5\n", encoding="utf-8")
+    source = f"name: grades, file: grades.tsv, sha256: {sha256(grades)}, ignore: ['2', '3']"
+    over = (
+        f"models: {{lab: {{data: {{train: [{{{source}, labels: {{'5': POSITIVE, '1': NEGATIVE}}}}], held_out: 0.5}}}}}}"
+    )
+    data_ingestion.main(["lab", *options(tmp_path, over=over), "--shared", str(tmp_path)])
+    names = ("train.tsv", "evaluation-held-out.tsv")
+    rows = [(tmp_path / "results/lab/data" / name).read_text(encoding="utf-8").split("\n")[1:-1] for name in names]
+    assert sorted(row for part in rows for row in part) == ["awful\t0", "bad\t0", "fine\t1", "good\t1"]
+
+
 def test_too_few_texts_leave_no_bundle(tmp_path: Path) -> None:
     over = "models: {lab: {preprocessing: {min_texts: 5000}}}"
     with pytest.raises(SystemExit, match=r"^data_preprocessing: .+texts of NEGATIVE in train: "):

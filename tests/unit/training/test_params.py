@@ -7,6 +7,7 @@ import pytest
 from training.params import DEFAULT, ParamsError, digest, read_params
 
 SMALL = DEFAULT.with_name("small.yaml")
+BOTH = "labels: {'0': NEGATIVE, '1': POSITIVE}, ignore: ['1', '2']"
 
 
 def overlaid(tmp_path: Path, text: str) -> list[Path]:
@@ -38,6 +39,11 @@ def test_null_removes_and_mappings_are_merged(tmp_path: Path) -> None:
         ("models: {lab: {building: {kind: encoder, C: null, search: null}}}", "of two kinds"),
         ("models: {lab: {labels: [NEGATIVE]}}", "the data have labels that the model has not: POSITIVE"),
         ("models: {lab: {data: {train: []}}}", "nothing to train on"),
+        (
+            f"models: {{lab: {{data: {{evaluate: [{{name: x, file: x, sha256: {'a' * 64}, {BOTH}}}]}}}}}}",
+            "a label is ignored and translated: 1",
+        ),
+        ("models: {project: {features: {detokenized: 1.5}}}", r"features\.detokenized"),
         ("models: {lab: {data: {evaluate: []}}}", "nothing to evaluate with"),
         ("models: {lab: {gate: {accuracy: {SST-2 dev: null}}}}", "the gate asks for nothing"),
         ("models: [", "over.yaml"),
