@@ -39,7 +39,7 @@ class Clone:
         """Run DVC in `training/`; return what it said."""
         command = [str(self.program), "--cd", "training", *arguments]
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
