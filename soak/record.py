@@ -108,7 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         written = record(candidates, Path(made))
         if len(written) < len(entries):
-            sys.exit(f"only {len(written)} of {len(entries)} requests had an answer: the corpus stays as it is")
+            sys.exit(f"only {len(written)} of {len(entries)} requests were answered; nothing in the corpus was changed")
         for entry in entries:
             (CORPUS / entry.name).unlink()
         for name in written:

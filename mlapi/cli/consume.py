@@ -61,7 +61,7 @@ _PATH: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Where a group begins that has committed nothing yet.",
 )
-@click.option("--idle-exit", type=NumberRange(0), help="Stop when nothing has come for so many seconds.")
+@click.option("--idle-exit", type=NumberRange(0), help="Stop after this many seconds without a message.")
 @click.option("--kafka-file", type=_PATH, help="JSON file with security_protocol, sasl_… and ssl_… for the brokers.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), default=0, help="Serve /metrics here; 0, default: no.")
 @click.option("--model", help="Which of the models that the settings name; default: the first.")
