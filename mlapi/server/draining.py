@@ -44,8 +44,6 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then keep the garbage collector away from all that lives as long as the process."""
-        # Here, because what comes first of all is to wait for the model.
-        gc.collect()
         if self.config.host == EVERYWHERE:
             # asyncio would make of this host a socket that takes IPv6 alone.
             sockets = [self._bind()]

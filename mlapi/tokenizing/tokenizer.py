@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from tokenizers import Tokenizer as RustTokenizer
+from tokenizers.models import WordLevel, WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from mlapi.errors import BundleError
 from mlapi.predictions import EncodedText, TokenizedText
@@ -37,18 +40,17 @@ class HfTokenizer:
         self._tokenizer = tokenizer
         self._unknown = _unknown_id(tokenizer)
         self._room = max(1, max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False))
-        added = tokenizer.get_added_tokens_decoder().values()
+        added = tuple(tokenizer.get_added_tokens_decoder().values())
         self._added = re.compile("|".join(re.escape(token.content) for token in added) or r"(?!)")
         self._added_openings = {token.content[:1] for token in added}
-        spec = json.loads(tokenizer.to_str())
-        normaliser = spec["normalizer"] or {}
+        normaliser = tokenizer.normalizer
         # One that keeps control characters keeps U+001C to U+001F, at which Python parts words and WordPiece does not.
-        bert = normaliser.get("type") == "BertNormalizer" and (
-            normaliser["clean_text"] and (spec["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        bert = isinstance(normaliser, BertNormalizer) and (
+            normaliser.clean_text and isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
         )
-        plain = all(not (token["normalized"] or token["single_word"]) for token in spec["added_tokens"])
-        self._foldable = bool(bert and plain)
-        self._lowercase = self._foldable and bool(spec["normalizer"]["lowercase"])
+        plain = all(not (token.normalized or token.single_word) for token in added)
+        self._foldable = bert and plain
+        self._lowercase = self._foldable and normaliser.lowercase
         table = bytes(range(256))
         brackets = self._added_openings <= {"["}
         self.ascii_fold = (table.lower() if self._lowercase else table) if self._foldable and brackets else None
@@ -148,6 +150,9 @@ class HfTokenizer:
 
 def _unknown_id(tokenizer: RustTokenizer) -> int | None:
     """Return the token that stands for what the vocabulary lacks; None if none does, as where bytes are tokens."""
+    if isinstance(tokenizer.model, WordPiece | WordLevel):
+        return tokenizer.token_to_id(tokenizer.model.unk_token)
+    # The library tells this of other models only together with their whole vocabulary, which takes long to read.
     model = json.loads(tokenizer.to_str())["model"]
     if model.get("byte_fallback"):
         return None
