@@ -23,11 +23,14 @@ EXIT_NO_STORE: Final = 4
 
 @contextmanager
 def opened_store() -> "Iterator[tuple[Settings, FeedbackKeys, Store]]":
-    """Open the store of opinions."""
+    """Open the store of opinions; one that is not there is not made, because a mistyped path would be an empty one."""
     from mlapi.feedback_app import open_store, require_store  # noqa: PLC0415  the help needs none of it
 
     with explained():
         settings = read_settings()
+        if (file := settings.feedback_file) is not None and not file.exists():
+            msg = f"there is no store of opinions at {file}, which MLAPI_FEEDBACK_URL names"
+            raise ConfigurationError(msg)
         keys = require_store(settings)
         store = open_store(settings, keys)
         try:

@@ -184,3 +184,13 @@ class TestRegistry:
     ) -> None:
         found = learn(settings, *arguments)
         assert (found[0], words in found[1]) == (code, True), found
+
+
+@pytest.mark.parametrize("command", [("verify",), ("evaluate",), ("export", "texts.jsonl"), ("purge",)])
+def test_a_store_that_is_not_there_is_not_an_empty_one(tmp_path: Path, command: tuple[str, ...]) -> None:
+    code, said = learn({"feedback_url": f"sqlite:///{tmp_path}/mistyped.db"}, *command)
+    assert (code, said) == (
+        2,
+        f"mlapi: there is no store of opinions at {tmp_path}/mistyped.db, which MLAPI_FEEDBACK_URL names\n",
+    )
+    assert not list(tmp_path.iterdir())
