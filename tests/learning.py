@@ -34,6 +34,8 @@ mv $1/bundle-$$ $1/bundle || true
 """
 """Leaves a bundle that was made before; again: nothing new."""
 
+_A_CENTURY: Final = 36_500.0
+
 FROZEN: Final[Mapping[str, Any]] = {
     "sets": {"frozen": {"accuracy": {"value": 0.9, "of": 1000}, "against": {"won": 1, "lost": 0, "agreement": 0.99}}},
     "behaviour": {},
@@ -145,9 +147,9 @@ overlay = {{repository = {json.dumps(str(self.repository))}, branch = "main", fi
         finally:
             database.close()
 
-    def vote(self, votes: list[Vote]) -> SqlStore:
-        """Take votes."""
-        store = store_over(self.open_database())
+    def vote(self, votes: list[Vote], *, text_days: float = _A_CENTURY) -> SqlStore:
+        """Take votes, of 1970 as they are, whose texts are kept for so long."""
+        store = store_over(self.open_database(), text_days=text_days)
         store.record(votes)
         return store
 

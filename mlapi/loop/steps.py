@@ -25,7 +25,7 @@ from mlapi.feedback.registry import Registered, Registry, RegistryError, StaleEr
 from mlapi.feedback.runs import Move, Run, Runs, State
 from mlapi.learn.gate import defeats, shortfalls
 from mlapi.loop.commands import Commands
-from mlapi.loop.contest import on_fresh_opinions
+from mlapi.loop.contest import on_fresh_opinions, too_few
 from mlapi.loop.errors import RefusedError, StaleOverlayError, StepError
 from mlapi.loop.overlay import move
 from mlapi.loop.plan import Canary, ModelPlan, Plan
@@ -144,7 +144,11 @@ class Steps:
         except MlapiError as error:
             raise StepError(error.detail) from error
         metrics = {"frozen": frozen, "fresh": fresh, "largest_subject_share": run.facts.subject_share}
-        lacking = (*shortfalls(frozen, plan.floors), *defeats(metrics, plan.contest, digest))
+        lacking = (
+            *shortfalls(frozen, plan.floors),
+            *too_few(frozen["sets"], plan.contest.margin),
+            *defeats(metrics, plan.contest, digest),
+        )
         report = {"run": run.id, "candidate": run.facts.candidate, "champion": digest, "lacking": lacking, **metrics}
         kept = self.workshop.keep_report(json.dumps(report, indent=2, sort_keys=True).encode() + b"\n")
         facts = msgspec.structs.replace(run.facts, champion=digest, report=kept, lacking=lacking, error="")

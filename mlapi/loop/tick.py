@@ -38,9 +38,12 @@ class Loop:
     def turn(self, models: Sequence[str]) -> bool:
         """Take one turn for some models; return whether everything that was attempted succeeded.
 
+        Texts whose time is over are erased first: nothing is learned from them, also where no service erases them.
+
         Raises:
             StoreError: the database failed; the next turn goes on from there.
         """
+        self._steps.store.purge(self._steps.now())
         well = True
         for model in models:
             self._runs.request(list(self._due(model)), self._steps.now())

@@ -37,7 +37,7 @@ def turns() -> Iterator[Turns]:
     process.close()
 
 
-def deployment(folder: Path, url: str = "") -> Deployment:
+def deployment(folder: Path, url: str = "", **kept: float) -> Deployment:
     """Return a deployment in which a run is requested, and a candidate is better than the champion."""
     folder.mkdir()
     (folder / "key").write_text(SECRET, encoding="ascii")
@@ -59,7 +59,7 @@ def deployment(folder: Path, url: str = "") -> Deployment:
     made.make_candidate(**TURNED)
     made.judge_frozen(FIRST)
     made.write_plan(lease_s=0.15)
-    made.vote(contradicting()).close()
+    made.vote(contradicting(), **kept).close()
     request(made, "manual/lab/1")
     return made
 
@@ -286,3 +286,20 @@ def test_what_a_command_says_last_is_told_briefly_and_can_be_stored(learning: De
     note = learning.steps()[-1].note
     assert note.endswith("too few texts")
     assert len(note) < 1000
+
+
+def test_texts_whose_time_is_over_are_not_learned_from(tmp_path: Path, turns: Turns) -> None:
+    made = deployment(tmp_path / "deployment", text_days=1.0)
+    assert turns.take(made.settings).code == 0
+    assert made.run().state is State.REJECTED
+    assert made.steps()[-1].note.startswith("opinions give 0 texts to learn from")
+
+
+def test_a_frozen_set_that_is_too_small_to_show_a_loss_is_said(tmp_path: Path, turns: Turns) -> None:
+    made = deployment(tmp_path / "deployment")
+    file = made.folder / "frozen.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"of": 1000', '"of": 1'), encoding="utf-8")
+    assert turns.take(made.settings).code == 0
+    run = made.run()
+    assert run.state is State.REJECTED
+    assert run.facts.lacking[0] == "frozen has 1 texts; 149 are required to show a loss of more than 0.0200"
