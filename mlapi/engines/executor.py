@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from mlapi.engines.base import Engine, Logits, TokenIds
-from mlapi.engines.invariance import is_invariant, may_be_together, on_all_streams, sample, shapes_of_a_start
+from mlapi.engines.invariance import compare, may_be_together, on_all_streams, sample, shapes_of_a_start
 from mlapi.engines.scorer import pad
 from mlapi.errors import EngineError
 from mlapi.predictions import EncodedText
@@ -143,8 +143,9 @@ class EngineExecutor:
         """Return the padded tokens up to which texts may be computed together; 0 if none may."""
         if not may_be_together(self._engine):
             return 0
-        for shape in shapes_of_a_start(self._engine, lengths, self._seed):
-            if not is_invariant(self._engine, shape, self._pad_id, self._on_all_streams):
+        checked = shapes_of_a_start(self._engine, lengths, self._seed)
+        for shape, invariant in compare(self._engine, checked, self._pad_id, self._on_all_streams):
+            if not invariant:
                 _log.warning("scores depend on the batch with %d texts of %d padded tokens", *shape)
                 return 0
         return sys.maxsize if self._engine.batch_invariant else self._engine.trial_tokens

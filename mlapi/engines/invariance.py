@@ -1,9 +1,8 @@
 """Compares, to the bit, what an engine says of texts alone with what it says of them together."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from itertools import accumulate, takewhile
 from random import Random
 from threading import Barrier
 from typing import Final, TypeAlias
@@ -27,7 +26,7 @@ _FEW_ROWS: Final = (3, 5, 9, 17)
 """Rows of the shortest length that are checked besides: kernels are chosen by powers of two of rows, if by any."""
 
 _DRAWN_TOKENS: Final = 512
-"""Padded tokens of the shapes that a start checks besides, drawn anew each time."""
+"""Padded tokens that the shape has at most that a start checks besides."""
 
 
 def shapes(lengths: Sequence[int], tokens: int) -> list[Shape]:
@@ -41,9 +40,9 @@ def may_be_together(engine: Engine) -> int:
 
 
 def shapes_of_a_start(engine: Engine, lengths: Sequence[int], seed: int) -> list[Shape]:
-    """Return what a start checks: what is likely to differ, and some of all else, other ones each time.
+    """Return what a start checks: what is likely to differ, and one of all other shapes, another one each time.
 
-    For an engine that claims batch invariance these are several numbers of the shortest texts, and shapes drawn from
+    For an engine that claims batch invariance these are several numbers of the shortest texts, and a shape drawn from
     all that there are. For one that may have it up to some `trial_tokens`, the longest batch of the shortest texts
     alone: its batch goes from the least rows to the most, and such processors are slow.
     """
@@ -52,27 +51,30 @@ def shapes_of_a_start(engine: Engine, lengths: Sequence[int], seed: int) -> list
         return [(max(2, engine.trial_tokens // shortest), shortest)]
     certain = [(rows, shortest) for rows in (max(2, _CHECK_TOKENS // shortest), *_FEW_ROWS)]
     others = [shape for shape in shapes(lengths, min(engine.batch_tokens, _DRAWN_TOKENS)) if shape not in certain]
-    Random(seed).shuffle(others)  # noqa: S311  spreads checks over starts, hides nothing
-    totals = accumulate(rows * length for rows, length in others)
-    drawn = [shape for shape, _ in zip(others, takewhile(lambda total: total <= _DRAWN_TOKENS, totals), strict=False)]
-    return [*certain, *drawn]
+    return [*certain, *Random(seed).sample(others, min(1, len(others)))]  # noqa: S311  spreads checks over starts
 
 
-def is_invariant(engine: Engine, shape: Shape, pad_id: int, together: Together) -> bool:
-    """Whether some rows of a batch of this shape get the same bits alone, and together on every stream."""
-    rows, _ = shape
-    ids, mask = sample(shape, pad_id)
-    picked = sorted({0, rows // 2, rows - 1})
-    alone = np.concatenate([engine.infer(ids[row : row + 1], mask[row : row + 1]) for row in picked])
-    return all(np.array_equal(logits[picked], alone) for logits in together(ids, mask))
+def compare(engine: Engine, checked: Iterable[Shape], pad_id: int, together: Together) -> Iterator[tuple[Shape, bool]]:
+    """Yield each shape, and whether some rows of such a batch get the same bits alone, and together on every stream.
+
+    A row is computed alone once: it is the same in all batches of its length.
+    """
+    alone: dict[Shape, Logits] = {}
+    for rows, length in checked:
+        ids, mask = sample((rows, length), pad_id)
+        picked = sorted({0, rows // 2, rows - 1})
+        for row in picked:
+            if (row, length) not in alone:
+                alone[row, length] = engine.infer(ids[row : row + 1], mask[row : row + 1])
+        expected = np.concatenate([alone[row, length] for row in picked])
+        yield (rows, length), all(np.array_equal(logits[picked], expected) for logits in together(ids, mask))
 
 
 def scan(engine: Engine, lengths: Sequence[int], pad_id: int) -> Iterator[tuple[Shape, bool]]:
     """Yield every shape that a service would compute on this machine, and whether its texts keep their bits in it."""
     with ThreadPoolExecutor(engine.streams) as threads:
         together = partial(on_all_streams, engine, threads)
-        for shape in shapes(lengths, may_be_together(engine)):
-            yield shape, is_invariant(engine, shape, pad_id, together)
+        yield from compare(engine, shapes(lengths, may_be_together(engine)), pad_id, together)
 
 
 def on_all_streams(engine: Engine, threads: Executor, ids: TokenIds, mask: TokenIds) -> list[Logits]:
