@@ -26,7 +26,7 @@ _FEW_ROWS: Final = (3, 5, 9, 17)
 """Rows of the shortest length that are checked besides: kernels are chosen by powers of two of rows, if by any."""
 
 _DRAWN_TOKENS: Final = 512
-"""Padded tokens that the shape has at most that a start checks besides."""
+"""The other shape that a start checks has at most so many padded tokens."""
 
 
 def shapes(lengths: Sequence[int], tokens: int) -> list[Shape]:
