@@ -26,7 +26,7 @@ _FEW_ROWS: Final = (3, 5, 9, 17)
 """Rows of the shortest length that are checked besides: kernels are chosen by powers of two of rows, if by any."""
 
 _DRAWN_TOKENS: Final = 512
-"""The other shape that a start checks has at most so many padded tokens."""
+"""Besides batches of the shortest texts, a start checks one batch of any other shape of at most 512 padded tokens."""
 
 
 def shapes(lengths: Sequence[int], tokens: int) -> list[Shape]:
