@@ -160,19 +160,23 @@ class FeedbackWriter:
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
         started = self._busy_since = self._clock()
+        outcome: list[Status] | Exception
         try:
-            statuses = iter(self._store.record([vote for waiting in batch for vote in waiting.votes]))
+            outcome = self._store.record([vote for waiting in batch for vote in waiting.votes])
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
-            self._note_failure(error)
+            outcome = error
+        # Before anybody is told: who hears of it may ask again at once, and the store is not busy then.
+        self._busy_since = None
+        self._metrics.commit_duration.observe(self._clock() - started)
+        if isinstance(outcome, Exception):
+            self._note_failure(outcome)
             for waiting in batch:
                 waiting.end(_unavailable("the store of opinions cannot be written to now"))
-        else:
-            self._note_success()
-            for waiting in batch:
-                waiting.end([next(statuses) for _ in waiting.votes])
-        finally:
-            self._busy_since = None
-            self._metrics.commit_duration.observe(self._clock() - started)
+            return
+        self._note_success()
+        statuses = iter(outcome)
+        for waiting in batch:
+            waiting.end([next(statuses) for _ in waiting.votes])
 
     def _is_to_purge(self) -> bool:
         return self._purged_at is None or self._clock() - self._purged_at >= _PURGE_S

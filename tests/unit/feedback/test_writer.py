@@ -199,3 +199,23 @@ async def test_what_is_over_is_erased_each_hour_without_a_pause_between_votes() 
             # The thread looks after the store before it takes the next one.
             await writer.record([vote()])
             assert store.purges == 1 + hour
+
+
+async def test_who_is_told_may_ask_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is held where it has just told the caller: it counts as busy no more, however late it is."""
+    now = 0.0
+    asked_again = threading.Event()
+    end = module._Waiting.end
+
+    def end_and_wait(waiting: module._Waiting, outcome: list[Status] | Exception) -> None:
+        end(waiting, outcome)
+        asked_again.wait(10)
+
+    monkeypatch.setattr(module._Waiting, "end", end_and_wait)
+    async with running(ScriptedStore(), lambda: now) as writer:
+        assert await writer.record([vote()]) == [Status.CREATED]
+        now = 3600.0
+        again = asyncio.create_task(writer.record([vote()]))
+        await asyncio.sleep(0)
+        asked_again.set()
+        assert await again == [Status.CREATED]
