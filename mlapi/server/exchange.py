@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -12,6 +12,8 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from mlapi.errors import MlapiError
 from mlapi.server.heads import Head
+
+_log: Final = logging.getLogger("uvicorn.error")
 
 
 class Ends:
@@ -65,15 +67,31 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
+class Outlet(Protocol):
+    """Where a cycle writes: a connection."""
+
+    def write(self, data: bytes) -> None:
+        """Write, or keep it if that was asked for."""
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+
+    def keep_next(self) -> None:
+        """Keep what is written next, and write it together with what is written after it."""
+
+
 class Exchange(RequestResponseCycle):
-    """uvicorn's cycle, except that a body may turn out to be none."""
+    """uvicorn's cycle, except that a body may turn out to be none, and that an answer is sent in one piece."""
 
     _fault: MlapiError | None = None
 
     def __init__(
         self,
         scope: dict[str, Any],
-        transport: asyncio.Transport,
+        outlet: Outlet,
         flow: Flow,
         default_headers: list[tuple[bytes, bytes]],
         on_response: Callable[[], None],
@@ -84,10 +102,10 @@ class Exchange(RequestResponseCycle):
         """Begin; `on_response` is called after the answer, `default_headers` are the server's own."""
         super().__init__(
             scope=cast("Any", scope),
-            transport=transport,
+            transport=cast("asyncio.Transport", outlet),
             flow=flow,
-            logger=logging.getLogger("uvicorn.error"),
-            access_logger=logging.getLogger("uvicorn.access"),
+            logger=_log,
+            access_logger=_log,
             access_log=False,
             default_headers=default_headers,
             message_event=asyncio.Event(),
@@ -95,6 +113,7 @@ class Exchange(RequestResponseCycle):
             keep_alive=keep_alive,
             on_response=on_response,
         )
+        self._outlet = outlet
 
     def take(self, part: bytes, *, more: bool) -> None:
         """Take a part of the body, unless there is an answer already."""
@@ -146,4 +165,15 @@ class Exchange(RequestResponseCycle):
             raise ConnectionResetError(msg)
         if self.waiting_for_100_continue and self.more_body:
             self.keep_alive = False
+        if message["type"] == "http.response.start" and self._has_body(message["headers"]):
+            if self.flow.write_paused and not self.disconnected:
+                await self.flow.drain()
+            if self.disconnected:
+                return
+            # A body of known length follows at once: to send both together takes one system call less.
+            self._outlet.keep_next()
         await super().send(message)
+
+    def _has_body(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether an answer's body has a known length and is sent; one without goes out as it is made."""
+        return self.scope["method"] != "HEAD" and any(name.lower() == b"content-length" for name, _ in headers)

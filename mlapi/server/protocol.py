@@ -47,6 +47,9 @@ class HttpConnection(asyncio.Protocol):
         self._busy = False
         self._body: Body | None = None
         self._cycle: Exchange | None = None
+        # The head of an answer whose body is to follow, and whether what is written next is one.
+        self._kept = b""
+        self._keep_next = False
         self._head_since = 0.0
         self._counted = 0
         self._unread = Unread()
@@ -147,8 +150,16 @@ class HttpConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write for a cycle, which waits while its caller does not read: that it writes shows that its caller does."""
+        if self._keep_next:
+            self._keep_next, self._kept = False, data
+            return
         self._since = self._loop.time()
-        self._transport.write(data)
+        self._transport.write(self._kept + data)
+        self._kept = b""
+
+    def keep_next(self) -> None:
+        """Keep what a cycle writes next, an answer's head, and write it together with what it writes after it."""
+        self._keep_next = True
 
     def is_closing(self) -> bool:
         """Whether nothing more can be written."""
@@ -247,7 +258,7 @@ class HttpConnection(asyncio.Protocol):
         scope = self._ends.scope(head, self._config, {**self._app_state, **(found or {})})
         self._cycle = cycle = Exchange(
             scope,
-            cast("asyncio.Transport", self),
+            self,
             self._flow,
             state.default_headers,
             self._on_response,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -35,7 +35,7 @@ class Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sent = b""
+        self.writes: list[bytes] = []
         self.closed = False
         self.ended = False
         self.aborted = False
@@ -43,7 +43,11 @@ class Wire(asyncio.Transport):
         self.unsent = 0
 
     def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        self.sent += data
+        self.writes.append(bytes(data))
+
+    @property
+    def sent(self) -> bytes:
+        return b"".join(self.writes)
 
     def close(self) -> None:
         self.closed = True
@@ -138,11 +142,16 @@ class App:
 
 
 class Connection:
-    """One connection to an application, through the service's own protocol or through uvicorn's."""
+    """One connection to an application, through the service's own protocol or through uvicorn's.
 
-    def __init__(self, app: App, *, reference: bool = False, beside: "Connection | None" = None) -> None:
+    What is not the fast path's goes to `serve` where there is one.
+    """
+
+    def __init__(
+        self, app: App, *, serve: ASGIApp | None = None, reference: bool = False, beside: "Connection | None" = None
+    ) -> None:
         config = uvicorn.Config(
-            app,
+            serve or app,
             http=HttpToolsProtocol,
             ws="none",
             lifespan="off",
