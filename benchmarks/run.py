@@ -77,7 +77,8 @@ def main(
     `short` compares with the naive service, `full` with all; `smoke` shows whether everything works, as fast as it can,
     and its figures mean nothing.
 
-    Writes results.json, results.md and results.svg; ends with 1 if they lack a peer or a row, and say why.
+    Writes results.json, results.md and results.svg; ends with 1 if they lack a peer or a row, or if requests
+    failed, and says which.
     The first run installs the peers and makes the model.
     """
     available = sorted(os.sched_getaffinity(0))
@@ -156,13 +157,14 @@ def check_whole(record: Record) -> None:
     """Say if something is missing from a record.
 
     Raises:
-        click.ClickException: a peer, or one of its rows, gave nothing.
+        click.ClickException: a peer, or one of its rows, gave nothing, or some of its requests failed.
     """
     missing = sorted({f"{item.peer}, {item.row}" if item.row else item.peer for item in record.failures})
     silent = sorted(set(record.peers) - {item.peer for item in record.observations} - set(missing))
-    if missing or silent:
-        msg = f"not measured: {'; '.join([*missing, *silent])}"
-        raise click.ClickException(msg)
+    partial = sorted({f"{item.peer}, {item.row}" for item in record.observations if item.measures.get("failed")})
+    if missing or silent or partial:
+        said = {"not measured": [*missing, *silent], "with requests that failed": partial}
+        raise click.ClickException("; ".join(f"{what}: {'; '.join(names)}" for what, names in said.items() if names))
 
 
 def _publish(record: Record, folder: Path) -> None:

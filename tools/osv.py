@@ -6,9 +6,11 @@ Each is returned by package as a list of `{"id", "v", "severity"}`, `v` being th
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 Published = dict[str, list[dict[str, str]]]
@@ -43,18 +45,36 @@ def _published(entries: Iterable[Mapping[str, Any]], ecosystem: str, kind: str) 
 
 
 def _named(affected: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Yield the versions that an entry names, as specifiers; `kind` is how its ranges order versions."""
+    """Yield the versions that an entry names, as specifiers; `kind` is how its ranges order versions.
+
+    They are those within its ranges and those that it lists (https://ossf.github.io/osv-schema/, "Evaluation").
+    """
     spans = [span for span in affected.get("ranges", ()) if span.get("type") == kind]
-    for span in spans:
-        start = ""
-        for event in span["events"]:
-            if "introduced" in event:
-                start = "" if event["introduced"] == "0" else f">={event['introduced']}"
-                continue
-            end = f"<{event['fixed']}" if "fixed" in event else f"<={event['last_affected']}"
-            yield f"{start},{end}".strip(",")
-            start = "-"
-        if start != "-":
-            yield start or ">=0"
-    if not spans:
-        yield from (f"=={version}" for version in affected.get("versions", ()))
+    specifiers = list(chain.from_iterable(map(_specifiers, spans)))
+    yield from specifiers
+    # Most lists only spell the ranges out.
+    yield from (
+        f"=={version}"
+        for version in affected.get("versions", ())
+        if not any(_within(version, specifier) for specifier in specifiers)
+    )
+
+
+def _specifiers(span: Mapping[str, Any]) -> Iterator[str]:
+    start = ""
+    for event in span["events"]:
+        if "introduced" in event:
+            start = "" if event["introduced"] == "0" else f">={event['introduced']}"
+            continue
+        end = f"<{event['fixed']}" if "fixed" in event else f"<={event['last_affected']}"
+        yield f"{start},{end}".strip(",")
+        start = "-"
+    if start != "-":
+        yield start or ">=0"
+
+
+def _within(version: str, specifier: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except ValueError:
+        return False

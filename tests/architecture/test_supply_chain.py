@@ -130,7 +130,13 @@ def test_osv_s_own_export_is_read(tmp_path: Path) -> None:
         "GHSA-1.json": {
             "id": "GHSA-1",
             "database_specific": {"severity": "HIGH"},
-            "affected": [{"package": package, "ranges": [{"type": "ECOSYSTEM", "events": spans}]}],
+            "affected": [
+                {
+                    "package": package,
+                    "ranges": [{"type": "ECOSYSTEM", "events": spans}, {"type": "GIT", "events": []}],
+                    "versions": ["1.1", "3.0", "not a version"],
+                }
+            ],
         },
         "PYSEC-2.json": {"id": "PYSEC-2", "affected": [{"package": package, "versions": ["3.1", "3.2"]}]},
         "GHSA-3.json": {
@@ -150,13 +156,14 @@ def test_osv_s_own_export_is_read(tmp_path: Path) -> None:
             fault.split()[3]
             for fault in advisories.compare([Pin("a.txt", "some-package", version)], snapshot, [], TODAY).faults
         )
-        for version in ("1.1", "1.2", "2.3", "2.4", "3.1", "3.3", "4.0", "9")
+        for version in ("1.1", "1.2", "2.3", "2.4", "3.0", "3.1", "3.3", "4.0", "9")
     }
     assert found == {
         "1.1": ["GHSA-1"],
         "1.2": [],
         "2.3": ["GHSA-1"],
         "2.4": [],
+        "3.0": ["GHSA-1"],
         "3.1": ["PYSEC-2"],
         "3.3": [],
         "4.0": ["GHSA-1"],

@@ -100,7 +100,11 @@ def test_a_run_in_which_something_gave_nothing_does_not_end_well(table: Table) -
     table.record.failures = [Failure("naive", "hit", "it hangs")]
     with pytest.raises(ClickException, match=r"^not measured: naive, hit; mosec$"):
         run.check_whole(table.record)
-    run.check_whole(replace(table.record, failures=[], peers={"naive": "naive", "mlapi": "mlapi, int8"}))
+    whole = replace(table.record, failures=[], peers={"naive": "naive", "mlapi": "mlapi, int8"})
+    run.check_whole(whole)
+    whole.observations += observe("mlapi", "hit", 0.0, 3.0, measure="failed")
+    with pytest.raises(ClickException, match=r"^with requests that failed: mlapi, hit$"):
+        run.check_whole(whole)
 
 
 def test_noise_is_said(table: Table) -> None:
