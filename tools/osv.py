@@ -47,7 +47,7 @@ def _published(entries: Iterable[Mapping[str, Any]], ecosystem: str, kind: str) 
 def _named(affected: Mapping[str, Any], kind: str) -> Iterator[str]:
     """Yield the versions that an entry names, as specifiers; `kind` is how its ranges order versions.
 
-    They are those within its ranges and those that it lists (https://ossf.github.io/osv-schema/, "Evaluation").
+    They are those within its ranges and those that it lists (OSV schema, section "Evaluation").
     """
     spans = [span for span in affected.get("ranges", ()) if span.get("type") == kind]
     specifiers = list(chain.from_iterable(map(_specifiers, spans)))
