@@ -165,7 +165,8 @@ class FeedbackWriter:
             outcome = self._store.record([vote for waiting in batch for vote in waiting.votes])
         except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear of it
             outcome = error
-        # Before anybody is told: who hears of it may ask again at once, and the store is not busy then.
+        # Before the callers are told: one that calls `record` again in the next turn of the loop must not find the
+        # store busy with the transaction that has just ended.
         self._busy_since = None
         self._metrics.commit_duration.observe(self._clock() - started)
         if isinstance(outcome, Exception):

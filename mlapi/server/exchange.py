@@ -84,7 +84,7 @@ class Outlet(Protocol):
 
 
 class Exchange(RequestResponseCycle):
-    """uvicorn's cycle, except that a body may turn out to be none, and that an answer is sent in one piece."""
+    """uvicorn's cycle, except that a body may turn out to be none, and that a head goes with its body."""
 
     _fault: MlapiError | None = None
 
@@ -165,15 +165,15 @@ class Exchange(RequestResponseCycle):
             raise ConnectionResetError(msg)
         if self.waiting_for_100_continue and self.more_body:
             self.keep_alive = False
-        if message["type"] == "http.response.start" and self._has_body(message["headers"]):
+        if message["type"] == "http.response.start" and self._has_body(message.get("headers", ())):
             if self.flow.write_paused and not self.disconnected:
                 await self.flow.drain()
             if self.disconnected:
                 return
-            # A body of known length follows at once: to send both together takes one system call less.
+            # The application sends the first part of the body next: head and part go out in one system call, not two.
             self._outlet.keep_next()
         await super().send(message)
 
     def _has_body(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether an answer's body has a known length and is sent; one without goes out as it is made."""
+        """Whether the head gives the body's length, and a body is sent: not for HEAD, and not for streams."""
         return self.scope["method"] != "HEAD" and any(name.lower() == b"content-length" for name, _ in headers)

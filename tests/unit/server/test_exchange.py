@@ -1,4 +1,4 @@
-"""An answer whose length is known is sent in one piece; one that is made bit by bit is sent as it is made."""
+"""A head with a Content-Length is written together with the first part of its body; a chunked one at once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -64,6 +64,18 @@ async def test_the_head_of_a_stream_does_not_wait_for_its_first_part() -> None:
     for _ in range(2):
         serve.turn.release()
     assert (await connection.exchange()).endswith(b"\r\n\r\n4\r\nline\r\n0\r\n\r\n")
+
+
+async def test_an_answer_may_have_no_headers() -> None:
+    """ASGI lets an application leave them out."""
+
+    async def serve(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    sent = await Connection(App(), serve=serve).exchange(ASKED)
+    assert sent == b"HTTP/1.1 204 No Content\r\ndate: " + DATE + b"\r\n\r\n"
 
 
 async def test_the_answer_to_head_is_its_head() -> None:
